@@ -1,0 +1,1 @@
+"""Meanshape: facial landmarks from ASM to DAN behind one interface."""
