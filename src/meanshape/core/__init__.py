@@ -1,0 +1,1 @@
+"""The vocabulary: types, mark-ups, geometry, images, metrics, registry, config, weights, errors."""

@@ -1,0 +1,200 @@
+"""Settings: frozen dataclasses to TOML and back, and `--set key=value` on top.
+
+Types are checked by pydantic over the plain dataclasses. Nested dataclasses are tables; a dotted key
+reaches into one (`optimiser.rate=0.01`). TOML has no None: it is written as "none".
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import tomllib
+import types
+import typing
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from meanshape.core.errors import ConfigError, suggestion
+
+T = TypeVar("T")
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """Return a config as plain values, nested ones as dicts."""
+    return dataclasses.asdict(config)
+
+
+def from_dict(kind: type[T], values: Mapping[str, Any], *, where: str = "") -> T:
+    """Return a config of `kind` with these values over its defaults; unknown keys are an error."""
+    from pydantic import ValidationError
+
+    ready = _prepare(kind, values, "", where)
+    try:
+        return typing.cast(T, _adapter(kind).validate_python(ready))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"]) or kind.__name__
+        raise ConfigError(
+            f"{_at(where)}{key}: {_sentence(first['msg'])}, not {first['input']!r}"
+        ) from error
+    except (TypeError, ValueError) as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError(f"{_at(where)}{kind.__name__}: {error}") from error
+
+
+def override(config: T, settings: Mapping[str, Any]) -> T:
+    """Return the config with some settings changed; text is read as the setting's type wants it."""
+    values = to_dict(config)
+    kind = type(config)
+    for dotted, value in settings.items():
+        *tables, key = dotted.split(".")
+        inner, owner = values, kind
+        for table in tables:
+            owner = _field_types(owner).get(_known(owner, table, dotted), Any)
+            if not dataclasses.is_dataclass(owner):
+                raise ConfigError(f"setting {dotted!r}: {table!r} has no settings of its own")
+            inner = inner[table]
+        hint = _field_types(owner)[_known(owner, key, dotted)]
+        inner[key] = _read(value, hint) if isinstance(value, str) else value
+    return from_dict(kind, values)
+
+
+def to_toml(config: Any) -> str:
+    """Return a config as TOML text."""
+    return dump(to_dict(config))
+
+
+def from_toml(kind: type[T], text: str, *, where: str = "") -> T:
+    """Return a config from TOML text."""
+    try:
+        return from_dict(kind, tomllib.loads(text), where=where)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{_at(where)}not TOML ({error})") from error
+
+
+def save(config: Any, path: str | Path) -> None:
+    """Write a config to a TOML file."""
+    Path(path).write_text(to_toml(config), "utf-8")
+
+
+def load(kind: type[T], path: str | Path) -> T:
+    """Return a config from a TOML file."""
+    try:
+        text = Path(path).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error})") from error
+    return from_toml(kind, text, where=str(path))
+
+
+def dump(values: Mapping[str, Any]) -> str:
+    """Return nested plain values as TOML text: first the values, then a table for each mapping."""
+    return "\n".join(_lines(values, ())) + "\n"
+
+
+def _lines(values: Mapping[str, Any], path: tuple[str, ...]) -> list[str]:
+    lines = [f"{_key(k)} = {_value(v)}" for k, v in values.items() if not isinstance(v, Mapping)]
+    for key, table in values.items():
+        if isinstance(table, Mapping):
+            inner = (*path, key)
+            lines += ["", f"[{'.'.join(map(_key, inner))}]", *_lines(table, inner)]
+    return lines
+
+
+def _key(key: str) -> str:
+    """Return a TOML key, quoted where it must be."""
+    bare = key.replace("_", "").replace("-", "")
+    return key if bare.isascii() and bare.isalnum() else _value(key)
+
+
+def _value(value: Any) -> str:
+    """Return a TOML value."""
+    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
+        value = value.item()
+    if value is None:
+        return '"none"'
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(int(value))
+    if isinstance(value, float):
+        return repr(float(value)) if math.isfinite(value) else str(float(value))
+    if isinstance(value, (str, Path)):
+        return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_value, value))}]"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_key(k)} = {_value(v)}" for k, v in value.items()) + "}"
+    raise ConfigError(f"TOML cannot hold a {type(value).__name__}: {value!r}")
+
+
+@cache
+def _adapter(kind: type) -> Any:
+    """Return pydantic's checker for a dataclass; imported late, for it is slow to import."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
+
+
+@cache
+def _field_types(kind: type) -> dict[str, Any]:
+    """Return the settings of a config class and their types."""
+    hints = typing.get_type_hints(kind)
+    return {item.name: hints[item.name] for item in dataclasses.fields(kind) if item.init}
+
+
+def _known(kind: type, key: str, dotted: str, where: str = "") -> str:
+    """Return the key, if the config has it."""
+    known = _field_types(kind)
+    if key not in known:
+        raise ConfigError(f"{_at(where)}{kind.__name__} has no setting {dotted!r}{suggestion(key, known)}")
+    return key
+
+
+def _prepare(kind: type, values: Mapping[str, Any], path: str, where: str) -> dict[str, Any]:
+    """Check the keys, and read "none" where a setting may be None."""
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{_at(where)}{path or kind.__name__}: wanted a table, not {values!r}")
+    ready = {}
+    for key, value in values.items():
+        hint = _field_types(kind)[_known(kind, key, path + key, where)]
+        if dataclasses.is_dataclass(hint) and isinstance(hint, type) and not isinstance(value, hint):
+            value = _prepare(hint, value, f"{path}{key}.", where)
+        elif value == "none" and type(None) in _options(hint):
+            value = None
+        ready[key] = value
+    return ready
+
+
+def _options(hint: Any) -> tuple[Any, ...]:
+    """Return the members of a union, or the type alone."""
+    union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    return typing.get_args(hint) if union else (hint,)
+
+
+def _read(text: str, hint: Any) -> Any:
+    """Return the value that a text from the command line means for a setting of this type."""
+    options = _options(hint)
+    if text.lower() == "none" and type(None) in options:
+        return None
+    containers = (list, tuple, dict, set, frozenset)
+    if any((typing.get_origin(option) or option) in containers for option in options):
+        for candidate in (text, f"[{text}]", f"[{', '.join(json.dumps(t.strip()) for t in text.split(','))}]"):
+            try:
+                value = tomllib.loads(f"value = {candidate}")["value"]
+            except tomllib.TOMLDecodeError:
+                continue
+            return value if isinstance(value, (list, dict)) else [value]
+    return text
+
+
+def _sentence(message: str) -> str:
+    """Return pydantic's message as a part of a sentence."""
+    return message.removeprefix("Value error, ").replace("Input should be", "should be", 1)
+
+
+def _at(where: str) -> str:
+    return f"{where}: " if where else ""

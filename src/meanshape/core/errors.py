@@ -1,0 +1,136 @@
+"""Every error Meanshape raises on purpose.
+
+MeanshapeError                       exit code 1
+├── ImageError        (ValueError)    3   a picture that cannot be read or is not a picture
+├── DataSetError      (ValueError)    4   a data set that is not as its card says
+├── FormatError       (ValueError)    5   a label file with a wrong line
+├── ConfigError       (ValueError)    6   a setting that does not exist or does not fit
+├── UnknownName       (KeyError)      7   a method, detector, data set, mark-up or point nobody knows
+├── MarkUpError       (ValueError)    8   a mark-up that contradicts itself, or a conversion it does not have
+├── BoxError          (ValueError)    9   a box with a NaN, or without width or height
+├── ShapeError        (ValueError)   10   points that do not fit their mark-up
+├── NotFitted         (ValueError)   11   a model asked to predict before it was fitted
+├── WeightsError      (ValueError)   12   weights that are missing, broken or not the ones on the card
+├── MissingExtra      (ImportError)  13   a part that needs an optional package
+└── ResultError       (ValueError)   14   a pose, an emotion, a face or a prediction out of range
+
+Each also descends from what a caller would already catch. The command line exits with `exit_code`
+(2 is left to wrong usage). A message says what was wanted, what came, where, and what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from os import PathLike
+from typing import ClassVar
+
+
+class MeanshapeError(Exception):
+    """The root of the tree."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class ImageError(MeanshapeError, ValueError):
+    """A picture that cannot be read, or is not a picture."""
+
+    exit_code = 3
+
+
+class DataSetError(MeanshapeError, ValueError):
+    """A data set that is not as its card says."""
+
+    exit_code = 4
+
+
+class FormatError(MeanshapeError, ValueError):
+    """A label file with a wrong line; `path` and `line` (1-based) say where."""
+
+    exit_code = 5
+
+    def __init__(
+        self, message: str, path: str | PathLike[str] | None = None, line: int | None = None
+    ) -> None:
+        where = "" if path is None else f"{path}"
+        where += "" if line is None else f"{', ' if where else ''}line {line}"
+        super().__init__(f"{where}: {message}" if where else message)
+        self.path = path
+        self.line = line
+
+
+class ConfigError(MeanshapeError, ValueError):
+    """A setting that does not exist, or a value that does not fit it."""
+
+    exit_code = 6
+
+
+class UnknownName(MeanshapeError, KeyError):  # noqa: N818 - the frozen word
+    """A name nobody knows; the message offers the nearest right one."""
+
+    exit_code = 7
+
+    def __str__(self) -> str:
+        """Return the message itself (a KeyError would print its repr)."""
+        return str(self.args[0]) if self.args else ""
+
+    @classmethod
+    def of(cls, kind: str, name: object, known: Iterable[str]) -> UnknownName:
+        """Build the error for `name`, which is no `kind` ("method", "mark-up", …)."""
+        return cls(f"no {kind} is called {name!r}{suggestion(name, known)}")
+
+
+class MarkUpError(MeanshapeError, ValueError):
+    """A mark-up that contradicts itself, or a conversion it does not have."""
+
+    exit_code = 8
+
+
+class BoxError(MeanshapeError, ValueError):
+    """A box with a NaN, or without width or height."""
+
+    exit_code = 9
+
+
+class ShapeError(MeanshapeError, ValueError):
+    """Points that do not fit their mark-up."""
+
+    exit_code = 10
+
+
+class NotFitted(MeanshapeError, ValueError):  # noqa: N818 - the frozen word
+    """A model asked to predict or to be saved before it was fitted or loaded."""
+
+    exit_code = 11
+
+
+class WeightsError(MeanshapeError, ValueError):
+    """Weights that are missing, broken, or not the ones on the card."""
+
+    exit_code = 12
+
+
+class MissingExtra(MeanshapeError, ImportError):  # noqa: N818 - the frozen word
+    """A part that needs a package of an optional extra."""
+
+    exit_code = 13
+
+    @classmethod
+    def of(cls, extra: str, what: str) -> MissingExtra:
+        """Build the error for `what` ("Training", "Video files"), which needs `extra`."""
+        return cls(f"{what} needs an optional part: pip install 'meanshape[{extra}]'")
+
+
+class ResultError(MeanshapeError, ValueError):
+    """A pose, an emotion, a face or a prediction out of range."""
+
+    exit_code = 14
+
+
+def suggestion(name: object, known: Iterable[str]) -> str:
+    """Return how a message goes on after an unknown name: the nearest right one, or all there are."""
+    names = sorted(known)
+    nearest = get_close_matches(str(name).lower(), names, n=1, cutoff=0.5)
+    if nearest:
+        return f"; did you mean {nearest[0]!r}?"
+    return f"; there are: {', '.join(names)}" if names else "; there are none"

@@ -1,0 +1,274 @@
+"""Pictures in and out: whatever comes becomes uint8 RGB (H, W, 3), upright.
+
+What each kind of picture becomes:
+
+- EXIF orientation is applied; animated pictures give their first frame; colour profiles are ignored;
+- grey becomes three equal channels; transparency is composited on white; CMYK is converted;
+- 16-bit values are divided by 257; floats must lie in 0..1 and are multiplied by 255; booleans are 0 or 255.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from meanshape.core.errors import ImageError
+from meanshape.core.geometry import Matrix, crop_matrix, invert
+from meanshape.core.types import Box
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Pixels = NDArray[np.uint8]
+ImageLike = str | os.PathLike[str] | bytes | NDArray[Any] | Any
+
+MAX_PIXELS = 178_956_970
+"""Pictures with more pixels are refused unless asked for: half a gigabyte once decoded."""
+
+_quiet = threading.Lock()
+
+
+def read_image(
+    image: ImageLike, color: Literal["rgb", "bgr"] = "rgb", max_pixels: int | None = MAX_PIXELS
+) -> Pixels:
+    """Return any picture as uint8 RGB (H, W, 3), upright and contiguous.
+
+    Parameters
+    ----------
+    image : a path, the bytes of a file, a PIL image, or an array (H, W), (H, W, 1), (H, W, 2: grey and
+        alpha), (H, W, 3) or (H, W, 4: colour and alpha). A uint8 RGB array comes back as it is, uncopied.
+    color : the channel order of an *array* ("bgr" for OpenCV's)
+    max_pixels : refuse larger pictures; None for no limit
+    """
+    if color not in ("rgb", "bgr"):
+        raise ImageError(f"color must be 'rgb' or 'bgr', not {color!r}")
+    if isinstance(image, (str, os.PathLike)):
+        return _read_file(Path(image), max_pixels)
+    if isinstance(image, (bytes, bytearray, memoryview)):
+        return _decode(io.BytesIO(image), "the bytes given", max_pixels)
+    if hasattr(image, "getexif"):
+        return _from_pil(image, "the PIL image given")
+    if image is None or not (hasattr(image, "__array__") or isinstance(image, (list, tuple))):
+        raise ImageError(f"an image is a path, bytes, a PIL image or an array, not {type(image).__name__}")
+    return _from_array(np.asarray(image), color)
+
+
+def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Return (width, height) of a picture file, upright, without decoding it."""
+    from PIL import Image
+
+    try:
+        with _quiet, warnings.catch_warnings(), Image.open(path) as opened:
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            turned = opened.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+            width, height = opened.size
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ImageError(f"{path}: not a picture that can be read ({error})") from error
+    return (height, width) if turned else (width, height)
+
+
+def write_image(path: str | os.PathLike[str], rgb: ArrayLike, quality: int = 95) -> None:
+    """Write uint8 RGB pixels; the suffix says the format. The file appears whole or not at all."""
+    from PIL import Image
+
+    path = Path(path)
+    Image.init()
+    kind = Image.EXTENSION.get(path.suffix.lower())
+    if kind is None or kind not in Image.SAVE:
+        raise ImageError(f"{path}: no picture format has the suffix {path.suffix!r}; .png and .jpg do")
+    pixels = read_image(np.asarray(rgb))
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with temporary.open("wb") as file:
+            Image.fromarray(pixels).save(file, kind, **({"quality": quality} if kind == "JPEG" else {}))
+        temporary.replace(path)
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be written ({error})") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def warp(image: NDArray[Any], matrix: ArrayLike, size: tuple[int, int]) -> NDArray[Any]:
+    """Return the picture mapped by `matrix` (2, 3), picture to output, of `size` (width, height).
+
+    Where the map reduces, the needed part is first averaged over whole blocks of pixels, and what is left
+    (less than a factor 2) is sampled at twice the density and averaged again, so that nothing aliases.
+    Outside the picture its reflection goes on.
+    """
+    import cv2
+
+    width, height = size
+    backward = invert(matrix)
+    step_x, step_y = np.hypot(backward[:, 0], backward[:, 1])  # source pixels per output pixel
+    part, backward = _part(image, backward, width, height)
+    block_x, block_y = min(int(step_x + 1e-6), part.shape[1]), min(int(step_y + 1e-6), part.shape[0])
+    if max(block_x, block_y) > 1:
+        block_x, block_y = max(block_x, 1), max(block_y, 1)
+        part = _average(part, block_x, block_y)
+        factors = np.array([[block_x], [block_y]])
+        backward = backward / factors
+        backward[:, 2:] += 0.5 / factors - 0.5
+    fine = max(step_x / max(block_x, 1), step_y / max(block_y, 1)) > 1.1
+    density = 2 if fine else 1
+    if fine:
+        backward = np.column_stack([backward[:, :2] / 2, backward[:, 2] - backward[:, :2].sum(1) / 4])
+    warped = cv2.warpAffine(
+        part,
+        backward,
+        (width * density, height * density),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REFLECT,
+    )
+    return cv2.resize(warped, (width, height), interpolation=cv2.INTER_AREA) if fine else warped
+
+
+def crop(image: NDArray[Any], box: Box, size: int | tuple[int, int]) -> tuple[NDArray[Any], Matrix]:
+    """Return the box's part of a picture, resized to `size` (width, height), and the map there."""
+    matrix = crop_matrix(box, size)
+    return warp(image, matrix, (size, size) if isinstance(size, int) else size), matrix
+
+
+def _part(image: NDArray[Any], backward: Matrix, width: int, height: int) -> tuple[NDArray[Any], Matrix]:
+    """Return the part of the picture that a warp needs, and the map output -> part.
+
+    A view, so that blocks are averaged only where they are needed. Where the output looks beyond the
+    picture, the part reaches as far inside, for the reflection.
+    """
+    corners = np.array([[-0.5, -0.5], [width - 0.5, -0.5], [-0.5, height - 0.5], [width - 0.5, height - 0.5]])
+    seen = corners @ backward[:, :2].T + backward[:, 2]
+    margin = 2 * np.abs(backward[:, :2]).max() + 2
+    shift, keep = np.zeros(2), []
+    for axis, length in enumerate((image.shape[1], image.shape[0])):
+        low, high = seen[:, axis].min() - margin, seen[:, axis].max() + margin
+        first = int(max(0, min(low, 2 * length - high, length - 1)))
+        last = int(min(length, max(high + 1, -low + 1, 1)))
+        shift[axis] = first
+        keep.append(slice(first, last))
+    moved = backward.copy()
+    moved[:, 2] -= shift
+    return image[keep[1], keep[0]], moved
+
+
+def _average(image: NDArray[Any], block_x: int, block_y: int) -> NDArray[Any]:
+    """Return the means of whole blocks; the last ones are filled up by reflection."""
+    import cv2
+
+    extra_x, extra_y = -image.shape[1] % block_x, -image.shape[0] % block_y
+    if extra_x or extra_y:
+        image = cv2.copyMakeBorder(image, 0, extra_y, 0, extra_x, cv2.BORDER_REFLECT)
+    size = image.shape[1] // block_x, image.shape[0] // block_y
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
+def _read_file(path: Path, max_pixels: int | None) -> Pixels:
+    """Return the picture in a file."""
+    try:
+        with path.open("rb") as file:
+            return _decode(file, str(path), max_pixels)
+    except FileNotFoundError:
+        raise ImageError(f"{path}: there is no such file") from None
+    except IsADirectoryError:
+        raise ImageError(f"{path}: a folder, not a picture") from None
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def _decode(file: Any, where: str, max_pixels: int | None) -> Pixels:
+    """Return the picture in an open file; `where` is what a message calls it."""
+    from PIL import Image, UnidentifiedImageError
+
+    if not file.read(1):
+        raise ImageError(f"{where}: empty (0 bytes)")
+    file.seek(0)
+    try:
+        # Pillow warns on its own, lower limit; ours is asked below, before anything is decoded.
+        with _quiet, warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            opened = Image.open(file)
+    except UnidentifiedImageError:
+        raise ImageError(f"{where}: not a picture (no format Pillow knows)") from None
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"{where}: too large ({error})") from error
+    except (OSError, ValueError, SyntaxError, TypeError, OverflowError, MemoryError) as error:
+        raise ImageError(f"{where}: not a picture that can be read ({error})") from error
+    with opened:
+        width, height = opened.size
+        if max_pixels is not None and width * height > max_pixels:
+            raise ImageError(
+                f"{where}: {width} x {height} pixels are more than the {max_pixels:,} allowed; make it smaller"
+            )
+        return _from_pil(opened, where)
+
+
+def _from_pil(image: Image, where: str) -> Pixels:
+    """Return a PIL image's pixels, upright."""
+    from PIL import Image, ImageOps
+
+    try:
+        image.load()
+    except (OSError, ValueError, SyntaxError, TypeError, IndexError, EOFError, MemoryError) as error:
+        raise ImageError(f"{where}: broken or truncated ({error})") from error
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"{where}: too large ({error})") from error
+    try:
+        image = ImageOps.exif_transpose(image)
+    except Exception:  # broken EXIF says nothing about the pixels, which are whole; Pillow raises what it likes
+        pass
+    if 0 in image.size:
+        raise ImageError(f"{where}: it has no pixels {image.size}")
+    if image.mode.startswith("I"):
+        return _from_array(np.clip(np.asarray(image), 0, 65535).astype(np.uint16), "rgb")
+    if image.mode == "F":
+        return _from_array(np.asarray(image), "rgb")
+    if "A" in image.getbands() or "transparency" in image.info:
+        return _on_white(np.asarray(image.convert("RGBA")))
+    return np.ascontiguousarray(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def _from_array(array: NDArray[Any], color: str) -> Pixels:
+    """Return an array's pixels."""
+    if array.ndim == 2:
+        array = array[:, :, None]
+    if array.ndim != 3 or array.shape[2] not in (1, 2, 3, 4) or 0 in array.shape:
+        raise ImageError(f"an image array is (H, W), or (H, W, 1 to 4), not {array.shape}")
+    pixels = _to_bytes(array)
+    channels = pixels.shape[2]
+    if color == "bgr" and channels > 2:
+        pixels = pixels[:, :, [2, 1, 0, 3][:channels]]
+    if channels < 3:
+        pixels = np.concatenate([pixels[:, :, :1]] * 3 + [pixels[:, :, 1:]], axis=2)
+    return _on_white(pixels) if channels in (2, 4) else np.ascontiguousarray(pixels)
+
+
+def _to_bytes(array: NDArray[Any]) -> Pixels:
+    """Return values as uint8 by the rules on top of this page."""
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype == np.bool_:
+        return array.astype(np.uint8) * np.uint8(255)
+    if array.dtype == np.uint16:
+        return ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    if array.dtype.kind not in "iuf":
+        raise ImageError(f"an image array holds numbers, not {array.dtype}")
+    low, high = array.min(), array.max()
+    if array.dtype.kind == "f":
+        if not (low >= 0 and high <= 1):
+            raise ImageError(f"a float image must lie in 0..1, not {low:g}..{high:g}; or give it as uint8")
+        return np.rint(array * 255).astype(np.uint8)
+    if low < 0 or high > 255:
+        raise ImageError(f"an image of {array.dtype} must lie in 0..255, not {low}..{high}; uint16 is scaled")
+    return array.astype(np.uint8)
+
+
+def _on_white(rgba: Pixels) -> Pixels:
+    """Return (H, W, 4) composited on white."""
+    alpha = rgba[:, :, 3:].astype(np.uint16)
+    blended = (rgba[:, :, :3] * alpha + 255 * (255 - alpha) + 127) // 255
+    return np.ascontiguousarray(blended, np.uint8)

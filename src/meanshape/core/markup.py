@@ -1,0 +1,211 @@
+"""Mark-ups: which points a shape has, what they are called and how one mark-up becomes another.
+
+A mark-up is one TOML file in `markups/`. Left and right are the subject's: the eye on the left side of
+a picture is the *right* eye. Point order is that of the data sets, whatever they call their points.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from meanshape.core.errors import MarkUpError, UnknownName
+
+FOLDER = Path(__file__).parent / "markups"
+
+Edge = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """How to make another mark-up's points out of these.
+
+    `sources[j]` are the indices whose mean is the new point j; none means that there is no such point
+    (NaN). `loses` says in words what does not survive.
+    """
+
+    to: str
+    sources: tuple[tuple[int, ...], ...]
+    loses: str = ""
+
+    def weights(self, count: int) -> NDArray[np.float64]:
+        """Return the averaging matrix (L, `count`); a point without a source has a row of zeros."""
+        matrix = np.zeros((len(self.sources), count))
+        for row, many in zip(matrix, self.sources, strict=True):
+            row[list(many)] = 1.0 / max(len(many), 1)
+        return matrix
+
+
+@dataclass(frozen=True, slots=True)
+class MarkUp:
+    """K named points on a face.
+
+    Attributes
+    ----------
+    points : the K names, in the data sets' order
+    groups : name -> indices (`contour`, `inner`, `left_eye`, …)
+    edges : index pairs to draw
+    mirror : permutation; point i of a mirrored face is point `mirror[i]` of the face
+    inter_ocular : the outer eye corners (subject's right, left), or None
+    left_eye, right_eye : indices whose mean is the centre of the eye, or None
+    conversions : by the name of the other mark-up
+    """
+
+    name: str
+    points: tuple[str, ...]
+    groups: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    edges: tuple[Edge, ...] = ()
+    mirror: tuple[int, ...] = ()
+    inter_ocular: Edge | None = None
+    left_eye: tuple[int, ...] | None = None
+    right_eye: tuple[int, ...] | None = None
+    conversions: Mapping[str, Conversion] = field(default_factory=dict)
+    title: str = ""
+
+    def __post_init__(self) -> None:
+        """Check that everything points at points there are."""
+        if len(set(self.points)) != len(self.points) or not self.points:
+            raise MarkUpError(f"mark-up {self.name!r}: it needs point names, each once")
+        if not self.mirror:
+            object.__setattr__(self, "mirror", _mirror_by_name(self.name, self.points))
+        if sorted(self.mirror) != list(range(len(self))) or any(
+            self.mirror[j] != i for i, j in enumerate(self.mirror)
+        ):
+            raise MarkUpError(f"mark-up {self.name!r}: mirror must be a permutation that undoes itself")
+        if both := set(self.groups) & set(self.points):
+            raise MarkUpError(f"mark-up {self.name!r}: {sorted(both)} are both points and groups")
+        self._check_indices("edges", (i for edge in self.edges for i in edge))
+        for name, indices in self.groups.items():
+            self._check_indices(f"group {name!r}", indices)
+        for pair in (self.inter_ocular, self.left_eye, self.right_eye):
+            self._check_indices("eyes", pair or ())
+        for conversion in self.conversions.values():
+            self._check_indices(
+                f"conversion to {conversion.to!r}", (i for many in conversion.sources for i in many)
+            )
+
+    def _check_indices(self, what: str, indices: Iterable[int]) -> None:
+        if wrong := [i for i in indices if not 0 <= i < len(self)]:
+            raise MarkUpError(
+                f"mark-up {self.name!r}: {what} names points {wrong}, but there are {len(self)}"
+            )
+
+    def __len__(self) -> int:
+        """Return K, the number of points."""
+        return len(self.points)
+
+    def __hash__(self) -> int:
+        """Hash by name and points (the mappings have no hash of their own)."""
+        return hash((self.name, self.points))
+
+    def indices(self, name: str) -> tuple[int, ...]:
+        """Return the indices of a group, or of a single point, by its name."""
+        if name in self.groups:
+            return self.groups[name]
+        if name in self.points:
+            return (self.points.index(name),)
+        raise UnknownName.of(f"point or group of {self.name}", name, (*self.groups, *self.points))
+
+    def eye_centers(self, points: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the centres of the left and of the right eye, each (..., 2), of points (..., K, 2)."""
+        if self.left_eye is None or self.right_eye is None:
+            raise MarkUpError(f"mark-up {self.name!r} does not say where the eyes are")
+        array = self.check(points)
+        return array[..., list(self.left_eye), :].mean(-2), array[..., list(self.right_eye), :].mean(-2)
+
+    def conversion(self, to: str | MarkUp) -> Conversion:
+        """Return the conversion to another mark-up, or say which there are."""
+        name = to if isinstance(to, str) else to.name
+        if name == self.name:
+            return Conversion(name, tuple((i,) for i in range(len(self))))
+        markup(name)  # an unknown name is another mistake than a missing conversion
+        if name not in self.conversions:
+            there = ", ".join(self.conversions) or "nothing else"
+            raise MarkUpError(f"{self.name} cannot become {name}; it converts to {there}")
+        return self.conversions[name]
+
+    def convert(self, points: ArrayLike, to: str | MarkUp) -> NDArray[np.float64]:
+        """Return points (..., K, 2) of this mark-up as points (..., L, 2) of another.
+
+        A point that is the mean of several is NaN where one of them is; a point that has no
+        counterpart is NaN.
+        """
+        array = self.check(points)
+        weights = self.conversion(to).weights(len(self))
+        missing = np.isnan(array)
+        there = np.nan_to_num(array, nan=0.0)  # 0 * NaN would spread it to every point
+        converted = weights @ there
+        converted[(weights @ missing > 0) | ~weights.any(-1)[:, None]] = np.nan
+        return converted
+
+    def check(self, points: ArrayLike) -> NDArray[np.float64]:
+        """Return points as float64 (..., K, 2), or say how many were wanted."""
+        array = np.asarray(points, np.float64)
+        if array.ndim < 2 or array.shape[-2:] != (len(self), 2):
+            raise MarkUpError(f"{self.name} has points ({len(self)}, 2), not {array.shape}")
+        return array
+
+
+def _mirror_by_name(name: str, points: tuple[str, ...]) -> tuple[int, ...]:
+    """Return the permutation that swaps `left_…` and `right_…`."""
+    swap = {"left": "right", "right": "left"}
+    index = {point: i for i, point in enumerate(points)}
+    try:
+        return tuple(index["_".join(swap.get(word, word) for word in point.split("_"))] for point in points)
+    except KeyError as error:
+        raise MarkUpError(f"mark-up {name!r}: no mirror given and no point called {error}") from None
+
+
+def _from_toml(name: str, text: str) -> MarkUp:
+    """Return the mark-up a TOML text describes. Paths (chains of indices) become edges."""
+    try:
+        card: dict[str, Any] = tomllib.loads(text)
+        paths = card.get("paths", [])
+        conversions = {
+            to: Conversion(
+                to,
+                tuple(tuple(s) if isinstance(s, list) else (s,) for s in entry["points"]),
+                entry.get("loses", ""),
+            )
+            for to, entry in card.get("conversions", {}).items()
+        }
+        ocular = card.get("inter_ocular")
+        return MarkUp(
+            name=name,
+            title=card.get("title", ""),
+            points=tuple(card["points"]),
+            groups={key: tuple(value) for key, value in card.get("groups", {}).items()},
+            edges=tuple((a, b) for path in paths for a, b in zip(path, path[1:], strict=False)),
+            mirror=tuple(card.get("mirror", ())),
+            inter_ocular=(ocular[0], ocular[1]) if ocular else None,
+            left_eye=tuple(card["left_eye"]) if "left_eye" in card else None,
+            right_eye=tuple(card["right_eye"]) if "right_eye" in card else None,
+            conversions=conversions,
+        )
+    except (tomllib.TOMLDecodeError, KeyError, TypeError, IndexError) as error:
+        raise MarkUpError(f"mark-up {name!r}: its file is not as it should be: {error!r}") from error
+
+
+def markup_names() -> tuple[str, ...]:
+    """Return the names of all mark-ups."""
+    return tuple(sorted(path.stem for path in FOLDER.glob("*.toml")))
+
+
+@cache
+def _markup(name: str) -> MarkUp:
+    path = FOLDER / f"{name}.toml"
+    if name not in markup_names():
+        raise UnknownName.of("mark-up", name, markup_names())
+    return _from_toml(name, path.read_text("utf-8"))
+
+
+def markup(name: str | MarkUp) -> MarkUp:
+    """Return a mark-up by its name; a mark-up is returned as it is."""
+    return name if isinstance(name, MarkUp) else _markup(name)
