@@ -1,0 +1,38 @@
+"""CNN_FacePoint: 13,466 photos of LFW and the web, a face box and five points each (Sun, Wang, Tang, CVPR 2013).
+
+    ROOT/trainImageList.txt  testImageList.txt  lfw_5590/*.jpg  net_7876/*.jpg  [validation_names.txt]
+
+The lists are 0-based, the box is `left right top bottom` in that order.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from meanshape.core.types import Sample
+from meanshape.datasets.parts.card import load_card
+from meanshape.datasets.parts.check import Problem, check
+from meanshape.datasets.parts.cuhk import base, facepoint_rows, rows_of, to_survey
+from meanshape.datasets.parts.files import existing_folder
+from meanshape.datasets.parts.survey import Survey
+
+card = load_card(__file__)
+
+LISTS = {"train": "trainImageList.txt", "test": "testImageList.txt"}
+
+
+def samples(root: str | Path, split: str | None = None, *, allow_missing: bool = False) -> list[Sample]:
+    """Read a split (None: every list that is there)."""
+    return survey(root, split).samples(card.name, split, allow_missing)
+
+
+def survey(root: str | Path, split: str | None = None) -> Survey:
+    """Look for a split and say what is missing."""
+    card.check_split(split)
+    folder = base(existing_folder(root, card.name), LISTS)
+    return to_survey(rows_of(split, folder, LISTS, facepoint_rows, card), folder, card)
+
+
+def verify(root: str | Path) -> list[Problem]:
+    """What is wrong with the copy at `root`."""
+    return check(card, survey, root)

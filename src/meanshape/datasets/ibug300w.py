@@ -1,0 +1,34 @@
+"""300-W: five collections of photos in the wild with the 68 points of iBUG (Sagonas et al., ICCVW 2013).
+
+    ROOT/lfpw/{trainset,testset}  helen/{trainset,testset}  afw  ibug  300W/{01_Indoor,02_Outdoor}  [train.txt validation.txt]
+
+Each folder holds photos (.jpg or .png) and `.pts` files side by side. Training is LFPW-train, HELEN-train and AFW; common is
+LFPW-test and HELEN-test; challenging is IBUG; full is both; private is the second test set of the challenge.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from meanshape.core.types import Sample
+from meanshape.datasets.parts import ibug
+from meanshape.datasets.parts.card import load_card
+from meanshape.datasets.parts.check import Problem, check
+from meanshape.datasets.parts.survey import Survey
+
+card = load_card(__file__)
+
+
+def samples(root: str | Path, split: str | None = None, *, allow_missing: bool = False) -> list[Sample]:
+    """Read a split (None: everything that is there)."""
+    return survey(root, split).samples(card.name, split, allow_missing)
+
+
+def survey(root: str | Path, split: str | None = None) -> Survey:
+    """Look for a split and say what is missing."""
+    return ibug.survey(root, card, split)
+
+
+def verify(root: str | Path) -> list[Problem]:
+    """What is wrong with the copy at `root`."""
+    return check(card, survey, root)

@@ -1,0 +1,1 @@
+"""What the data sets share: their cards, finding files, checking them, drawing pictures for tests."""

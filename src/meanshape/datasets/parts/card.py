@@ -1,0 +1,65 @@
+"""The card of a data set: the TOML file beside its reader, with what people and menus need to know."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from meanshape.core.errors import DataSetError
+
+FAMILIES = ("controlled", "wild", "own")
+"""Taken in a laboratory, taken anywhere, or whatever the user has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A folder of a data set: where it lies, which split it belongs to, how many samples were published."""
+
+    folder: str
+    split: str
+    count: int
+    also: tuple[str, ...] = ()
+    """Other places of the same folder in copies that are about."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataSetCard:
+    """What a data set is: mark-up, counts, terms, source."""
+
+    name: str
+    title: str
+    markup: str | None
+    family: str
+    home: str
+    licence: str
+    citation: str
+    splits: Mapping[str, int]
+    """Published number of samples per split; 0 where nothing is published (the user decides)."""
+    faults: tuple[str, ...] = ()
+    parts: tuple[Part, ...] = ()
+    labels: Mapping[str, Any] = field(default_factory=dict)
+    """Names of the values of each attribute, as the files number them."""
+    box: tuple[float, ...] | None = None
+    """The canonical box as `Box.part` of the set's own; None without such boxes."""
+
+    def check_split(self, split: str | None) -> None:
+        """Refuse a split that this data set does not have."""
+        if split is not None and split not in self.splits:
+            known = ", ".join(self.splits)
+            raise DataSetError(f"{self.name} has no split {split!r}; it has {known}")
+
+
+def load_card(module_file: str) -> DataSetCard:
+    """Read the card beside a data set's module: `card = load_card(__file__)`."""
+    path = Path(module_file).with_suffix(".toml")
+    table = tomllib.loads(path.read_text("utf-8"))
+    parts = tuple(Part(**{**part, "also": tuple(part.get("also", ()))}) for part in table.pop("parts", ()))
+    faults = tuple(table.pop("faults", ()))
+    markup = table.pop("markup", None) or None
+    box = table.pop("box", None)
+    return DataSetCard(
+        name=path.stem, markup=markup, parts=parts, faults=faults, box=None if box is None else tuple(box), **table
+    )

@@ -1,0 +1,59 @@
+"""Finding the files of a data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from meanshape.core.errors import DataSetError
+from meanshape.formats.text import read_text
+
+PHOTOS = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".gif"))
+"""Suffixes of photos, in lower case."""
+
+
+def existing_folder(root: str | Path, name: str) -> Path:
+    """The root of a data set as a path; `DataSetError` where there is no such folder."""
+    path = Path(root).expanduser()
+    if not path.is_dir():
+        what = "is a file" if path.exists() else "does not exist"
+        raise DataSetError(f"{name} wants a folder, and {path} {what}")
+    return path
+
+
+def photos(folder: Path) -> dict[str, Path]:
+    """Photos of a folder by name without suffix, in order of names; a .png wins over a .jpg of the same name."""
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir(), key=lambda p: (p.stem, p.suffix)):
+        if path.suffix.lower() in PHOTOS and not path.name.startswith("."):
+            found[path.stem] = path
+    return found
+
+
+def photo(folder: Path, name: str) -> Path | None:
+    """The photo `folder/name`, whatever the case of its suffix, or the one that replaced it (.png for .jpg)."""
+    path = folder / name
+    if path.is_file():
+        return path
+    for suffix in (".jpg", ".png", ".jpeg", ".JPG", ".PNG"):
+        other = path.with_suffix(suffix)
+        if other.is_file():
+            return other
+    return None
+
+
+def listed(path: Path) -> list[str] | None:
+    """Sample ids from a list with one a line, without suffixes, slashes forward; None where there is no list."""
+    if not path.is_file():
+        return None
+    ids = []
+    for line in read_text(path).splitlines():
+        word = line.strip().replace("\\", "/").removeprefix("./")
+        if word and not word.startswith("#"):
+            ids.append(without_suffix(word))
+    return ids
+
+
+def without_suffix(name: str) -> str:
+    """Drop the suffix of a photo or a label file; other dots belong to the name."""
+    stem, dot, suffix = name.rpartition(".")
+    return stem if dot and f".{suffix.lower()}" in PHOTOS | {".pts", ".asf"} else name

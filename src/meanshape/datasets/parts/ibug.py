@@ -1,0 +1,117 @@
+"""Reading the folders of 300-W: photos and `.pts` files side by side, in parts such as `lfpw/trainset`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from meanshape.core.errors import DataSetError, FormatError
+from meanshape.core.types import Box, Sample, Shape
+from meanshape.datasets.parts.card import DataSetCard, Part
+from meanshape.datasets.parts.files import existing_folder, listed, photos
+from meanshape.datasets.parts.survey import Survey
+from meanshape.formats import pts
+
+MADE_OF = {"validation": ("train",), "trainval": ("train",), "full": ("common", "challenging")}
+"""Splits that are drawn from the folders of others."""
+
+
+def survey(root: str | Path, card: DataSetCard, split: str | None) -> Survey:
+    """Look for the samples of a split (None: of every part that is there), ordered by part and name.
+
+    Where lists name the samples of the split, they are the truth about what should be there; else the card is.
+    """
+    card.check_split(split)
+    root = existing_folder(root, card.name)
+    validation = listed_in(root, card, "validation") or []
+    wanted = _wanted(root, card, split, validation) if split else None
+    held_out = frozenset(validation)
+    without = held_out if split == "train" else frozenset()
+    result = Survey()
+    for part in card.parts:
+        if split is None and place(root, part) is None:
+            continue
+        if split is None or part.split in MADE_OF.get(split, (split,)):
+            result.add(_survey_part(root, part, card, wanted, without))
+    result.found = [replace(s, split="validation") if s.id in held_out else s for s in result.found]
+    return result
+
+
+def listed_in(root: Path, card: DataSetCard, name: str) -> list[str] | None:
+    """Ids of the list `name.txt` in the root (or above it, for a root that is one part) that belong to the set."""
+    for folder in (root, root.parent):
+        own = [i for i in listed(folder / f"{name}.txt") or () if _owner(i, card)]
+        if own:
+            return own
+    return None
+
+
+def place(root: Path, part: Part) -> Path | None:
+    """The folder of a part below the root, if there is one."""
+    for name in (part.folder, *part.also):
+        folder = root / name
+        if folder.is_dir() and (name != "." or any(folder.glob("*.pts"))):
+            return folder
+    return None
+
+
+def pairs(folder: Path) -> Iterator[tuple[str, Path | None, Path | None]]:
+    """Name, label file and photo of each sample in a folder; either may be missing."""
+    pictures = photos(folder)
+    labels = {p.stem: p for p in folder.iterdir() if p.suffix.lower() == ".pts" and not p.name.startswith(".")}
+    for name in sorted(pictures.keys() | labels.keys()):
+        yield name, labels.get(name), pictures.get(name)
+
+
+def _wanted(root: Path, card: DataSetCard, split: str, validation: list[str]) -> list[str] | None:
+    """The ids that lists in the folder name for a split; None where the folders themselves are the truth."""
+    if split == "validation":
+        if not validation:
+            raise DataSetError(f"{card.name} has no official validation split, and {root} holds no validation.txt")
+        return validation
+    train = listed_in(root, card, "train") if split in ("train", "trainval") else None
+    if train is None:
+        return None
+    held_out = set(validation)
+    return [i for i in train if i not in held_out] if split == "train" else sorted({*train, *held_out})
+
+
+def _survey_part(
+    root: Path, part: Part, card: DataSetCard, wanted: list[str] | None, without: Collection[str]
+) -> Survey:
+    """Look for the samples of one part: the wanted ones, or all but those `without`."""
+    folder = place(root, part)
+    here = {f"{part.folder}/{name}": rest for name, *rest in pairs(folder)} if folder else {}
+    if wanted is None:
+        held_out = sum(_owner(i, card) is part for i in without)
+        # A photo that nobody labelled is no sample: AFW comes with some.
+        names = [i for i, (label, _) in here.items() if label and i not in without]
+        result = Survey(expected=max(part.count - held_out, 0))
+    else:
+        names = [i for i in wanted if _owner(i, card) is part]
+        result = Survey(expected=len(names))
+    for identity in names:
+        label, picture = here.get(identity, (None, None))
+        if label and picture:
+            _read(identity, label, picture, part.split, card, result)
+        else:
+            lack = "no photo" if label else "no .pts" if picture else "neither photo nor .pts"
+            result.missing.append(f"{identity}: {lack}")
+    return result
+
+
+def _read(identity: str, label: Path, picture: Path, split: str, card: DataSetCard, result: Survey) -> None:
+    """Read one face; its box is the tight box of its points."""
+    try:
+        points = pts.read(label, count=68)
+    except FormatError as error:
+        result.broken.append(error)
+        return
+    shape = Shape(points, card.markup or "")
+    result.found.append(Sample(identity, picture, shape, Box.around(points), {}, split))
+
+
+def _owner(identity: str, card: DataSetCard) -> Part | None:
+    folder = identity.rpartition("/")[0]
+    return next((p for p in card.parts if p.folder == folder), None)
