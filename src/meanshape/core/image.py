@@ -10,6 +10,7 @@ What each kind of picture becomes:
 from __future__ import annotations
 
 import io
+import math
 import os
 import threading
 import warnings
@@ -98,35 +99,27 @@ def write_image(path: str | os.PathLike[str], rgb: ArrayLike, quality: int = 95)
 def warp(image: NDArray[Any], matrix: ArrayLike, size: tuple[int, int]) -> NDArray[Any]:
     """Return the picture mapped by `matrix` (2, 3), picture to output, of `size` (width, height).
 
-    Where the map reduces, the needed part is first averaged over whole blocks of pixels, and what is left
-    (less than a factor 2) is sampled at twice the density and averaged again, so that nothing aliases.
-    Outside the picture its reflection goes on.
+    Where the map reduces, the part it needs is first halved (2 x 2 means) as often as it can be, and
+    what is left, less than a factor 2, is smoothed, so that nothing aliases. Outside the picture its
+    reflection goes on.
     """
     import cv2
 
-    width, height = size
     backward = invert(matrix)
+    part, backward = _part(image, backward, size)
     step_x, step_y = np.hypot(backward[:, 0], backward[:, 1])  # source pixels per output pixel
-    part, backward = _part(image, backward, width, height)
-    block_x, block_y = min(int(step_x + 1e-6), part.shape[1]), min(int(step_y + 1e-6), part.shape[0])
-    if max(block_x, block_y) > 1:
-        block_x, block_y = max(block_x, 1), max(block_y, 1)
-        part = _average(part, block_x, block_y)
-        factors = np.array([[block_x], [block_y]])
-        backward = backward / factors
-        backward[:, 2:] += 0.5 / factors - 0.5
-    fine = max(step_x / max(block_x, 1), step_y / max(block_y, 1)) > 1.1
-    density = 2 if fine else 1
-    if fine:
-        backward = np.column_stack([backward[:, :2] / 2, backward[:, 2] - backward[:, :2].sum(1) / 4])
-    warped = cv2.warpAffine(
-        part,
-        backward,
-        (width * density, height * density),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REFLECT,
+    while max(step_x, step_y) >= 2 and min(part.shape[:2]) > 1:
+        x, y = 1 + (step_x >= 2), 1 + (step_y >= 2)
+        part, step_x, step_y = _shrink(part, x, y), step_x / x, step_y / y
+        backward[:, 2] += 0.5
+        backward /= [[x], [y]]
+        backward[:, 2] -= 0.5
+    if max(step_x, step_y) > 1.1:
+        sigma_x, sigma_y = (0.5 * math.sqrt(min(max(s * s - 1, 1e-4), 3.0)) for s in (step_x, step_y))
+        part = cv2.GaussianBlur(part, (3, 3), sigma_x, sigmaY=sigma_y, borderType=cv2.BORDER_REFLECT)
+    return cv2.warpAffine(
+        part, backward, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REFLECT
     )
-    return cv2.resize(warped, (width, height), interpolation=cv2.INTER_AREA) if fine else warped
 
 
 def crop(image: NDArray[Any], box: Box, size: int | tuple[int, int]) -> tuple[NDArray[Any], Matrix]:
@@ -135,36 +128,35 @@ def crop(image: NDArray[Any], box: Box, size: int | tuple[int, int]) -> tuple[ND
     return warp(image, matrix, (size, size) if isinstance(size, int) else size), matrix
 
 
-def _part(image: NDArray[Any], backward: Matrix, width: int, height: int) -> tuple[NDArray[Any], Matrix]:
-    """Return the part of the picture that a warp needs, and the map output -> part.
+def _part(image: NDArray[Any], backward: Matrix, size: tuple[int, int]) -> tuple[NDArray[Any], Matrix]:
+    """Return the part of the picture that a warp needs, and the map from output to part.
 
-    A view, so that blocks are averaged only where they are needed. Where the output looks beyond the
-    picture, the part reaches as far inside, for the reflection.
+    A view: halving a large photo for one small face would waste most of the time. Where the output looks
+    beyond the picture, the part reaches as far inside, for the reflection.
     """
-    corners = np.array([[-0.5, -0.5], [width - 0.5, -0.5], [-0.5, height - 0.5], [width - 0.5, height - 0.5]])
-    seen = corners @ backward[:, :2].T + backward[:, 2]
-    margin = 2 * np.abs(backward[:, :2]).max() + 2
-    shift, keep = np.zeros(2), []
-    for axis, length in enumerate((image.shape[1], image.shape[0])):
-        low, high = seen[:, axis].min() - margin, seen[:, axis].max() + margin
-        first = int(max(0, min(low, 2 * length - high, length - 1)))
-        last = int(min(length, max(high + 1, -low + 1, 1)))
-        shift[axis] = first
+    backward = backward.copy()
+    keep = []
+    for row, length in zip(backward, (image.shape[1], image.shape[0]), strict=True):
+        a, b, shift = row.tolist()
+        middle = a * (size[0] - 1) / 2 + b * (size[1] - 1) / 2 + shift
+        reach = (abs(a) * size[0] + abs(b) * size[1]) / 2 + 4 * (abs(a) + abs(b)) + 2
+        low, high = middle - reach, middle + reach
+        first = int(min(max(min(low, 2 * length - high), 0), length - 1))
+        last = int(min(max(high, -low) + 2, length))
+        first -= (last - first) % 2 if first else 0  # an even part is halved without a copy
         keep.append(slice(first, last))
-    moved = backward.copy()
-    moved[:, 2] -= shift
-    return image[keep[1], keep[0]], moved
+        row[2] -= first
+    return image[keep[1], keep[0]], backward
 
 
-def _average(image: NDArray[Any], block_x: int, block_y: int) -> NDArray[Any]:
-    """Return the means of whole blocks; the last ones are filled up by reflection."""
+def _shrink(image: NDArray[Any], x: int, y: int) -> NDArray[Any]:
+    """Return the means of blocks of x by y pixels; an odd last one is filled up by reflection."""
     import cv2
 
-    extra_x, extra_y = -image.shape[1] % block_x, -image.shape[0] % block_y
-    if extra_x or extra_y:
-        image = cv2.copyMakeBorder(image, 0, extra_y, 0, extra_x, cv2.BORDER_REFLECT)
-    size = image.shape[1] // block_x, image.shape[0] // block_y
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    height, width = image.shape[:2]
+    if width % x or height % y:
+        image = cv2.copyMakeBorder(image, 0, -height % y, 0, -width % x, cv2.BORDER_REFLECT)
+    return cv2.resize(image, (-(-width // x), -(-height // y)), interpolation=cv2.INTER_AREA)
 
 
 def _read_file(path: Path, max_pixels: int | None) -> Pixels:
