@@ -1,1 +1,93 @@
-"""Meanshape: facial landmarks from ASM to DAN behind one interface."""
+"""Meanshape: facial landmarks from ASM to DAN behind one interface.
+
+>>> import meanshape as ms                          # doctest: +SKIP
+>>> face = ms.detect("photo.jpg").faces[0]          # doctest: +SKIP
+>>> face.shape["left_eye"], face.shape.to("mtfl5")  # doctest: +SKIP
+
+What is heavy is imported when it is first asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from meanshape.core.errors import (
+    BoxError,
+    ConfigError,
+    DataSetError,
+    FormatError,
+    ImageError,
+    MarkUpError,
+    MeanshapeError,
+    MissingExtra,
+    NotFitted,
+    ResultError,
+    ShapeError,
+    UnknownName,
+    WeightsError,
+)
+from meanshape.core.markup import MarkUp, markup
+from meanshape.core.types import Box, Emotion, Face, Pose, Prediction, Sample, Shape
+
+if TYPE_CHECKING:
+    from meanshape.methods import load
+
+__version__ = "0.1.0"
+
+_LATER = {
+    "Evaluation": "meanshape.evaluation",
+    "Pipeline": "meanshape.inference",
+    "align": "meanshape.inference",
+    "detect": "meanshape.inference",
+    "evaluate": "meanshape.evaluation",
+    "load": "meanshape.methods",
+    "video": "meanshape.inference",
+}
+"""Public names and the package that has each; imported on first use."""
+
+__all__ = [
+    "Box",
+    "BoxError",
+    "ConfigError",
+    "DataSetError",
+    "Emotion",
+    "Evaluation",
+    "Face",
+    "FormatError",
+    "ImageError",
+    "MarkUp",
+    "MarkUpError",
+    "MeanshapeError",
+    "MissingExtra",
+    "NotFitted",
+    "Pipeline",
+    "Pose",
+    "Prediction",
+    "ResultError",
+    "Sample",
+    "Shape",
+    "ShapeError",
+    "UnknownName",
+    "WeightsError",
+    "align",
+    "detect",
+    "evaluate",
+    "load",
+    "markup",
+    "video",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what was not needed so far."""
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_LATER[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, imported or not."""
+    return sorted({*globals(), *__all__})

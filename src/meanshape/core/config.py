@@ -37,9 +37,7 @@ def from_dict(kind: type[T], values: Mapping[str, Any], *, where: str = "") -> T
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"]) or kind.__name__
-        raise ConfigError(
-            f"{_at(where)}{key}: {_sentence(first['msg'])}, not {first['input']!r}"
-        ) from error
+        raise ConfigError(f"{_at(where)}{key}: {_sentence(first['msg'])}, not {first['input']!r}") from error
     except (TypeError, ValueError) as error:
         if isinstance(error, ConfigError):
             raise
@@ -182,7 +180,11 @@ def _read(text: str, hint: Any) -> Any:
         return None
     containers = (list, tuple, dict, set, frozenset)
     if any((typing.get_origin(option) or option) in containers for option in options):
-        for candidate in (text, f"[{text}]", f"[{', '.join(json.dumps(t.strip()) for t in text.split(','))}]"):
+        for candidate in (
+            text,
+            f"[{text}]",
+            f"[{', '.join(json.dumps(t.strip()) for t in text.split(','))}]",
+        ):
             try:
                 value = tomllib.loads(f"value = {candidate}")["value"]
             except tomllib.TOMLDecodeError:

@@ -29,7 +29,11 @@ def similarity(source: ArrayLike, target: ArrayLike, weights: ArrayLike | None =
     (..., 2, 3); where all points of `source` fall together, a shift alone
     """
     a, b = np.broadcast_arrays(np.asarray(source, np.float64), np.asarray(target, np.float64))
-    w = np.ones(a.shape[:-1]) if weights is None else np.broadcast_to(np.asarray(weights, float), a.shape[:-1])
+    w = (
+        np.ones(a.shape[:-1])
+        if weights is None
+        else np.broadcast_to(np.asarray(weights, float), a.shape[:-1])
+    )
     known = np.isfinite(a).all(-1) & np.isfinite(b).all(-1)
     w = np.where(known, w, 0.0)[..., None]
     total = w.sum(-2)

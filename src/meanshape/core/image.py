@@ -211,7 +211,9 @@ def _from_pil(image: Image, where: str) -> Pixels:
         raise ImageError(f"{where}: too large ({error})") from error
     try:
         image = ImageOps.exif_transpose(image)
-    except Exception:  # broken EXIF says nothing about the pixels, which are whole; Pillow raises what it likes
+    except (
+        Exception
+    ):  # broken EXIF says nothing about the pixels, which are whole; Pillow raises what it likes
         pass
     if 0 in image.size:
         raise ImageError(f"{where}: it has no pixels {image.size}")

@@ -168,7 +168,9 @@ class Shape:
         points = _points(points)
         resolved = _resolve(markup)
         if points.shape != (len(resolved), 2):
-            raise ShapeError(f"a shape of {resolved.name} has points ({len(resolved)}, 2), not {points.shape}")
+            raise ShapeError(
+                f"a shape of {resolved.name} has points ({len(resolved)}, 2), not {points.shape}"
+            )
         object.__setattr__(self, "markup", resolved)
         object.__setattr__(self, "points", points)
         object.__setattr__(self, "visible", _per_point(visible, "visible", np.bool_, len(resolved)))

@@ -1,17 +1,17 @@
 """Weights: one folder per model, with a `card.toml` that says what it is and the SHA-256 of each file.
 
-    name = "dan"
-    method = "dan"                  # the file in methods/ that can load it
-    markup = "ibug68"
-    licence = "research only (300-W)"
-    commercial_use = false
-    data = ["300-W train"]
-    command = "meanshape train dan …"
-    seed = 0
-    commit = "…"
-    [files]
-    "model.onnx" = "<sha-256>"
-    [metrics]                       # whatever was measured
+name = "dan"
+method = "dan"                  # the file in methods/ that can load it
+markup = "ibug68"
+licence = "research only (300-W)"
+commercial_use = false
+data = ["300-W train"]
+command = "meanshape train dan …"
+seed = 0
+commit = "…"
+[files]
+"model.onnx" = "<sha-256>"
+[metrics]                       # whatever was measured
 """
 
 from __future__ import annotations

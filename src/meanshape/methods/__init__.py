@@ -1,0 +1,67 @@
+"""One file per method; `load` finds a ready one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from meanshape.core import registry, weights
+from meanshape.core.errors import UnknownName, WeightsError, suggestion
+
+if TYPE_CHECKING:
+    from meanshape.methods.base import LandmarkModel
+
+
+def load(name: str | Path) -> LandmarkModel:
+    """Return a ready model.
+
+    Parameters
+    ----------
+    name : weights that came with the package ("dan"), a folder that `save` or a training run wrote, an
+        `.onnx` file, or a method that needs no weights
+    """
+    if isinstance(name, str) and name in weights.names():
+        return _load(weights.folder(name))
+    path = Path(name)
+    if path.suffix == ".onnx":
+        return _load_onnx(path)
+    if path.is_dir():
+        return _load(path)
+    if str(name) in registry.names("methods"):
+        method = registry.method(str(name))
+        if not method.needs_weights:
+            model: LandmarkModel = method()
+            return model
+        raise WeightsError(
+            f"{name} has no weights in this package; train it (meanshape train {name} …) and load its folder"
+        )
+    known = weights.names() or registry.names("methods")
+    raise UnknownName(f"no model, folder or .onnx file is called {str(name)!r}{suggestion(name, known)}")
+
+
+def _load(folder: Path) -> LandmarkModel:
+    model: LandmarkModel = registry.method(weights.read_card(folder).method).load(folder)
+    return model
+
+
+def _load_onnx(path: Path) -> LandmarkModel:
+    """Return the model in one ONNX file, whose metadata name its method.
+
+    Such a method has a class method `load_onnx(path)`.
+    """
+    if not path.is_file():
+        raise WeightsError(f"{path}: there is no such file")
+    import onnxruntime as ort
+
+    try:
+        session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's own classes, one per cause
+        raise WeightsError(f"{path}: not an ONNX model that runs ({error})") from error
+    name = session.get_modelmeta().custom_metadata_map.get("method")
+    if name is None:
+        raise WeightsError(f"{path}: its metadata name no method; was it written by meanshape export?")
+    method = registry.method(name)
+    if not hasattr(method, "load_onnx"):
+        raise WeightsError(f"{path}: method {name} cannot be loaded from one ONNX file")
+    model: LandmarkModel = method.load_onnx(path)
+    return model

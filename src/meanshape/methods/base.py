@@ -1,0 +1,212 @@
+"""What every method is: fitted on samples, then asked for the points in a face box.
+
+A method overrides `_fit`, `_predict_batch`, `_save` and `_load` and gets the rest here: any kind of picture,
+no box, many pictures of mixed sizes, `NotFitted`, checked and hashed folders.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meanshape.core import config as configs
+from meanshape.core import weights
+from meanshape.core.errors import ConfigError, NotFitted, ShapeError, WeightsError
+from meanshape.core.image import ImageLike, Pixels, read_image
+from meanshape.core.markup import MarkUp, markup
+from meanshape.core.types import Box, Sample, Shape
+
+CONFIG = "config.toml"
+
+Progress = Callable[[float, str], None]
+"""Called while a fit goes on, with the share that is done (0..1) and a few words."""
+
+
+class LandmarkModel(ABC):
+    """A method that places the points of one mark-up in a face box.
+
+    Class attributes: `name` (the file's), `Config` (a frozen dataclass, the paper's values as defaults).
+    Attributes: `config`; `markup`, None until fitted or loaded.
+    """
+
+    name: ClassVar[str]
+    Config: ClassVar[type[Any]]
+    needs_weights: ClassVar[bool] = True
+
+    def __init__(self, config: Any = None) -> None:
+        """Take a config, or the paper's."""
+        if config is not None and not isinstance(config, self.Config):
+            raise ConfigError(f"{self.name} takes a {self.Config.__qualname__}, not {type(config).__name__}")
+        self.config = self.Config() if config is None else config
+        self.markup: MarkUp | None = None
+
+    # What a method brings
+
+    @abstractmethod
+    def _fit(
+        self,
+        train: Sequence[Sample],
+        valid: Sequence[Sample] | None,
+        *,
+        seed: int,
+        progress: Progress,
+    ) -> None:
+        """Learn; every sample has pixels, a box, and a shape of `self.markup` or no shape."""
+
+    @abstractmethod
+    def _predict_batch(
+        self, images: list[Pixels], boxes: list[Box], starts: list[Shape | None], **options: Any
+    ) -> Sequence[Shape] | NDArray[np.float64]:
+        """Return a shape for each picture, or their points (N, K, 2) in image pixels."""
+
+    @abstractmethod
+    def _save(self, folder: Path) -> None:
+        """Write what was learnt; the config is written already, hashes are added after."""
+
+    @abstractmethod
+    def _load(self, folder: Path) -> None:
+        """Read what `_save` wrote; hashes are checked already, `config` and `markup` are set."""
+
+    @classmethod
+    def tiny(cls) -> Self:
+        """Return a model whose config fits a few dozen faces in seconds, for tests."""
+        return cls()
+
+    # What users call
+
+    def fit(
+        self,
+        train: Sequence[Sample],
+        valid: Sequence[Sample] | None = None,
+        *,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> Self:
+        """Learn from samples of one mark-up; the same seed gives the same model.
+
+        A sample without a box gets the tight box of its points.
+        """
+        kinds = {sample.shape.markup for sample in train if sample.shape is not None}
+        if not kinds:
+            raise ShapeError(f"{self.name} cannot be fitted: none of {len(train)} samples has points")
+        kinds |= {sample.shape.markup for sample in valid or () if sample.shape is not None}
+        if len(kinds) > 1:
+            both = " and ".join(sorted(kind.name for kind in kinds))
+            raise ShapeError(f"{self.name} is fitted on one mark-up, not {both}; convert with Shape.to")
+        (self.markup,) = kinds
+        try:
+            self._fit(
+                [_boxed(sample) for sample in train],
+                None if valid is None else [_boxed(sample) for sample in valid],
+                seed=seed,
+                progress=progress or (lambda share, text: None),
+            )
+        except BaseException:
+            self.markup = None
+            raise
+        return self
+
+    def predict(
+        self, image: ImageLike, box: Box | None = None, *, start: Shape | None = None, **options: Any
+    ) -> Shape:
+        """Return the points of the face in `box`, in image pixels.
+
+        Parameters
+        ----------
+        image : path, bytes, PIL image or array (RGB)
+        box : the canonical face box (the tight box of the 68 points); none: the whole picture
+        start : five points or an earlier shape, for methods that can use one
+        options : what only this method understands
+        """
+        return self.predict_batch([image], [box], [start], **options)[0]
+
+    def predict_batch(
+        self,
+        images: Sequence[ImageLike],
+        boxes: Sequence[Box | None] | None = None,
+        starts: Sequence[Shape | None] | None = None,
+        **options: Any,
+    ) -> list[Shape]:
+        """Return the points of one face in each of several pictures, which may differ in size."""
+        kind = self._fitted()
+        pixels = [read_image(image) for image in images]
+        boxes = [None] * len(pixels) if boxes is None else list(boxes)
+        starts = [None] * len(pixels) if starts is None else list(starts)
+        if not len(pixels) == len(boxes) == len(starts):
+            raise ShapeError(f"{len(pixels)} images came with {len(boxes)} boxes and {len(starts)} starts")
+        if not pixels:
+            return []
+        whole = [
+            Box.whole(image.shape[1], image.shape[0]) if box is None else box
+            for image, box in zip(pixels, boxes, strict=True)
+        ]
+        shapes = self._predict_batch(pixels, whole, starts, **options)
+        return [shape if isinstance(shape, Shape) else Shape(shape, kind) for shape in shapes]
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the model to a folder, with a card; the folder appears whole or not at all."""
+        kind = self._fitted()
+        folder = Path(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
+            inner = Path(scratch) / "model"
+            inner.mkdir()
+            configs.save(self.config, inner / CONFIG)
+            self._save(inner)
+            files = [path.relative_to(inner).as_posix() for path in inner.rglob("*") if path.is_file()]
+            card = weights.Card(folder.name, self.name, markup=kind.name)
+            weights.write_card(inner, card, files)
+            _move(inner, folder)
+        return folder
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Return the model in a folder, after checking the SHA-256 of its files."""
+        folder = Path(folder)
+        card = weights.verify(folder)
+        if card.method != cls.name:
+            raise WeightsError(f"{folder}: these are weights of {card.method}, not of {cls.name}")
+        if card.markup is None:
+            raise WeightsError(f"{folder}: the card does not say its markup")
+        model = cls(configs.load(cls.Config, folder / CONFIG) if (folder / CONFIG).exists() else None)
+        model.markup = markup(card.markup)
+        model._load(folder)
+        return model
+
+    def _fitted(self) -> MarkUp:
+        """Return the mark-up of a model that is fitted, or raise `NotFitted`."""
+        if self.markup is None:
+            raise NotFitted(f"{self.name} was neither fitted nor loaded: call fit(samples), or ms.load(name)")
+        return self.markup
+
+
+def _boxed(sample: Sample) -> Sample:
+    """Return the sample with a box."""
+    if sample.box is not None:
+        return sample
+    if sample.shape is None:
+        raise ShapeError(f"sample {sample.id} has neither points nor a box")
+    return Sample(sample.id, sample.image, sample.shape, sample.shape.box(), sample.attributes, sample.split)
+
+
+def _move(inner: Path, folder: Path) -> None:
+    """Put a finished folder in its place: renamed if that is free, else file by file, the card last."""
+    if not folder.exists():
+        inner.replace(folder)
+        return
+    for path in sorted(inner.rglob("*"), key=lambda path: path.name == weights.CARD):
+        goal = folder / path.relative_to(inner)
+        if path.is_dir():
+            goal.mkdir(exist_ok=True)
+        else:
+            goal.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(path, goal)
+    shutil.rmtree(inner, ignore_errors=True)
