@@ -13,7 +13,6 @@ import tomllib
 import types
 import typing
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,7 +23,8 @@ T = TypeVar("T")
 
 def to_dict(config: Any) -> dict[str, Any]:
     """Return a config as plain values, nested ones as dicts."""
-    return dataclasses.asdict(config)
+    plain: dict[str, Any] = dataclasses.asdict(config)
+    return plain
 
 
 def from_dict(kind: type[T], values: Mapping[str, Any], *, where: str = "") -> T:
@@ -129,7 +129,6 @@ def _value(value: Any) -> str:
     raise ConfigError(f"TOML cannot hold a {type(value).__name__}: {value!r}")
 
 
-@cache
 def _adapter(kind: type) -> Any:
     """Return pydantic's checker for a dataclass; imported late, for it is slow to import."""
     from pydantic import TypeAdapter
@@ -137,7 +136,6 @@ def _adapter(kind: type) -> Any:
     return TypeAdapter(kind)
 
 
-@cache
 def _field_types(kind: type) -> dict[str, Any]:
     """Return the settings of a config class and their types."""
     hints = typing.get_type_hints(kind)

@@ -52,6 +52,7 @@ class FormatError(MeanshapeError, ValueError):
     def __init__(
         self, message: str, path: str | PathLike[str] | None = None, line: int | None = None
     ) -> None:
+        """Put the place in front of the message."""
         where = "" if path is None else f"{path}"
         where += "" if line is None else f"{', ' if where else ''}line {line}"
         super().__init__(f"{where}: {message}" if where else message)

@@ -143,8 +143,7 @@ def resize_points(points: ArrayLike, factor: float | tuple[float, float]) -> Poi
 def _mean(shapes: NDArray[np.float64]) -> Points:
     """Return the mean over shapes (N, K, 2) of the points that are annotated."""
     known = np.isfinite(shapes)
-    total: Points = np.where(known, shapes, 0.0).sum(0)
-    return total / known.sum(0)
+    return np.asarray(np.where(known, shapes, 0.0).sum(0) / known.sum(0))
 
 
 def _unit(shape: Points) -> Points:

@@ -9,13 +9,14 @@ What each kind of picture becomes:
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 import os
 import threading
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -55,7 +56,7 @@ def read_image(
     if isinstance(image, (bytes, bytearray, memoryview)):
         return _decode(io.BytesIO(image), "the bytes given", max_pixels)
     if hasattr(image, "getexif"):
-        return _from_pil(image, "the PIL image given")
+        return _from_pil(cast("Image", image), "the PIL image given")
     if image is None or not (hasattr(image, "__array__") or isinstance(image, (list, tuple))):
         raise ImageError(f"an image is a path, bytes, a PIL image or an array, not {type(image).__name__}")
     return _from_array(np.asarray(image), color)
@@ -194,7 +195,7 @@ def _decode(file: Any, where: str, max_pixels: int | None) -> Pixels:
         width, height = opened.size
         if max_pixels is not None and width * height > max_pixels:
             raise ImageError(
-                f"{where}: {width} x {height} pixels are more than the {max_pixels:,} allowed; make it smaller"
+                f"{where}: {width} x {height} pixels are over the limit of {max_pixels:,}; make it smaller"
             )
         return _from_pil(opened, where)
 
@@ -209,12 +210,9 @@ def _from_pil(image: Image, where: str) -> Pixels:
         raise ImageError(f"{where}: broken or truncated ({error})") from error
     except Image.DecompressionBombError as error:
         raise ImageError(f"{where}: too large ({error})") from error
-    try:
+    # Broken EXIF says nothing about the pixels, which are whole by now, and Pillow raises what it likes.
+    with contextlib.suppress(Exception):
         image = ImageOps.exif_transpose(image)
-    except (
-        Exception
-    ):  # broken EXIF says nothing about the pixels, which are whole; Pillow raises what it likes
-        pass
     if 0 in image.size:
         raise ImageError(f"{where}: it has no pixels {image.size}")
     if image.mode.startswith("I"):
@@ -246,7 +244,7 @@ def _to_bytes(array: NDArray[Any]) -> Pixels:
     if array.dtype == np.uint8:
         return array
     if array.dtype == np.bool_:
-        return array.astype(np.uint8) * np.uint8(255)
+        return np.where(array, 255, 0).astype(np.uint8)
     if array.dtype == np.uint16:
         return ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
     if array.dtype.kind not in "iuf":
@@ -255,7 +253,7 @@ def _to_bytes(array: NDArray[Any]) -> Pixels:
     if array.dtype.kind == "f":
         if not (low >= 0 and high <= 1):
             raise ImageError(f"a float image must lie in 0..1, not {low:g}..{high:g}; or give it as uint8")
-        return np.rint(array * 255).astype(np.uint8)
+        return np.asarray(np.rint(array * 255), np.uint8)
     if low < 0 or high > 255:
         raise ImageError(f"an image of {array.dtype} must lie in 0..255, not {low}..{high}; uint16 is scaled")
     return array.astype(np.uint8)

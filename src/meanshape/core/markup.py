@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -138,12 +139,12 @@ class MarkUp:
         counterpart is NaN.
         """
         array = self.check(points)
-        weights = self.conversion(to).weights(len(self))
+        conversion = self.conversion(to)
+        weights = conversion.weights(len(self))
         missing = np.isnan(array)
-        there = np.nan_to_num(array, nan=0.0)  # 0 * NaN would spread it to every point
-        converted = weights @ there
-        converted[(weights @ missing > 0) | ~weights.any(-1)[:, None]] = np.nan
-        return converted
+        converted = weights @ np.where(missing, 0.0, array)  # 0 * NaN would spread it to every point
+        nowhere = np.array([not many for many in conversion.sources])[:, None]
+        return np.where((weights @ missing > 0) | nowhere, np.nan, converted)
 
     def check(self, points: ArrayLike) -> NDArray[np.float64]:
         """Return points as float64 (..., K, 2), or say how many were wanted."""
@@ -182,7 +183,7 @@ def _from_toml(name: str, text: str) -> MarkUp:
             title=card.get("title", ""),
             points=tuple(card["points"]),
             groups={key: tuple(value) for key, value in card.get("groups", {}).items()},
-            edges=tuple((a, b) for path in paths for a, b in zip(path, path[1:], strict=False)),
+            edges=tuple((a, b) for path in paths for a, b in pairwise(path)),
             mirror=tuple(card.get("mirror", ())),
             inter_ocular=(ocular[0], ocular[1]) if ocular else None,
             left_eye=tuple(card["left_eye"]) if "left_eye" in card else None,

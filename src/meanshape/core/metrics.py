@@ -70,7 +70,7 @@ def nme(errors: ArrayLike, lengths: ArrayLike) -> Array:
     total = np.where(known, array, 0.0).sum(-1)
     mean = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
     length = np.broadcast_to(np.asarray(lengths, np.float64), mean.shape)
-    return np.divide(mean, length, out=np.full(mean.shape, np.nan), where=length > 0)
+    return np.asarray(np.divide(mean, length, out=np.full(mean.shape, np.nan), where=length > 0))
 
 
 def ced(values: ArrayLike, thresholds: ArrayLike) -> Array:

@@ -229,7 +229,7 @@ class Shape:
         return Shape(
             self.markup.convert(self.points, other),
             other,
-            None if visible is None else [bool(many) and visible[list(many)].all() for many in sources],
+            None if visible is None else [bool(many and visible[list(many)].all()) for many in sources],
             None if sure is None else [sure[list(many)].min() if many else 0.0 for many in sources],
         )
 
@@ -383,7 +383,7 @@ def _per_point(values: ArrayLike | None, what: str, kind: type, count: int) -> N
     """Return one value per point as a read-only copy, or None."""
     if values is None:
         return None
-    array = np.array(values, kind)
+    array: NDArray[Any] = np.array(values, kind)
     if array.shape != (count,):
         raise ShapeError(f"{what} must have {count} values, one per point, not {array.shape}")
     array.flags.writeable = False

@@ -117,10 +117,16 @@ def _jsonl(text: str, path: Path) -> Iterable[tuple[str, list[Box]]]:
             continue
         try:
             data = json.loads(line)
-            yield str(data["source"]), [Box(*face["box"], face.get("score")) for face in data["faces"]]
+            yield str(data["source"]), [_box(face) for face in data["faces"]]
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             said = error if isinstance(error, MeanshapeError) else f"wanted a prediction ({error!r})"
             raise FormatError(str(said), path, number) from error
+
+
+def _box(face: Mapping[str, Any]) -> Box:
+    """Return the box of one face of a prediction."""
+    left, top, right, bottom = face["box"]
+    return Box(left, top, right, bottom, face.get("score"))
 
 
 DETECTOR = Given

@@ -6,7 +6,6 @@ no box, many pictures of mixed sizes, `NotFitted`, checked and hashed folders.
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from abc import ABC, abstractmethod
@@ -208,5 +207,5 @@ def _move(inner: Path, folder: Path) -> None:
             goal.mkdir(exist_ok=True)
         else:
             goal.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(path, goal)
+            path.replace(goal)
     shutil.rmtree(inner, ignore_errors=True)
