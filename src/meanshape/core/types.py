@@ -321,7 +321,8 @@ class Sample:
     """One annotated face of a data set.
 
     `image` is a path or an array and is decoded only by `pixels()`; `box` is canonical (the tight box of
-    the 68 points, or as near to it as the data set's card can map its own).
+    the 68 points, or as near to it as the data set's card can map its own). `own_box` is the data set's
+    own, where it has one: models never see it, errors are divided by its width.
     """
 
     id: str
@@ -330,6 +331,7 @@ class Sample:
     box: Box | None = None
     attributes: Mapping[str, Any] = field(default_factory=dict)
     split: str | None = None
+    own_box: Box | None = None
 
     def pixels(self) -> NDArray[np.uint8]:
         """Return the picture as uint8 RGB (H, W, 3), upright."""

@@ -6,7 +6,7 @@ Both name the same photos. `trainImageList.txt` is `path left right top bottom x
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from meanshape.core.errors import DataSetError, FormatError
 from meanshape.core.types import Box, Sample, Shape
 from meanshape.datasets.parts.card import DataSetCard
+from meanshape.datasets.parts.drawing import draw, five
 from meanshape.datasets.parts.files import listed, photo, without_suffix
 from meanshape.datasets.parts.survey import Survey
 from meanshape.formats.text import finite, read_text
@@ -25,7 +26,9 @@ VALIDATION = "validation_names.txt"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of a list: the photo's path in the set, its points (5, 2), the list's box or the attributes."""
+    """One line of a list: the photo's path in the set, its points (5, 2), the list's box or the
+    attributes.
+    """
 
     path: str
     points: NDArray[np.float64]
@@ -58,17 +61,25 @@ def base(root: Path, lists: Mapping[str, str]) -> Path:
     return next((f for f in folders if any((f / name).is_file() for name in lists.values())), root)
 
 
-def rows_of(split: str | None, folder: Path, lists: Mapping[str, str], rows: Reader, card: DataSetCard) -> Rows:
+def rows_of(
+    split: str | None, folder: Path, lists: Mapping[str, str], rows: Reader, card: DataSetCard
+) -> Rows:
     """The rows of a split (None: of every list that is there), each with the split it belongs to."""
     if split is None:
-        there = [s for s, part in (("trainval", "train"), ("test", "test")) if (folder / lists[part]).is_file()]
+        there = [
+            s for s, part in (("trainval", "train"), ("test", "test")) if (folder / lists[part]).is_file()
+        ]
         return [row for part in there or ["trainval"] for row in rows_of(part, folder, lists, rows, card)]
     if split == "test":
         return [(row, "test") for row in rows(folder / lists["test"])]
     held_out = set(listed(folder / VALIDATION) or ())
     if split == "validation" and not held_out:
-        raise DataSetError(f"{card.name} has no official validation split, and {folder} holds no {VALIDATION}")
-    labelled = [(row, "validation" if row.id in held_out else "train") for row in rows(folder / lists["train"])]
+        raise DataSetError(
+            f"{card.name} has no official validation split, and {folder} holds no {VALIDATION}"
+        )
+    labelled = [
+        (row, "validation" if row.id in held_out else "train") for row in rows(folder / lists["train"])
+    ]
     return [(row, own) for row, own in labelled if split in (own, "trainval")]
 
 
@@ -88,7 +99,7 @@ def to_survey(
             continue
         box = row.box.part(card.box) if row.box and card.box else None
         shape = Shape(row.points, card.markup or "")
-        result.found.append(Sample(row.id, picture, shape, box, attributes(row), split))
+        result.found.append(Sample(row.id, picture, shape, box, attributes(row), split, row.box))
     return result
 
 
@@ -118,6 +129,26 @@ def _facepoint(number: int, name: str, values: list[float], path: Path) -> Row:
 def _mtfl(number: int, name: str, values: list[float], path: Path) -> Row:
     codes = values[10:]
     if any(code != int(code) for code in codes):
-        raise FormatError(f"wanted whole numbers for gender, smile, glasses and pose, got {codes}", path, number)
+        raise FormatError(
+            f"wanted whole numbers for gender, smile, glasses and pose, got {codes}", path, number
+        )
     points = np.stack([values[:5], values[5:10]], axis=1) - 1.0
     return Row(name, points, codes=tuple(int(code) for code in codes))
+
+
+def draw_faces(root: Path, names: Sequence[str]) -> list[NDArray[np.float64]]:
+    """Draw a face to each path; return the 68 points of each."""
+    return [draw(root / name, seed=number) for number, name in enumerate(names)]
+
+
+def facepoint_line(name: str, points: NDArray[np.float64]) -> str:
+    """A line of CNN_FacePoint for a drawn face: a whole-pixel box about the 68 points, and five of them."""
+    left, top, right, bottom = Box.around(points).part((0.03, -0.05, 0.95, 0.9)).as_list()
+    sides = " ".join(f"{round(side)}" for side in (left, right, top, bottom))
+    return f"{name.replace('/', chr(92))} {sides} {' '.join(f'{v:.6f}' for v in five(points).ravel())}"
+
+
+def mtfl_line(name: str, points: NDArray[np.float64], codes: Sequence[int]) -> str:
+    """A line of MTFL for a drawn face: a space, backslashes, all x before all y, 1-based, four codes."""
+    numbers = " ".join(f"{v:.6f}" for v in (five(points) + 1).T.ravel())
+    return f" {name.replace('/', chr(92))} {numbers} {' '.join(map(str, codes))}\r"
