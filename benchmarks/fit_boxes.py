@@ -2,11 +2,13 @@
 
     python benchmarks/fit_boxes.py --ibug300w ROOT --mtfl ROOT [--write]
 
-1. `datasets/parts/outline.toml`: jaw and brows as a linear (ridge) function of the five points in the frame of their mean,
-   from the training faces of 300-W and their mirror images; `canonical_box_from_five` takes the tight box of that.
-2. The fractions from the doubled tight box of five points (the box of a face that has none) to the canonical one; same file.
-3. The fractions from the boxes of CNN_FacePoint's list to the canonical box, which the photos of that list do not have: the box of
-   1 stands in for it. They go to the cards of `cnn_facepoint` and `mtfl` by hand.
+1. `datasets/parts/outline.toml`: jaw and brows as a linear (ridge) function of the five points in the frame
+   of their mean, from the training faces of 300-W and their mirror images; `canonical_box_from_five` takes
+   the tight box of that.
+2. The fractions from the doubled tight box of five points (the box of a face that has none) to the canonical
+   one; same file.
+3. The fractions from the boxes of CNN_FacePoint's list to the canonical box, which the photos of that list
+   do not have: the box of 1 stands in for it. They go to the cards of `cnn_facepoint` and `mtfl` by hand.
 
 Validation faces only measure; none is fitted on.
 """
@@ -61,9 +63,9 @@ def write_outline(mean: Floats, weights: Floats, doubled: tuple[float, ...]) -> 
     rows = "\n".join(f"  [{', '.join(f'{v:.4f}' for v in row)}]," for row in weights.T)
     TOML.write_text(
         "# Written by benchmarks/fit_boxes.py from the training faces of 300-W and their mirror images.\n"
-        "# mean: the five points of mtfl5, centred, RMS radius 1. weights: one row for x and one for y of each of the points\n"
-        "# 0 to 26 of ibug68, for x1 y1 … x5 y5 of the five in that frame and the constant 1. doubled: the canonical box as a\n"
-        "# part of the tight box of the five, doubled about its centre.\n"
+        "# mean: the five points of mtfl5, centred, RMS radius 1. weights: one row for x and one for y of each of\n"
+        "# the points 0 to 26 of ibug68, for x1 y1 … x5 y5 of the five in that frame and the constant 1.\n"
+        "# doubled: the canonical box as a part of the tight box of the five, doubled about its centre.\n"
         f"doubled = [{', '.join(f'{v:.4f}' for v in doubled)}]\n"
         f"mean = [{', '.join(f'[{x:.4f}, {y:.4f}]' for x, y in mean)}]\nweights = [\n{rows}\n]\n",
         "utf-8",
@@ -81,7 +83,9 @@ def report(name: str, sources: list[Box], targets: list[Box]) -> tuple[float, ..
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--ibug300w", required=True)
     parser.add_argument("--mtfl", required=True)
     parser.add_argument("--write", action="store_true", help="write outline.toml")
@@ -96,10 +100,13 @@ def main() -> None:
     held_out = ibug300w.samples(options.ibug300w, "validation")
     derived = [boxes.canonical_box_from_five(five) for five in five_of(held_out)]
     iou = [box.iou(sample.box) for box, sample in zip(derived, held_out, strict=True) if sample.box]
-    print(f"# from five points, {len(iou)} validation faces: IoU {np.mean(iou):.3f}, 5 % below {np.quantile(iou, 0.05):.3f}")
+    low = np.quantile(iou, 0.05)
+    print(f"# from five points, {len(iou)} validation faces: IoU {np.mean(iou):.3f}, 5 % below {low:.3f}")
     kept = {s.id for s in cnn_facepoint.samples(options.mtfl, "train")}
     rows = [r for r in facepoint_rows(Path(options.mtfl) / "trainImageList.txt") if r.id in kept and r.box]
-    report("boxes of the list", [r.box for r in rows], [boxes.canonical_box_from_five(r.points) for r in rows])
+    report(
+        "boxes of the list", [r.box for r in rows], [boxes.canonical_box_from_five(r.points) for r in rows]
+    )
 
 
 if __name__ == "__main__":

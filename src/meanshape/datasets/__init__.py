@@ -1,0 +1,60 @@
+"""Data sets: photos with labels, one file for each set.
+
+A data set's module has `card`, `samples(root, split=None)`, `verify(root)` and `miniature(folder)`; ask
+`meanshape.core.registry.dataset(name)` for it, or read what a data argument such as `mtfl:ROOT:test` names
+with `load_data`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from meanshape.core import registry
+from meanshape.core.errors import ConfigError, DataSetError, UnknownName
+from meanshape.core.types import Sample
+
+
+def parse_data(text: str) -> tuple[str, str, str | None]:
+    r"""Take a data argument `NAME:ROOT[:SPLIT]` apart: name, root, split or None.
+
+    It is split at the first colon and, if what follows the last is a split of that data set, there; so
+    `ibug300w:C:\faces\300w:common` is understood.
+    """
+    name, colon, rest = text.partition(":")
+    if not colon or not name or not rest:
+        raise ConfigError(f"wanted NAME:ROOT or NAME:ROOT:SPLIT for a data set, got {text!r}")
+    splits = splits_of(name)
+    root, colon, split = rest.rpartition(":")
+    if colon and root and split in splits:
+        return name, root, split
+    if colon and not Path(rest).expanduser().exists() and Path(root).expanduser().exists():
+        raise UnknownName.of(f"split of {name}", split, splits)
+    return name, rest, None
+
+
+def load_data(text: str, allow_missing: bool = False, markup: str | None = None) -> list[Sample]:
+    """Read the samples that a data argument names; without a split, all that are there.
+
+    Parameters
+    ----------
+    allow_missing : take what there is of an incomplete split, which else is a `DataSetError`
+    markup : the mark-up of the user's own labels (data set `folder`) where it is not clear
+    """
+    name, root, split = parse_data(text)
+    module = registry.dataset(name)
+    if markup is None:
+        return list(module.samples(root, split, allow_missing=allow_missing))
+    if module.card.markup:
+        raise DataSetError(
+            f"{name} has its own mark-up, {module.card.markup}; markup= is for the set 'folder'"
+        )
+    return list(module.samples(root, split, allow_missing=allow_missing, markup=markup))
+
+
+def splits_of(name: str) -> tuple[str, ...]:
+    """The names of a data set's splits."""
+    card = registry.card("datasets", name) or {"splits": registry.dataset(name).card.splits}
+    return tuple(card.get("splits", ()))
+
+
+__all__ = ["load_data", "parse_data", "splits_of"]

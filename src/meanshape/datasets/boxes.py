@@ -1,7 +1,8 @@
 """From other boxes, and from five points, to the canonical face box (the tight box of the 68 points).
 
-Data sets and detectors each frame a face in their own way. Their cards hold the fractions for `Box.part` that bring
-them to the one box that every method is started from, fitted on training faces by `benchmarks/fit_boxes.py`.
+Data sets and detectors each frame a face in their own way. Their cards hold the fractions for `Box.part`
+that bring them to the one box that every method is started from, fitted on training faces by
+`benchmarks/fit_boxes.py`.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ Floats = NDArray[np.float64]
 
 
 def fit_part(sources: ArrayLike, targets: ArrayLike) -> tuple[float, float, float, float]:
-    """Fractions for `Box.part` that take the source boxes to the targets: the median over faces, side by side.
+    """Fractions for `Box.part` that take the source boxes to the targets: the median over faces, side by
+    side.
 
     Both are (N, 4): left, top, right, bottom. The median, because lists of boxes hold a few gross errors.
     """
@@ -33,15 +35,18 @@ def fit_part(sources: ArrayLike, targets: ArrayLike) -> tuple[float, float, floa
 
 
 def canonical_box_from_five(points: ArrayLike) -> Box:
-    """The face box that fits five points (5, 2): eye, eye, nose tip, mouth corner, mouth corner (mtfl5 order).
+    """The face box that fits five points (5, 2): eye, eye, nose tip, mouth corner, mouth corner (mtfl5
+    order).
 
-    The points are brought to the mean five by a similarity; there, jaw and brows are a linear function of them;
-    these go back to the picture, and their tight box is the answer. So it follows shift, scale and rotation
-    exactly. On the validation faces of 300-W its IoU with the true box is 0.89 in the mean.
+    The points are brought to the mean five by a similarity; there, jaw and brows are a linear function of
+    them; these go back to the picture, and their tight box is the answer. So it follows shift, scale and
+    rotation exactly. On the validation faces of 300-W its IoU with the true box is 0.89 in the mean.
     """
     five = np.asarray(points, dtype=np.float64)
     if five.shape != (5, 2) or not np.isfinite(five).all():
-        raise ShapeError(f"wanted five finite points (5, 2) to derive a face box, got {five.shape} {five.tolist()}")
+        raise ShapeError(
+            f"wanted five finite points (5, 2) to derive a face box, got {five.shape} {five.tolist()}"
+        )
     mean, weights = _outline()
     forward = geometry.similarity(five, mean)
     canonical = geometry.apply(forward, five)
@@ -56,7 +61,9 @@ def canonical_box_from_doubled(box: Box) -> Box:
 
 @cache
 def _outline() -> tuple[Floats, Floats]:
-    """The mean five (5, 2) and the linear map (11, 2M) from the aligned five and 1 to M points of the outline."""
+    """The mean five (5, 2) and the linear map (11, 2M) from the aligned five and 1 to M points of the
+    outline.
+    """
     return np.array(_table()["mean"], float), np.array(_table()["weights"], float).T
 
 

@@ -1,9 +1,10 @@
-"""MTFL: 10,000 web photos and 2,995 crops of AFLW, five points and four attributes each (Zhang et al., ECCV 2014).
+"""MTFL: 10,000 web photos and 2,995 crops of AFLW, five points and four attributes each (Zhang et al., ECCV
+2014).
 
     ROOT/training.txt  testing.txt  lfw_5590/*.jpg  net_7876/*.jpg  AFLW/*.jpg  [validation_names.txt]
 
-The lists are 1-based. The set has no boxes; where `trainImageList.txt` of CNN_FacePoint, which names the same training
-photos, lies beside, its boxes are used. The test crops have none.
+The lists are 1-based. The set has no boxes; where `trainImageList.txt` of CNN_FacePoint, which names the
+same training photos, lies beside, its boxes are used. The test crops have none.
 """
 
 from __future__ import annotations
@@ -15,9 +16,21 @@ from meanshape.core.errors import FormatError
 from meanshape.core.types import Sample
 from meanshape.datasets.parts.card import load_card
 from meanshape.datasets.parts.check import Problem, check
-from meanshape.datasets.parts.cuhk import Row, base, facepoint_rows, mtfl_rows, rows_of, to_survey
+from meanshape.datasets.parts.cuhk import (
+    VALIDATION,
+    Row,
+    base,
+    draw_faces,
+    facepoint_line,
+    facepoint_rows,
+    mtfl_line,
+    mtfl_rows,
+    rows_of,
+    to_survey,
+)
 from meanshape.datasets.parts.files import existing_folder
 from meanshape.datasets.parts.survey import Survey
+from meanshape.formats.text import write_text
 
 card = load_card(__file__)
 
@@ -40,6 +53,26 @@ def survey(root: str | Path, split: str | None = None) -> Survey:
 def verify(root: str | Path) -> list[Problem]:
     """What is wrong with the copy at `root`."""
     return check(card, survey, root)
+
+
+def miniature(folder: str | Path) -> Path:
+    """Write six drawn faces to train on, two of them for validation, and three to test on."""
+    root = Path(folder)
+    train = [f"{part}/face_{n}.jpg" for part in ("lfw_5590", "net_7876") for n in range(3)]
+    test = [f"AFLW/{n:04d}-image{n}.jpg" for n in range(3)]
+    points = draw_faces(root, train + test)
+    codes = [(1 + n % 2, 2 - n % 2, 1 + n // 2 % 2, 1 + n % 5) for n in range(len(points))]
+    lines = [mtfl_line(*row) for row in zip(train + test, points, codes, strict=True)]
+    boxes = [facepoint_line(name, shape) for name, shape in zip(train, points, strict=False)]
+    lists = {
+        LISTS["train"]: [*lines[: len(train)], " "],
+        LISTS["test"]: lines[len(train) :],
+        BOXES: boxes,
+        VALIDATION: [train[2], train[5]],
+    }
+    for name, rows in lists.items():
+        write_text(root / name, "".join(f"{row}\n" for row in rows))
+    return root
 
 
 def _rows(path: Path) -> list[Row]:

@@ -7,19 +7,22 @@
     …
     }
 
-A file that holds nothing but lines of two numbers is read too. The format has no mark-up, no name of the photo and
-no way to say "not annotated".
+A file that holds nothing but lines of two numbers is read too. The format has no mark-up, no name of the
+photo and no way to say "not annotated".
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from meanshape.core.errors import FormatError
+from meanshape.core.types import Prediction
+from meanshape.formats.faces import face, guess_markup
 from meanshape.formats.text import finite, read_text, write_text
 
 ORIGIN = 1.0
@@ -28,8 +31,25 @@ ORIGIN = 1.0
 _HEADER = re.compile(r"\s*([A-Za-z_]\w*)\s*:\s*(.*?)\s*$")
 
 
-def read(path: str | Path, count: int | None = None) -> NDArray[np.float64]:
-    """Read the points (K, 2) of a `.pts` file, in pixels, 0-based; `count` is how many there must be."""
+def read(path: str | Path, markup: str | None = None) -> list[Prediction]:
+    """Read a file as the one face of a photo of the same name."""
+    points = read_points(path)
+    name = markup or guess_markup(len(points), path)
+    return [Prediction((face(points, name, source=path),), (0, 0), Path(path).stem)]
+
+
+def write(path: str | Path, predictions: Sequence[Prediction]) -> None:
+    """Write the one face of the one photo; more do not fit into a file, and none is no file."""
+    shapes = [f.shape for p in predictions for f in p.faces if f.shape is not None]
+    if len(shapes) != 1:
+        raise FormatError(
+            f"a .pts file holds one face, and {len(shapes)} came; write csv or jsonl", path=path
+        )
+    write_points(path, shapes[0].points)
+
+
+def read_points(path: str | Path, count: int | None = None) -> NDArray[np.float64]:
+    """Read the points (K, 2), in pixels, 0-based; `count` is how many there must be."""
     path = Path(path)
     points = parse(read_text(path), path)
     if count is not None and len(points) != count:
@@ -62,7 +82,9 @@ def parse(text: str, source: str | Path = "<text>") -> NDArray[np.float64]:
     if opened and not closed:
         raise FormatError(f"the brace opened in line {opened} is never closed", path=source, line=number)
     if announced and not opened:
-        raise FormatError("n_points must be followed by '{', the points and '}'", path=source, line=announced[1])
+        raise FormatError(
+            "n_points must be followed by '{', the points and '}'", path=source, line=announced[1]
+        )
     if announced and announced[0] != len(points):
         message = f"n_points promises {announced[0]} points, {len(points)} follow"
         raise FormatError(message, path=source, line=announced[1])
@@ -71,7 +93,7 @@ def parse(text: str, source: str | Path = "<text>") -> NDArray[np.float64]:
     return np.array(points, dtype=np.float64) - ORIGIN
 
 
-def write(path: str | Path, points: ArrayLike) -> None:
+def write_points(path: str | Path, points: ArrayLike) -> None:
     """Write points (K, 2), 0-based pixels, as a `.pts` file."""
     write_text(Path(path), render(points, path))
 
@@ -83,7 +105,9 @@ def render(points: ArrayLike, source: str | Path = "<points>") -> str:
         raise FormatError(f"wanted points of shape (K, 2), got {array.shape}", path=source)
     if not np.isfinite(array).all():
         hidden = int((~np.isfinite(array).all(axis=1)).sum())
-        message = f"{hidden} of {len(array)} points are not annotated, which .pts cannot say; write csv or jsonl"
+        message = (
+            f"{hidden} of {len(array)} points are not annotated, which .pts cannot say; write csv or jsonl"
+        )
         raise FormatError(message, path=source)
     rows = "\n".join(f"{x:.6f} {y:.6f}" for x, y in array + ORIGIN)
     return f"version: 1\nn_points: {len(array)}\n{{\n{rows}\n}}\n"

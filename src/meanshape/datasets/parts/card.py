@@ -61,5 +61,10 @@ def load_card(module_file: str) -> DataSetCard:
     markup = table.pop("markup", None) or None
     box = table.pop("box", None)
     return DataSetCard(
-        name=path.stem, markup=markup, parts=parts, faults=faults, box=None if box is None else tuple(box), **table
+        name=path.stem,
+        markup=markup,
+        parts=parts,
+        faults=faults,
+        box=None if box is None else tuple(box),
+        **table,
     )

@@ -14,13 +14,20 @@ from meanshape.core.types import Sample
 from meanshape.datasets.parts.card import DataSetCard
 from meanshape.datasets.parts.survey import Survey
 
+COMPOSED = frozenset(("trainval", "full", "all"))
+"""Splits made of other splits."""
+
 OUTSIDE = 0.25
-"""How far beyond the picture a point may lie, in units of the shape's larger side, before it is called a fault."""
+"""How far beyond the picture a point may lie, in units of the shape's larger side, before it is called a
+fault.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something wrong with a copy of a data set: `kind` is missing, count, label, corrupt or outside."""
+    """Something wrong with a copy of a data set: `kind` is missing, count, extra, label, corrupt or
+    outside.
+    """
 
     kind: str
     message: str
@@ -30,20 +37,49 @@ class Problem:
         return f"{self.kind}: {self.message}"
 
 
-def check(card: DataSetCard, survey: Callable[[str | Path, str | None], Survey], root: str | Path) -> list[Problem]:
-    """Read everything at `root`, decode every photo, and list what is wrong."""
+def check(
+    card: DataSetCard, survey: Callable[[str | Path, str | None], Survey], root: str | Path
+) -> list[Problem]:
+    """Read everything at `root`, decode every photo, and list what is wrong.
+
+    A split of which nothing is there is not a fault; one of which something is missing is.
+    """
     try:
-        result = survey(root, None)
+        everything = survey(root, None)
     except (FormatError, DataSetError) as error:
         return [Problem("label" if isinstance(error, FormatError) else "missing", str(error))]
-    if not result.found and not result.broken:
+    if not everything.found and not everything.broken:
         return [Problem("missing", f"nothing of {card.name} is at {root}")]
-    problems = [Problem("missing", sentence) for sentence in result.missing]
-    problems += [Problem("label", str(error)) for error in result.broken]
-    problems += [Problem("label", f"{i} is there {n} times") for i, n in Counter(s.id for s in result.found).items() if n > 1]
-    for sample in result.found:
+    ids = Counter(sample.id for sample in everything.found)
+    problems = [Problem("label", f"{i} is there {times} times") for i, times in ids.items() if times > 1]
+    problems += [Problem("label", str(error)) for error in everything.broken]
+    problems += _against_splits(card, survey, root, set(ids))
+    for sample in everything.found:
         problems += look_at(sample)
     return problems
+
+
+def _against_splits(
+    card: DataSetCard,
+    survey: Callable[[str | Path, str | None], Survey],
+    root: str | Path,
+    ids: set[str],
+) -> list[Problem]:
+    """What the lists, or the card's counts, want and do not find, and what is in no split."""
+    problems: list[Problem] = []
+    for split in (name for name in card.splits if name not in COMPOSED):
+        try:
+            part = survey(root, split)
+        except DataSetError:  # no list for this split
+            continue
+        if not part.found:
+            continue
+        ids = ids - {sample.id for sample in part.found}
+        problems += [Problem("missing", sentence) for sentence in part.missing]
+        if part.absent > len(part.missing):
+            count = f"{len(part.found)} of {part.expected} samples are here"
+            problems.append(Problem("count", f"split {split!r}: {count}"))
+    return problems + [Problem("extra", f"{i} is in no split") for i in sorted(ids)]
 
 
 def look_at(sample: Sample) -> list[Problem]:
@@ -61,4 +97,9 @@ def look_at(sample: Sample) -> list[Problem]:
     beyond = (points < -0.5 - slack) | (points > np.array([width, height]) - 0.5 + slack)
     if not beyond.any():
         return []
-    return [Problem("outside", f"{sample.id}: {int(beyond.any(axis=1).sum())} points lie outside the {width} x {height} picture")]
+    return [
+        Problem(
+            "outside",
+            f"{sample.id}: {int(beyond.any(axis=1).sum())} points lie outside the {width} x {height} picture",
+        )
+    ]

@@ -21,7 +21,9 @@ def existing_folder(root: str | Path, name: str) -> Path:
 
 
 def photos(folder: Path) -> dict[str, Path]:
-    """Photos of a folder by name without suffix, in order of names; a .png wins over a .jpg of the same name."""
+    """Photos of a folder by name without suffix, in order of names; a .png wins over a .jpg of the same
+    name.
+    """
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir(), key=lambda p: (p.stem, p.suffix)):
         if path.suffix.lower() in PHOTOS and not path.name.startswith("."):
@@ -30,7 +32,9 @@ def photos(folder: Path) -> dict[str, Path]:
 
 
 def photo(folder: Path, name: str) -> Path | None:
-    """The photo `folder/name`, whatever the case of its suffix, or the one that replaced it (.png for .jpg)."""
+    """The photo `folder/name`, whatever the case of its suffix, or the one that replaced it (.png for
+    .jpg).
+    """
     path = folder / name
     if path.is_file():
         return path
@@ -42,7 +46,9 @@ def photo(folder: Path, name: str) -> Path | None:
 
 
 def listed(path: Path) -> list[str] | None:
-    """Sample ids from a list with one a line, without suffixes, slashes forward; None where there is no list."""
+    """Sample ids from a list with one a line, without suffixes, slashes forward; None where there is no
+    list.
+    """
     if not path.is_file():
         return None
     ids = []

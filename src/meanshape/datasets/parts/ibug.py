@@ -9,18 +9,26 @@ from pathlib import Path
 from meanshape.core.errors import DataSetError, FormatError
 from meanshape.core.types import Box, Sample, Shape
 from meanshape.datasets.parts.card import DataSetCard, Part
+from meanshape.datasets.parts.drawing import draw
 from meanshape.datasets.parts.files import existing_folder, listed, photos
 from meanshape.datasets.parts.survey import Survey
 from meanshape.formats import pts
+from meanshape.formats.text import write_text
 
-MADE_OF = {"validation": ("train",), "trainval": ("train",), "full": ("common", "challenging")}
+MADE_OF = {
+    "validation": ("train",),
+    "trainval": ("train",),
+    "all": ("train", "test"),
+    "full": ("common", "challenging"),
+}
 """Splits that are drawn from the folders of others."""
 
 
 def survey(root: str | Path, card: DataSetCard, split: str | None) -> Survey:
     """Look for the samples of a split (None: of every part that is there), ordered by part and name.
 
-    Where lists name the samples of the split, they are the truth about what should be there; else the card is.
+    Where lists name the samples of the split, they are the truth about what should be there; else the card
+    is.
     """
     card.check_split(split)
     root = existing_folder(root, card.name)
@@ -39,7 +47,9 @@ def survey(root: str | Path, card: DataSetCard, split: str | None) -> Survey:
 
 
 def listed_in(root: Path, card: DataSetCard, name: str) -> list[str] | None:
-    """Ids of the list `name.txt` in the root (or above it, for a root that is one part) that belong to the set."""
+    """Ids of the list `name.txt` in the root (or above it, for a root that is one part) that belong to the
+    set.
+    """
     for folder in (root, root.parent):
         own = [i for i in listed(folder / f"{name}.txt") or () if _owner(i, card)]
         if own:
@@ -59,7 +69,9 @@ def place(root: Path, part: Part) -> Path | None:
 def pairs(folder: Path) -> Iterator[tuple[str, Path | None, Path | None]]:
     """Name, label file and photo of each sample in a folder; either may be missing."""
     pictures = photos(folder)
-    labels = {p.stem: p for p in folder.iterdir() if p.suffix.lower() == ".pts" and not p.name.startswith(".")}
+    labels = {
+        p.stem: p for p in folder.iterdir() if p.suffix.lower() == ".pts" and not p.name.startswith(".")
+    }
     for name in sorted(pictures.keys() | labels.keys()):
         yield name, labels.get(name), pictures.get(name)
 
@@ -68,7 +80,9 @@ def _wanted(root: Path, card: DataSetCard, split: str, validation: list[str]) ->
     """The ids that lists in the folder name for a split; None where the folders themselves are the truth."""
     if split == "validation":
         if not validation:
-            raise DataSetError(f"{card.name} has no official validation split, and {root} holds no validation.txt")
+            raise DataSetError(
+                f"{card.name} has no official validation split, and {root} holds no validation.txt"
+            )
         return validation
     train = listed_in(root, card, "train") if split in ("train", "trainval") else None
     if train is None:
@@ -104,7 +118,7 @@ def _survey_part(
 def _read(identity: str, label: Path, picture: Path, split: str, card: DataSetCard, result: Survey) -> None:
     """Read one face; its box is the tight box of its points."""
     try:
-        points = pts.read(label, count=68)
+        points = pts.read_points(label, count=68)
     except FormatError as error:
         result.broken.append(error)
         return
@@ -115,3 +129,20 @@ def _read(identity: str, label: Path, picture: Path, split: str, card: DataSetCa
 def _owner(identity: str, card: DataSetCard) -> Part | None:
     folder = identity.rpartition("/")[0]
     return next((p for p in card.parts if p.folder == folder), None)
+
+
+def miniature(folder: str | Path, card: DataSetCard, faces: int = 3) -> Path:
+    """Write `faces` drawn faces into each part; of those for training, the last is listed for validation."""
+    root = Path(folder)
+    lists: dict[str, list[str]] = {"train": [], "validation": []}
+    for number, part in enumerate(card.parts):
+        suffix = ".png" if part.folder.startswith(("lfpw", "300W")) else ".jpg"
+        for face in range(faces):
+            identity = f"{part.folder}/image_{face + 1:04d}"
+            points = draw(root / f"{identity}{suffix}", seed=100 * number + face)
+            pts.write_points(root / f"{identity}.pts", points)
+            if part.split == "train":
+                lists["validation" if face == faces - 1 else "train"].append(identity)
+    for name, ids in lists.items():
+        write_text(root / f"{name}.txt", "".join(f"{i}\n" for i in ids))
+    return root

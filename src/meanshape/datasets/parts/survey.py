@@ -33,7 +33,8 @@ class Survey:
         return max(len(self.missing), self.expected - len(self.found) - len(self.broken))
 
     def samples(self, name: str, split: str | None, allow_missing: bool) -> list[Sample]:
-        """The samples; an error for a broken label, for an empty split, and for an incomplete one unless allowed.
+        """The samples; an error for a broken label, for an empty split, and for an incomplete one unless
+        allowed.
 
         Without a split, what is there is all that is wanted.
         """
@@ -43,7 +44,8 @@ class Survey:
             return self.found
         example = f" (first: {self.missing[0]})" if self.missing else ""
         which = f"split {split!r}" if split else "all splits"
-        message = f"{name}, {which}: {len(self.found)} of {self.expected} samples are here, {self.absent} missing{example}"
+        count = f"{len(self.found)} of {self.expected} samples are here, {self.absent} missing"
+        message = f"{name}, {which}: {count}{example}"
         if self.found:
             message += "; --allow-missing (allow_missing=True) takes those that are here"
         raise DataSetError(message)

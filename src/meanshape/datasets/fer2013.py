@@ -1,0 +1,97 @@
+"""FER2013: 35,887 grey faces of 48 x 48 pixels, one of seven emotions each (Goodfellow et al., ICONIP 2013).
+
+    ROOT/{train,validation,test}/EMOTION/*.jpg  or  ROOT/fer2013.csv (columns emotion, pixels, Usage)
+
+There are no points and no boxes: the face fills the picture.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from meanshape.core.errors import FormatError
+from meanshape.core.types import Sample
+from meanshape.datasets.parts.card import load_card
+from meanshape.datasets.parts.check import Problem, check
+from meanshape.datasets.parts.drawing import draw
+from meanshape.datasets.parts.files import existing_folder, photos
+from meanshape.datasets.parts.survey import Survey
+
+card = load_card(__file__)
+
+TABLE = "fer2013.csv"
+SIDE = 48
+
+
+def samples(root: str | Path, split: str | None = None, *, allow_missing: bool = False) -> list[Sample]:
+    """Read a split (None: everything that is there)."""
+    return survey(root, split).samples(card.name, split, allow_missing)
+
+
+def survey(root: str | Path, split: str | None = None) -> Survey:
+    """Look for a split and say what is missing."""
+    card.check_split(split)
+    root = existing_folder(root, card.name)
+    found = _table(root / TABLE) if (root / TABLE).is_file() else _folders(root)
+    result = Survey([s for s in found if split is None or s.split == split or (split, s.split) in _TRAINVAL])
+    there = {s.split for s in result.found} if split is None else {split}
+    result.expected = sum(card.splits[name] for name in there if name)
+    return result
+
+
+def verify(root: str | Path) -> list[Problem]:
+    """What is wrong with the copy at `root`."""
+    return check(card, survey, root)
+
+
+def miniature(folder: str | Path) -> Path:
+    """Write two drawn faces for each emotion and split."""
+    root = Path(folder)
+    for part, usage in enumerate(card.labels["folders"]):
+        for number, emotion in enumerate(card.labels["emotion"]):
+            name = "angry" if emotion == "anger" else emotion  # as it is called in the copies that are about
+            for face in range(2):
+                path = root / usage / name / f"{usage}_{1000 + face}.jpg"
+                draw(path, seed=100 * part + 10 * number + face, size=(SIDE, SIDE), gray=True)
+    return root
+
+
+def emotion_of(word: str) -> str | None:
+    """Our word for an emotion, or None for what is no emotion of this set."""
+    word = word.strip().lower()
+    return word if word in card.labels["emotion"] else card.labels["aliases"].get(word)
+
+
+_TRAINVAL = {("trainval", "train"), ("trainval", "validation")}
+
+
+def _folders(root: Path) -> Iterator[Sample]:
+    for split, names in card.labels["folders"].items():
+        for folder in sorted(f for f in root.iterdir() if f.is_dir() and f.name.lower() in names):
+            for inner in sorted(f for f in folder.iterdir() if f.is_dir()):
+                emotion = emotion_of(inner.name)
+                if emotion is None:
+                    raise FormatError(f"no emotion is called {inner.name!r}", path=inner)
+                for name, path in photos(inner).items():
+                    identity = f"{split}/{emotion}/{name}"
+                    yield Sample(identity, path, None, None, {"emotion": emotion}, split)
+
+
+def _table(path: Path) -> Iterator[Sample]:
+    """Read the file as first published: a row of 2,304 grey values for each face."""
+    usages = {name: split for split, names in card.labels["folders"].items() for name in names}
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file)
+        for number, row in enumerate(reader):
+            try:
+                pixels = np.array(row["pixels"].split(), dtype=np.uint8).reshape(SIDE, SIDE)
+                emotion = card.labels["codes"][int(row["emotion"])]
+                split = usages[row["Usage"].strip().lower()]
+            except (KeyError, ValueError, IndexError, AttributeError, OverflowError) as error:
+                message = f"wanted emotion, {SIDE * SIDE} pixels and Usage: {error}"
+                raise FormatError(message, path=path, line=reader.line_num) from error
+            yield Sample(f"{split}/{emotion}/{number:05d}", pixels, None, None, {"emotion": emotion}, split)

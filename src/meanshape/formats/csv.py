@@ -1,0 +1,193 @@
+"""CSV with a header, one point a row (written and read), or one face a row (read).
+
+Long: `source,face,markup,point,name,x,y,visible,confidence`. Only `source`, `point` (index from 0, or name),
+`x` and `y` are needed. Empty x and y: not annotated. `face` counts the faces of a photo from 0.
+
+Wide: a column that names the photo, then `x1,y1,x2,y2,…` (counted from 0 or 1) or `NAME_x,NAME_y,…`, in the
+mark-up's order. A photo on several rows has several faces.
+
+Photos without a face, boxes, poses and labels do not fit in.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from meanshape.core.errors import FormatError, suggestion
+from meanshape.core.markup import markup as markup_of
+from meanshape.core.types import Face, Prediction
+from meanshape.formats.faces import face, guess_markup
+from meanshape.formats.text import finite, read_text, write_text
+
+COLUMNS = ("source", "face", "markup", "point", "name", "x", "y", "visible", "confidence")
+PHOTO = ("source", "image", "file", "filename", "path", "photo")
+"""What the column that names the photo may be called."""
+
+_NUMBERED = re.compile(r"(?P<axis>[xy])_?(?P<number>\d+)|(?P<name>.+?)[_.](?P<end>[xy])")
+_TRUTH = {"1": True, "true": True, "0": False, "false": False}
+
+
+@dataclass(slots=True)
+class _Rows:
+    """The rows of one face in a long file: line, markup, and the cells of each point."""
+
+    line: int
+    markup: str
+    points: dict[str, tuple[int, dict[str, str]]] = field(default_factory=dict)
+
+
+def read(path: str | Path, markup: str | None = None) -> list[Prediction]:
+    """Read a long or a wide file; photos come in the order in which they first appear."""
+    reader = csv.DictReader(io.StringIO(read_text(Path(path)), newline=""), skipinitialspace=True)
+    try:
+        header = [name.strip() for name in reader.fieldnames or ()]
+        reader.fieldnames = header
+        photo = next((name for name in header if name.lower() in PHOTO), None)
+        if photo is None:
+            raise FormatError(f"no column names the photo; wanted one of {', '.join(PHOTO)}", path, 1)
+        rows = _rows(reader, path)
+        long = {"point", "x", "y"} <= set(header)
+        faces = _long(rows, photo, markup, path) if long else _wide(rows, photo, header, markup, path)
+        photos: dict[str, list[Face]] = {}
+        for source, one in faces:
+            photos.setdefault(source, []).append(one)
+    except csv.Error as error:
+        raise FormatError(f"not CSV: {error}", path, reader.line_num) from error
+    return [Prediction(tuple(many), (0, 0), source) for source, many in photos.items()]
+
+
+def write(path: str | Path, predictions: Iterable[Prediction]) -> None:
+    """Write the long form; faces without points are left out."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for prediction in predictions:
+        for number, one in enumerate(f for f in prediction.faces if f.shape is not None):
+            writer.writerows(_cells(prediction.source or "", number, one))
+    write_text(Path(path), text.getvalue())
+
+
+def _cells(source: str, number: int, one: Face) -> Iterator[list[Any]]:
+    shape = one.shape
+    assert shape is not None
+    for index, (x, y) in enumerate(shape.points):
+        known = np.isfinite(x)
+        yield [
+            source,
+            number,
+            shape.markup.name,
+            index,
+            shape.markup.points[index],
+            f"{x:.6f}" if known else "",
+            f"{y:.6f}" if known else "",
+            "" if shape.visible is None else int(shape.visible[index]),
+            "" if shape.confidence is None else f"{shape.confidence[index]:.6f}",
+        ]
+
+
+def _rows(reader: csv.DictReader[str], path: str | Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Line number and cells of each row, none missing and none too many."""
+    for row in reader:
+        line = reader.line_num
+        if None in row or None in row.values():
+            raise FormatError(f"wanted {len(reader.fieldnames or ())} cells as in the header", path, line)
+        cells = {key: value.strip() for key, value in row.items()}
+        if any(cells.values()):
+            yield line, cells
+
+
+def _long(
+    rows: Iterable[tuple[int, dict[str, str]]], photo: str, markup: str | None, path: str | Path
+) -> Iterator[tuple[str, Face]]:
+    faces: dict[tuple[str, str], _Rows] = {}
+    for line, cells in rows:
+        key = cells[photo], cells.get("face", "")
+        one = faces.setdefault(key, _Rows(line, markup or cells.get("markup", "")))
+        if cells["point"] in one.points:
+            raise FormatError(f"point {cells['point']} of {cells[photo]} is there twice", path, line)
+        one.points[cells["point"]] = line, cells
+    for (source, _), one in faces.items():
+        yield source, _long_face(one, path)
+
+
+def _long_face(rows: _Rows, path: str | Path) -> Face:
+    """Put the rows of one face together; points without a row are not annotated."""
+    name = rows.markup
+    if not name:
+        indices = [int(word) for word in rows.points if word.isdecimal()]
+        name = guess_markup(max(indices, default=-1) + 1, path, rows.line)
+    names = markup_of(name).points
+    points, visible, confidence = np.full((len(names), 2), np.nan), [True] * len(names), [1.0] * len(names)
+    seen = sure = False
+    for word, (line, cells) in rows.points.items():
+        index = _index(word, names, path, line)
+        points[index] = _xy(cells["x"], cells["y"], path, line)
+        if text := cells.get("visible", ""):
+            seen = True
+            visible[index] = _truth(text, path, line)
+        if text := cells.get("confidence", ""):
+            sure = True
+            confidence[index] = finite(text, path, line)
+    return face(
+        points, name, visible if seen else None, confidence if sure else None, source=path, line=rows.line
+    )
+
+
+def _wide(
+    rows: Iterable[tuple[int, dict[str, str]]],
+    photo: str,
+    header: Sequence[str],
+    markup: str | None,
+    path: str | Path,
+) -> Iterator[tuple[str, Face]]:
+    columns = _pairs(header, path)
+    for line, cells in rows:
+        name = markup or cells.get("markup") or guess_markup(len(columns), path, line)
+        points = [_xy(cells[x], cells[y], path, line) for x, y in columns]
+        yield cells[photo], face(points, name, source=path, line=line)
+
+
+def _pairs(header: Sequence[str], path: str | Path) -> list[tuple[str, str]]:
+    """The columns of each point's x and y, in the order of the header or of their numbers."""
+    axes: dict[str, dict[str, str]] = {}
+    for column in header:
+        match = _NUMBERED.fullmatch(column)
+        if match:
+            axes.setdefault(match["number"] or match["name"], {})[match["axis"] or match["end"]] = column
+    for key, both in axes.items():
+        if len(both) != 2:
+            raise FormatError(f"point {key!r} has a column for {next(iter(both))} only", path, 1)
+    if not axes:
+        raise FormatError("wanted columns point, x, y, or x1, y1, x2, y2 …, or NAME_x, NAME_y …", path, 1)
+    if all(key.isdecimal() for key in axes):
+        axes = dict(sorted(axes.items(), key=lambda item: int(item[0])))
+    return [(both["x"], both["y"]) for both in axes.values()]
+
+
+def _index(word: str, names: Sequence[str], path: str | Path, line: int) -> int:
+    if word in names:
+        return names.index(word)
+    if word.isdecimal() and int(word) < len(names):
+        return int(word)
+    raise FormatError(f"no point {word!r} among {len(names)}{suggestion(word, names)}", path, line)
+
+
+def _xy(x: str, y: str, path: str | Path, line: int) -> tuple[float, float]:
+    """Both numbers, or NaN for both where both cells are empty."""
+    if not x and not y:
+        return np.nan, np.nan
+    return finite(x, path, line), finite(y, path, line)
+
+
+def _truth(text: str, path: str | Path, line: int) -> bool:
+    if text.lower() not in _TRUTH:
+        raise FormatError(f"visible is 0 or 1, not {text!r}", path, line)
+    return _TRUTH[text.lower()]
