@@ -1,0 +1,164 @@
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from meanshape.core.errors import MarkUpError, UnknownName
+from meanshape.core.markup import MarkUp, markup, markup_names
+
+COUNTS = {"ibug68": 68, "ibug51": 51, "ibug49": 49, "lfpw29": 29, "mtfl5": 5}
+PAIRS = [(a, b) for a in COUNTS for b in markup(a).conversions]
+
+
+def some_points(count):
+    coordinate = st.floats(-1e4, 1e4, width=32)
+    return arrays(np.float64, (count, 2), elements=coordinate)
+
+
+def test_all_mark_ups_are_there_with_their_counts():
+    assert {name: len(markup(name)) for name in markup_names()} == COUNTS
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_mirror_swaps_left_and_right_names_groups_and_eyes(name):
+    kind = markup(name)
+    swap = {"left": "right", "right": "left"}
+    for i, j in enumerate(kind.mirror):
+        assert kind.points[j] == "_".join(swap.get(word, word) for word in kind.points[i].split("_"))
+    for group, indices in kind.groups.items():
+        other = "_".join(swap.get(word, word) for word in group.split("_"))
+        assert {kind.mirror[i] for i in indices} == set(kind.groups[other])
+    assert {kind.mirror[i] for i in kind.left_eye} == set(kind.right_eye)
+    edges = {frozenset(edge) for edge in kind.edges}
+    assert {frozenset(kind.mirror[i] for i in edge) for edge in edges} == edges
+
+
+def test_ibug68_mirror_is_that_of_the_literature():
+    pairs = "36-45 37-44 38-43 39-42 40-47 41-46 48-54 49-53 50-52 55-59 56-58 60-64 61-63 65-67 17-26 21-22 31-35"
+    mirror = markup("ibug68").mirror
+    assert all(mirror[i] == 16 - i for i in range(17))
+    assert all(mirror[int(a)] == int(b) for a, b in (pair.split("-") for pair in pairs.split()))
+    assert [i for i in range(68) if mirror[i] == i] == [8, 27, 28, 29, 30, 33, 51, 57, 62, 66]
+
+
+def test_left_is_the_subjects():
+    kind = markup("ibug68")
+    assert kind.groups["left_eye"] == tuple(range(42, 48))  # on the right of the picture
+    assert kind.inter_ocular == (36, 45)
+    assert markup("mtfl5").points == ("right_eye", "left_eye", "nose", "right_mouth_corner", "left_mouth_corner")
+
+
+def test_contour_and_inner_part_the_68():
+    groups = markup("ibug68").groups
+    assert groups["contour"] + groups["inner"] == tuple(range(68))
+
+
+@given(some_points(68))
+def test_68_to_the_others(points):
+    kind = markup("ibug68")
+    assert np.array_equal(kind.convert(points, "ibug51"), points[17:])
+    assert np.array_equal(kind.convert(points, "ibug49"), np.delete(points, [*range(17), 60, 64], axis=0))
+    five = [points[36:42].mean(0), points[42:48].mean(0), points[30], points[48], points[54]]
+    assert np.allclose(kind.convert(points, "mtfl5"), five, atol=1e-9)
+
+
+@pytest.mark.parametrize(("name", "to"), PAIRS)
+@given(data=st.data())
+def test_conversion_commutes_with_mirroring(name, to, data):
+    kind, other = markup(name), markup(to)
+    points = data.draw(some_points(len(kind)))
+    flip = np.array([-1, 1])
+    first = kind.convert(points[list(kind.mirror)] * flip, other)
+    last = kind.convert(points, other)[list(other.mirror)] * flip
+    assert np.allclose(first, last, atol=1e-8, equal_nan=True)
+
+
+@pytest.mark.parametrize(("name", "to"), [("ibug68", "mtfl5"), ("ibug68", "lfpw29"), ("ibug51", "lfpw29")])
+@given(data=st.data())
+def test_conversion_by_way_of_another_is_the_same(name, to, data):
+    kind = markup(name)
+    points = data.draw(some_points(len(kind)))
+    direct = kind.convert(points, to)
+    for between in set(kind.conversions) & {a for a, b in PAIRS if b == to}:
+        detour = markup(between).convert(kind.convert(points, between), to)
+        there = ~np.isnan(detour)
+        assert np.allclose(detour[there], direct[there], atol=1e-8)
+
+
+@pytest.mark.parametrize(("name", "to"), PAIRS)
+def test_same_name_means_same_place(name, to):
+    """A point of both mark-ups is taken over, or is the mean of points around it."""
+    kind, other = markup(name), markup(to)
+    for target, sources in zip(other.points, kind.conversion(to).sources, strict=True):
+        if target in kind.points and len(sources) == 1:
+            assert kind.points[sources[0]] == target
+    assert kind.conversion(to).loses
+
+
+def test_a_missing_point_does_not_spread():
+    points = np.zeros((68, 2))
+    points[36] = np.nan
+    five = markup("ibug68").convert(points, "mtfl5")
+    assert np.isnan(five[0]).all()
+    assert not np.isnan(five[1:]).any()
+
+
+def test_points_without_counterpart_are_nan():
+    converted = markup("ibug68").convert(np.zeros((68, 2)), "lfpw29")
+    kind = markup("lfpw29")
+    nowhere = [kind.points[i] for i in np.flatnonzero(np.isnan(converted).any(1))]
+    assert nowhere == ["right_brow_bottom", "left_brow_bottom"]
+
+
+def test_many_shapes_at_once():
+    points = np.random.default_rng(0).normal(size=(3, 4, 68, 2))
+    many = markup("ibug68").convert(points, "lfpw29")
+    assert many.shape == (3, 4, 29, 2)
+    assert np.allclose(many[1, 2], markup("ibug68").convert(points[1, 2], "lfpw29"), equal_nan=True)
+
+
+def test_no_way_back_says_which_ways_there_are():
+    with pytest.raises(MarkUpError, match="mtfl5 cannot become ibug68"):
+        markup("mtfl5").convert(np.zeros((5, 2)), "ibug68")
+    with pytest.raises(MarkUpError, match=r"ibug51 has points \(51, 2\), not \(68, 2\)"):
+        markup("ibug51").convert(np.zeros((68, 2)), "mtfl5")
+
+
+@pytest.mark.parametrize("wrong", ["ibug86", "IBUG68", "ibug"])
+def test_an_unknown_mark_up_offers_the_nearest(wrong):
+    with pytest.raises(UnknownName, match="did you mean 'ibug68'"):
+        markup(wrong)
+    with pytest.raises(KeyError):
+        markup("ibug68").convert(np.zeros((68, 2)), wrong)
+
+
+def test_an_unknown_point_offers_the_nearest():
+    with pytest.raises(UnknownName, match="did you mean 'left_eye'"):
+        markup("ibug68").indices("left_eyes")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"points": ("a", "a")}, "each once"),
+        ({"points": ("a", "b"), "mirror": (1, 1)}, "permutation"),
+        ({"points": ("a", "b", "c"), "mirror": (1, 2, 0)}, "undoes itself"),
+        ({"points": ("left_a", "b")}, "right_a"),
+        ({"points": ("a",), "edges": ((0, 1),)}, "edges"),
+        ({"points": ("a",), "groups": {"a": (0,)}}, "both points and groups"),
+        ({"points": ("a",), "groups": {"b": (3,)}}, "group 'b'"),
+    ],
+)
+def test_a_mark_up_that_contradicts_itself(wrong, said):
+    with pytest.raises(MarkUpError, match=said):
+        MarkUp("mine", **wrong)
+
+
+def test_pickles_and_hashes():
+    kind = markup("lfpw29")
+    again = pickle.loads(pickle.dumps(kind))
+    assert again == kind
+    assert hash(again) == hash(kind)
