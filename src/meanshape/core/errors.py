@@ -12,7 +12,8 @@ MeanshapeError                       exit code 1
 ├── NotFitted         (ValueError)   11   a model asked to predict before it was fitted
 ├── WeightsError      (ValueError)   12   weights that are missing, broken or not the ones on the card
 ├── MissingExtra      (ImportError)  13   a part that needs an optional package
-└── ResultError       (ValueError)   14   a pose, an emotion, a face or a prediction out of range
+├── ResultError       (ValueError)   14   a pose, an emotion, a face or a prediction out of range
+└── OutputError       (OSError)      15   a file or folder that cannot be written
 
 Each also descends from what a caller would already catch. The command line exits with `exit_code`
 (2 is left to wrong usage). A message says what was wanted, what came, where, and what to do.
@@ -126,6 +127,12 @@ class ResultError(MeanshapeError, ValueError):
     """A pose, an emotion, a face or a prediction out of range."""
 
     exit_code = 14
+
+
+class OutputError(MeanshapeError, OSError):
+    """A file or folder that cannot be written."""
+
+    exit_code = 15
 
 
 def suggestion(name: object, known: Iterable[str]) -> str:
