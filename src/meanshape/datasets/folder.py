@@ -12,6 +12,7 @@ file with a split of its own is a root of its own: `folder:train.csv`.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from meanshape import formats
@@ -38,9 +39,7 @@ def samples(
         raise DataSetError(
             f"no labelled photo at {root}: wanted .pts files beside photos, a .csv or a .jsonl"
         )
-    if result.absent and not allow_missing and result.found and not result.broken:
-        result.samples(card.name, split or "all", allow_missing)
-    return result.samples(card.name, split, allow_missing)
+    return result.samples(card.name, split or "all", allow_missing)  # every label wants its photo
 
 
 def survey(root: str | Path, split: str | None = None, markup: str | None = None) -> Survey:
@@ -64,10 +63,12 @@ def verify(root: str | Path) -> list[Problem]:
 
 
 def miniature(folder: str | Path) -> Path:
-    """Write two drawn faces with `.pts` files, one of them in a folder of its own."""
+    """Write two drawn faces with `.pts` files for each split, one of them in a folder of its own."""
     root = Path(folder)
-    for number, name in enumerate(("erstes Bild", "mehr/zweites Bild")):
-        pts.write_points(root / f"{name}.pts", draw(root / f"{name}.png", seed=number))
+    for number, split in enumerate(card.splits):
+        for face, name in enumerate(("one photo", "more/another photo")):
+            points = draw(root / split / f"{name}.png", seed=10 * number + face)
+            pts.write_points(root / split / f"{name}.pts", points)
     return root
 
 
@@ -148,5 +149,5 @@ def _listed(everything: Survey, ids: list[str], split: str) -> Survey:
     here = {sample.id: sample for sample in everything.found}
     found = [here[i] for i in ids if i in here]
     missing = [f"{i}: no photo with labels" for i in ids if i not in here]
-    found = [Sample(s.id, s.image, s.shape, s.box, s.attributes, split) for s in found]
+    found = [replace(sample, split=split) for sample in found]
     return Survey(found, missing, everything.broken, len(ids))
