@@ -64,8 +64,8 @@ def write_outline(mean: Floats, weights: Floats, doubled: tuple[float, ...]) -> 
     TOML.write_text(
         "# Written by benchmarks/fit_boxes.py from the training faces of 300-W and their mirror images.\n"
         "# mean: the five points of mtfl5, centred, RMS radius 1.\n"
-        "# weights: one row for x and one for y of each of the points 0 to 26 of ibug68, for x1 y1 … x5 y5 of\n"
-        "# the five in that frame and the constant 1.\n"
+        "# weights: one row for x and one for y of each of the points 0 to 26 of ibug68, for x1 y1 …\n"
+        "# x5 y5 of the five in that frame and the constant 1.\n"
         "# doubled: the canonical box as a part of the tight box of the five, doubled about its centre.\n"
         f"doubled = [{', '.join(f'{v:.4f}' for v in doubled)}]\n"
         f"mean = [{', '.join(f'[{x:.4f}, {y:.4f}]' for x, y in mean)}]\nweights = [\n{rows}\n]\n",

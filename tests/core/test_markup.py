@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import arrays
 from meanshape.core.errors import MarkUpError, UnknownName
 from meanshape.core.markup import MarkUp, markup, markup_names
 
-COUNTS = {"ibug68": 68, "ibug51": 51, "ibug49": 49, "lfpw29": 29, "mtfl5": 5}
+COUNTS = {"ibug68": 68, "ibug51": 51, "ibug49": 49, "lfpw29": 29, "mtfl5": 5, "imm73": 73}
 PAIRS = [(a, b) for a in COUNTS for b in markup(a).conversions]
 
 

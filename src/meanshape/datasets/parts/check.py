@@ -67,7 +67,7 @@ def _against_splits(
 ) -> list[Problem]:
     """What the lists, or the card's counts, want and do not find, and what is in no split."""
     problems: list[Problem] = []
-    for split in (name for name in card.splits if name not in COMPOSED):
+    for split in [name for name in card.splits if name not in COMPOSED] or card.splits:
         try:
             part = survey(root, split)
         except DataSetError:  # no list for this split
