@@ -23,13 +23,14 @@ from numpy.typing import NDArray
 
 from meanshape.core import geometry
 from meanshape.core.types import Box, Sample
-from meanshape.datasets import boxes, cnn_facepoint, ibug300w
+from meanshape.datasets import cnn_facepoint, ibug300w
+from meanshape.datasets.parts import boxes
 from meanshape.datasets.parts.cuhk import facepoint_rows
 
 Floats = NDArray[np.float64]
 OUTLINE = slice(0, 27)
 RIDGE = 1e-4
-TOML = Path(boxes.__file__).parent / "parts" / "outline.toml"
+TOML = Path(boxes.__file__).with_name("outline.toml")
 
 
 def five_of(samples: list[Sample]) -> list[Floats]:

@@ -69,4 +69,4 @@ def _outline() -> tuple[Floats, Floats]:
 
 @cache
 def _table() -> dict[str, Any]:
-    return tomllib.loads(Path(__file__).with_name("parts").joinpath("outline.toml").read_text("utf-8"))
+    return tomllib.loads(Path(__file__).with_name("outline.toml").read_text("utf-8"))
