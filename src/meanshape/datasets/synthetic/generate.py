@@ -1,0 +1,279 @@
+"""From a seed to a picture: draws person, pose, light and camera, and renders one face or many."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from meanshape.core.errors import ConfigError
+from meanshape.core.types import Sample, Shape
+from meanshape.datasets.synthetic import paint, props
+from meanshape.datasets.synthetic.arrays import Floats
+from meanshape.datasets.synthetic.backdrop import backdrop
+from meanshape.datasets.synthetic.camera import Camera
+from meanshape.datasets.synthetic.person import EMOTIONS, Person, draw_expression, draw_person
+from meanshape.datasets.synthetic.render import Figure, draw, stand
+
+Pixels = NDArray[np.uint8]
+Seed = int | tuple[int, ...]
+POSES = ("right profile", "right", "frontal", "left", "left profile")
+"""By rising yaw; "left" as in MTFL: the nose points to the picture's left edge."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What may be asked of a face; None: drawn from the seed.
+
+    Parameters
+    ----------
+    pitch, yaw, roll : degrees; +pitch up, +yaw and +roll toward the subject's right
+    emotion : one of `EMOTIONS`
+    glasses : whether any are worn
+    occlusion : probability that something covers a part of the face
+    clutter : 0..1, how much lies about in the background
+    fill : larger side of the face's box by the picture's
+    shift : largest offset of the box's centre from the picture's, by the picture's side
+    degrade : blur, noise, JPEG's traces and odd colours as of real cameras
+    """
+
+    pitch: float | None = None
+    yaw: float | None = None
+    roll: float | None = None
+    emotion: str | None = None
+    glasses: bool | None = None
+    occlusion: float = 0.2
+    clutter: float = 1.0
+    fill: float | None = None
+    shift: float = 0.06
+    degrade: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A face before it is painted: all but the pixels. `points` (68, 2) pixels."""
+
+    figure: Figure
+    camera: Camera
+    light: paint.Light
+    glasses: bool
+    points: NDArray[np.float64]
+    attributes: dict[str, Any]
+
+
+def plan(seed: Seed, size: int, options: Options) -> Plan:
+    """Draw everything about one face that is not a pixel."""
+    rng = np.random.default_rng(seed)
+    emotion = options.emotion or EMOTIONS[rng.choice(7, p=(0.38, 0.26, 0.07, 0.09, 0.06, 0.06, 0.08))]
+    if emotion not in EMOTIONS:
+        raise ConfigError(f"emotion must be one of {', '.join(EMOTIONS)}, not {emotion!r}")
+    drawn = (
+        np.clip(rng.normal(-1, 9), -30, 30),
+        np.clip(rng.normal(0, 20), -65, 65),
+        np.clip(rng.normal(0, 10), -50, 50),
+    )
+    asked = (options.pitch, options.yaw, options.roll)
+    pitch, yaw, roll = (float(d if a is None else a) for d, a in zip(drawn, asked, strict=True))
+    person = draw_person(rng)
+    moves = draw_expression(emotion, rng)
+    distance = float(np.clip(rng.lognormal(7.1, 0.45), 450, 4000))
+    figure = stand(person, moves, (pitch, yaw, roll), distance)
+    glasses = bool(rng.random() < 0.2) if options.glasses is None else options.glasses
+    light = paint.draw_light(rng)
+    fill = float(rng.uniform(0.52, 0.74)) if options.fill is None else options.fill
+    moved = rng.uniform(-options.shift, options.shift, 2)
+    camera, points = _frame(figure.points, distance, size, fill, moved)
+    attributes = {
+        "emotion": emotion,
+        "smile": "smiling" if moves.get("smile", 0) > 0.35 else "not smiling",
+        "glasses": "glasses" if glasses else "no glasses",
+        "pose": POSES[int(np.searchsorted([-40, -15, 15, 40], yaw))],
+        "pitch": pitch,
+        "yaw": yaw,
+        "roll": roll,
+    }
+    return Plan(figure, camera, light, glasses, points, attributes)
+
+
+def _frame(
+    points: Floats, distance: float, size: int, fill: float, moved: NDArray[np.float64]
+) -> tuple[Camera, NDArray[np.float64]]:
+    """The camera that shows a face (68, 3) mm as large as asked, and its points in pixels."""
+    flat = Camera(distance, 1.0, (0.0, 0.0)).project(points)
+    low, high = flat.min(0), flat.max(0)
+    scale = fill * size / float((high - low).max())
+    middle = (size - 1) / 2 + moved * size - scale * (low + high) / 2
+    camera = Camera(distance, scale, (float(middle[0]), float(middle[1])))
+    return camera, camera.project(points).astype(np.float64)
+
+
+def face(seed: Seed, size: int = 128, **options: Any) -> Sample:
+    """Render one face.
+
+    Parameters
+    ----------
+    seed : the same seed, size and options give the same picture
+    size : side of the square picture in pixels
+    options : see `Options`
+
+    Returns a sample with a uint8 RGB array (size, size, 3), 68 points with their visibility, the tight box, and attributes:
+    emotion, smile, glasses, pose, and pitch, yaw, roll in degrees.
+    """
+    chosen = parse(options)
+    pixels, visible, made = picture(seed, size, chosen)
+    shape = Shape(made.points, "ibug68", visible=visible)
+    return Sample(f"synthetic-{seed}", pixels, shape, shape.box(), made.attributes, None)
+
+
+def parse(options: dict[str, Any]) -> Options:
+    """Options from keywords; a wrong one is named."""
+    known = Options.__dataclass_fields__
+    wrong = [name for name in options if name not in known]
+    if wrong:
+        raise ConfigError(f"no option {wrong[0]!r} for a synthetic face; there are {', '.join(known)}")
+    return replace(Options(), **options)
+
+
+def picture(seed: Seed, size: int, options: Options) -> tuple[Pixels, NDArray[np.bool_], Plan]:
+    """Pixels (size, size, 3), visible points (68,) and the plan of one face."""
+    if size < 16:
+        raise ConfigError(f"a synthetic face needs a size of at least 16 pixels, not {size}")
+    made = plan(seed, size, options)
+    rng = np.random.default_rng((*(seed if isinstance(seed, tuple) else (seed,)), 1))
+    color, alpha, visible = _figure(made, (size, size), rng)
+    canvas = backdrop((size, size), rng, options.clutter)
+    canvas += alpha[..., None] * (color - canvas)
+    if rng.random() < options.occlusion:
+        visible = _occlude(canvas, made, visible, rng)
+    return finish(canvas, rng, options.degrade), visible, made
+
+
+def _figure(
+    made: Plan, size: tuple[int, int], rng: np.random.Generator
+) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+    """Colour and opacity at the picture's size, drawn at twice that."""
+    width, height = size
+    camera = made.camera
+    # a point x of the picture lies at 2x + 1/2 where pixels are halved
+    finer = Camera(
+        camera.distance, camera.scale * 2, (camera.center[0] * 2 + 0.5, camera.center[1] * 2 + 0.5)
+    )
+    color, alpha, visible = draw(
+        made.figure, finer, made.light, (width * 2, height * 2), glasses=made.glasses, rng=rng
+    )
+    np.clip(color, 0, 1, out=color)
+    alpha_small = cv2.resize(alpha, size, interpolation=cv2.INTER_AREA)
+    color_small = cv2.resize(color * alpha[..., None], size, interpolation=cv2.INTER_AREA)
+    color_small /= np.maximum(alpha_small, 1e-3)[..., None]
+    return np.asarray(color_small, np.float32), np.asarray(alpha_small, np.float32), visible
+
+
+def _occlude(
+    canvas: Floats, made: Plan, visible: NDArray[np.bool_], rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    """Put something before the face, in place; returns which points are still seen."""
+    h, w = canvas.shape[:2]
+    low, high = made.points.min(0), made.points.max(0)
+    color, opacity = props.cover((w, h), (*low, *high), made.figure.person.skin, rng)
+    canvas += opacity[..., None] * (
+        np.clip(color, 0, 1) * float(made.light.lamp.mean() + made.light.sky.mean()) * 0.6 - canvas
+    )
+    x, y = np.clip(np.round(made.points).astype(int), 0, (w - 1, h - 1)).T
+    return visible & (opacity[y, x] < 0.5)
+
+
+def finish(canvas: Floats, rng: np.random.Generator, degrade: bool) -> Pixels:
+    """Linear colours (h, w, 3) to a photo: exposure, gamma and, if asked, what cameras and files add."""
+    np.clip(canvas, 0, 1, out=canvas)
+    photo = np.sqrt(canvas)
+    if degrade:
+        mean = float(photo.mean())
+        photo = (photo - mean) * np.float32(rng.normal(1.0, 0.12)) + np.float32(
+            np.clip(mean * rng.normal(1, 0.1), 0.12, 0.85)
+        )
+        if rng.random() < 0.12:
+            photo = np.repeat(photo.mean(-1, keepdims=True), 3, -1)
+        else:
+            photo *= rng.normal(1, 0.035, 3).astype(np.float32)
+        if rng.random() < 0.4:
+            photo = cv2.GaussianBlur(
+                photo, (0, 0), float(rng.uniform(0.3, 1.1)) * max(photo.shape[0] / 160, 0.6)
+            )
+        if rng.random() < 0.6:
+            noise = rng.standard_normal(photo.shape, dtype=np.float32)
+            photo += noise * np.float32(rng.exponential(0.012))
+    pixels = np.clip(photo * 255 + 0.5, 0, 255).astype(np.uint8)
+    if degrade and rng.random() < 0.4:
+        _, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(35, 95))])
+        pixels = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
+    return np.ascontiguousarray(pixels)
+
+
+def scene(
+    seed: Seed, size: tuple[int, int] = (640, 480), faces: int = 5, **options: Any
+) -> tuple[Pixels, list[Shape]]:
+    """Render a picture with many faces, the nearest last.
+
+    Parameters
+    ----------
+    seed : the same seed gives the same picture
+    size : width and height in pixels
+    faces : how many at most; one that finds no free place is left out
+    options : see `Options`; `fill` and `shift` do not apply
+
+    Returns the picture, uint8 RGB (height, width, 3), and a shape for each face; its `box()` is the face's box.
+    """
+    chosen = parse(options)
+    seeds = seed if isinstance(seed, tuple) else (seed,)
+    rng = np.random.default_rng((*seeds, 2))
+    canvas = backdrop(size, rng, chosen.clutter)
+    shapes: list[Shape] = []
+    for k, (x, y, side) in enumerate(_places(size, faces, rng)):
+        tile = int(np.ceil(side * 2.4))
+        made = plan((*seeds, 3, k), tile, replace(chosen, fill=side / tile, shift=0.0))
+        color, alpha, visible = _figure(made, (tile, tile), rng)
+        if rng.random() < chosen.occlusion:
+            covered = color.copy()
+            visible = _occlude(covered, made, visible, rng)
+            changed = np.abs(covered - color).max(-1) > 1e-6
+            alpha, color = np.where(changed, 1, alpha).astype(np.float32), covered
+        left, top = round(x - tile / 2), round(y - tile / 2)
+        _paste(canvas, color, alpha, left, top)
+        shapes.append(Shape(made.points + (left, top), "ibug68", visible=visible))
+    return finish(canvas, rng, chosen.degrade), shapes
+
+
+def _places(size: tuple[int, int], faces: int, rng: np.random.Generator) -> list[tuple[float, float, float]]:
+    """Centres and sides of boxes that lie inside the picture and hardly overlap, small ones first."""
+    width, height = size
+    largest = min(height * 0.55, width * 0.9 / np.sqrt(max(faces, 1)))
+    found: list[tuple[float, float, float]] = []
+    for _ in range(faces * 30):
+        if len(found) == faces:
+            break
+        side = float(np.clip(rng.lognormal(np.log(largest * 0.5), 0.4), 12, largest))
+        margin = side * 0.55
+        if width <= 2 * margin or height <= 2 * margin:
+            continue
+        x, y = rng.uniform(margin, width - margin), rng.uniform(margin, height - margin)
+        if all(max(abs(x - a), abs(y - b)) > 0.75 * (side + s) for a, b, s in found):
+            found.append((float(x), float(y), side))
+    return sorted(found, key=lambda place: place[2])
+
+
+def _paste(canvas: Floats, color: Floats, alpha: Floats, left: int, top: int) -> None:
+    """Lay a tile over the picture, in place."""
+    h, w = canvas.shape[:2]
+    th, tw = alpha.shape
+    x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + tw, w), min(top + th, h)
+    if x0 >= x1 or y0 >= y1:
+        return
+    tile = np.s_[y0 - top : y1 - top, x0 - left : x1 - left]
+    part = canvas[y0:y1, x0:x1]
+    part += alpha[tile][..., None] * (color[tile] - part)
+
+
+__all__ = ["EMOTIONS", "POSES", "Options", "Person", "face", "parse", "picture", "plan", "scene"]
