@@ -1,8 +1,8 @@
 """What there is, by name: the registry is the folder.
 
 A method, detector or data set is listed because its file is there. Listing imports nothing; asking for
-one imports that one. Files and packages whose name begins with `_`, `base` and `boxes` are not plug-ins,
-nor are the packages `nets` and `parts`. Other packages join through the entry points `meanshape.methods`,
+one imports that one. Files and packages whose name begins with `_`, and `base`, are not plug-ins, nor
+are the packages `nets` and `parts`. Other packages join through the entry points `meanshape.methods`,
 `meanshape.detectors` and `meanshape.datasets`, which name a module, or the object itself.
 """
 
@@ -22,7 +22,7 @@ from meanshape.core.markup import MarkUp, markup, markup_names
 Kind = Literal["methods", "detectors", "datasets", "markups"]
 
 ROOT = Path(__file__).parent.parent
-NOT_PLUGINS = {"base", "boxes", "nets", "parts"}
+NOT_PLUGINS = {"base", "nets", "parts"}
 ONE = {"methods": "method", "detectors": "detector", "datasets": "data set", "markups": "mark-up"}
 
 
