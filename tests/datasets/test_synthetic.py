@@ -1,0 +1,145 @@
+"""Rendered faces: deterministic, exact, and turned the way their labels say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from meanshape.core import registry
+from meanshape.core.errors import ConfigError, DataSetError
+from meanshape.datasets import load_data
+from meanshape.datasets.synthetic import EMOTIONS, face, miniature, samples, scene, verify
+
+PLAIN = {"occlusion": 0, "degrade": False, "clutter": 0, "glasses": False}
+
+
+def still(seed=1, **options):
+    return face(seed, 64, **{"emotion": "neutral", "pitch": 0, "yaw": 0, "roll": 0, **PLAIN, **options})
+
+
+def test_same_seed_same_picture_other_seed_other_picture():
+    one, again, other = face(3, 64), face(3, 64), face(4, 64)
+    assert np.array_equal(one.pixels(), again.pixels()) and one.shape == again.shape
+    assert one.attributes == again.attributes
+    assert not np.array_equal(one.pixels(), other.pixels())
+
+
+def test_sample_is_whole():
+    sample = face(5, 96)
+    assert sample.pixels().shape == (96, 96, 3) and sample.pixels().dtype == np.uint8
+    assert sample.shape.markup.name == "ibug68" and sample.shape.visible.dtype == bool
+    assert sample.box == sample.shape.box()
+    assert sample.attributes["emotion"] in EMOTIONS
+    assert {"pitch", "yaw", "roll", "smile", "glasses", "pose"} <= set(sample.attributes)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_points_lie_inside_and_most_are_seen(seed):
+    sample = face(seed, 64, occlusion=0)
+    assert (sample.shape.points > 0).all() and (sample.shape.points < 63).all()
+    assert sample.shape.visible[17:].mean() > 0.6
+
+
+def test_pose_signs():
+    """+yaw and +roll are toward the subject's right, which is the picture's left; +pitch is up."""
+    front = still().shape.points
+
+    def nose(sample):  # nose tip by the middle of the outer eye corners, in eye distances
+        p = sample.shape.points
+        return (p[30] - (p[36] + p[45]) / 2) / np.linalg.norm(p[45] - p[36])
+
+    straight = nose(still())
+    assert nose(still(yaw=25))[0] < straight[0] - 0.1
+    assert nose(still(yaw=-25))[0] > straight[0] + 0.1
+    assert nose(still(pitch=20))[1] < straight[1] - 0.05
+    assert nose(still(pitch=-20))[1] > straight[1] + 0.05
+    rolled = still(roll=20).shape.points
+    for first, second in ((36, 45), (27, 8)):  # the top of the head goes to the picture's left
+        before, after = front[second] - front[first], rolled[second] - rolled[first]
+        turned = np.arctan2(before[1], before[0]) - np.arctan2(after[1], after[0])
+        assert np.degrees(turned) == pytest.approx(20, abs=3)
+
+
+def test_pose_labels_are_those_of_mtfl():
+    labels = [face(1, 32, yaw=yaw).attributes["pose"] for yaw in (60, 25, 0, -25, -60)]
+    assert labels == ["left profile", "left", "frontal", "right", "right profile"]
+    assert set(labels) == set(registry.dataset("mtfl").card.labels["pose"])
+
+
+def test_points_are_ordered_as_ibug68():
+    p, q = still().shape.points, still().shape.mirrored(64).points
+    assert p[0, 0] < p[36, 0] < p[39, 0] < p[27, 0] < p[42, 0] < p[45, 0] < p[16, 0]
+    assert p[24, 1] < p[44, 1] < p[30, 1] < p[51, 1] < p[57, 1] < p[8, 1]
+    assert np.abs((p - p.mean(0)) - (q - q.mean(0))).max() < 4  # a face is nearly its own mirror image
+
+
+def test_points_lie_on_what_they_name():
+    """Eyes are darker than the cheek below, nostrils than the ridge of the nose."""
+    darker = 0
+    for seed in range(8):
+        sample = face(seed, 128, emotion="neutral", pitch=0, yaw=0, roll=0, **PLAIN)
+        grey, p = sample.pixels().mean(-1), sample.shape.points
+
+        def at(point, grey=grey):
+            x, y = np.round(point).astype(int)
+            return grey[y - 1 : y + 2, x - 1 : x + 2].mean()
+
+        darker += at(p[36:42].mean(0)) < at(p[41] + (0, 8))
+        darker += at((p[32] + p[31]) / 2) < at((p[30] + p[29]) / 2)
+    assert darker >= 13
+
+
+def test_expressions_move_the_mouth_and_the_brows():
+    def mean(emotion, measure):
+        return np.mean([measure(still(seed, emotion=emotion).shape.points) for seed in range(6)])
+
+    def opening(p):
+        return (p[66, 1] - p[62, 1]) / (p[45, 0] - p[36, 0])
+
+    def brow(p):
+        return (p[36:48, 1].mean() - p[17:27, 1].mean()) / (p[45, 0] - p[36, 0])
+
+    assert mean("surprise", opening) > mean("neutral", opening) + 0.1
+    assert mean("surprise", brow) > mean("anger", brow) + 0.05
+    assert still(2, emotion="happy").attributes["smile"] == "smiling"
+
+
+def test_size_changes_pixels_not_geometry():
+    small, large = face(7, 64), face(7, 128)
+    assert np.allclose(large.shape.points, small.shape.points * 2 + 0.5, atol=1e-2)
+
+
+def test_scene_has_many_faces_in_the_picture():
+    picture, shapes = scene(2, (320, 240), faces=4)
+    assert picture.shape == (240, 320, 3) and len(shapes) >= 3
+    boxes = [shape.box() for shape in shapes]
+    assert all(b.left > 0 and b.top > 0 and b.right < 320 and b.bottom < 240 for b in boxes)
+    assert all(boxes[i].iou(boxes[j]) < 0.1 for i in range(len(boxes)) for j in range(i))
+    again, _ = scene(2, (320, 240), faces=4)
+    assert np.array_equal(picture, again)
+
+
+def test_data_argument_and_splits():
+    train, valid = load_data("synthetic:4@48:train"), load_data("synthetic:4@48:validation")
+    assert len(train) == 4 and train[0].pixels().shape == (48, 48, 3) and train[0].split == "train"
+    assert not np.array_equal(train[0].pixels(), valid[0].pixels())
+    assert np.array_equal(train[1].pixels(), samples("4@48")[1].pixels())
+    assert len(samples(count=3, size=32, seed=9)) == 3
+    with pytest.raises(DataSetError, match="COUNT@SIZE"):
+        samples("1@2@3@4")
+    with pytest.raises(ConfigError, match="fill"):
+        face(1, hue=3)
+
+
+def test_miniature_reads_back_and_faults_are_found(tmp_path):
+    root = miniature(tmp_path / "gesichter ü")
+    everything = samples(root)
+    assert len(everything) == 6 and len(samples(root, "test")) == 2 and verify(root) == []
+    assert everything[0].shape.visible is not None and "hidden" not in everything[0].attributes
+    (root / "test" / "000001.pts").unlink()
+    assert [p.kind for p in verify(root)] == ["missing"]
+    with pytest.raises(DataSetError, match="missing"):
+        samples(root)
+    assert len(samples(root, allow_missing=True)) == 5
+    with pytest.raises(DataSetError, match="no split"):
+        samples("3", "nowhere")
