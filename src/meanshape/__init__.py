@@ -39,11 +39,9 @@ __version__ = "0.1.0"
 _LATER = {
     "Evaluation": "meanshape.evaluation",
     "Pipeline": "meanshape.inference",
-    "align": "meanshape.inference",
     "detect": "meanshape.inference",
     "evaluate": "meanshape.evaluation",
     "load": "meanshape.methods",
-    "video": "meanshape.inference",
 }
 """Public names and the package that has each; imported on first use."""
 
@@ -72,12 +70,10 @@ __all__ = [
     "ShapeError",
     "UnknownName",
     "WeightsError",
-    "align",
     "detect",
     "evaluate",
     "load",
     "markup",
-    "video",
 ]
 
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from meanshape.core.errors import ImageError
+from meanshape.core.errors import ImageError, OutputError
 from meanshape.core.geometry import Matrix, crop_matrix, invert
 from meanshape.core.types import Box
 
@@ -32,13 +32,13 @@ Pixels = NDArray[np.uint8]
 ImageLike = str | os.PathLike[str] | bytes | NDArray[Any] | Any
 
 MAX_PIXELS = 178_956_970
-"""Pictures with more pixels are refused unless asked for: half a gigabyte once decoded."""
+"""Files with more pixels are refused: half a gigabyte once decoded, and where Pillow stops."""
 
 _quiet = threading.Lock()
 
 
 def read_image(
-    image: ImageLike, color: Literal["rgb", "bgr"] = "rgb", max_pixels: int | None = MAX_PIXELS
+    image: ImageLike, color: Literal["rgb", "bgr"] = "rgb", max_pixels: int = MAX_PIXELS
 ) -> Pixels:
     """Return any picture as uint8 RGB (H, W, 3), upright and contiguous.
 
@@ -47,7 +47,7 @@ def read_image(
     image : a path, the bytes of a file, a PIL image, or an array (H, W), (H, W, 1), (H, W, 2: grey and
         alpha), (H, W, 3) or (H, W, 4: colour and alpha). A uint8 RGB array comes back as it is, uncopied.
     color : the channel order of an *array* ("bgr" for OpenCV's)
-    max_pixels : refuse larger pictures; None for no limit
+    max_pixels : refuse larger files, before they are decoded
     """
     if color not in ("rgb", "bgr"):
         raise ImageError(f"color must be 'rgb' or 'bgr', not {color!r}")
@@ -67,9 +67,9 @@ def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     from PIL import Image
 
     try:
-        with _quiet, warnings.catch_warnings(), Image.open(path) as opened:
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            turned = opened.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+        with _open(path) as opened:
+            # Not opened.getexif(): that of a PNG decodes the picture, to look behind the pixels.
+            turned = Image.Image.getexif(opened).get(0x0112, 1) in (5, 6, 7, 8)
             width, height = opened.size
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise ImageError(f"{path}: not a picture that can be read ({error})") from error
@@ -92,7 +92,7 @@ def write_image(path: str | os.PathLike[str], rgb: ArrayLike, quality: int = 95)
             Image.fromarray(pixels).save(file, kind, **({"quality": quality} if kind == "JPEG" else {}))
         temporary.replace(path)
     except OSError as error:
-        raise ImageError(f"{path}: cannot be written ({error})") from error
+        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -160,7 +160,7 @@ def _shrink(image: NDArray[Any], x: int, y: int) -> NDArray[Any]:
     return cv2.resize(image, (-(-width // x), -(-height // y)), interpolation=cv2.INTER_AREA)
 
 
-def _read_file(path: Path, max_pixels: int | None) -> Pixels:
+def _read_file(path: Path, max_pixels: int) -> Pixels:
     """Return the picture in a file."""
     try:
         with path.open("rb") as file:
@@ -173,7 +173,7 @@ def _read_file(path: Path, max_pixels: int | None) -> Pixels:
         raise ImageError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
-def _decode(file: Any, where: str, max_pixels: int | None) -> Pixels:
+def _decode(file: Any, where: str, max_pixels: int) -> Pixels:
     """Return the picture in an open file; `where` is what a message calls it."""
     from PIL import Image, UnidentifiedImageError
 
@@ -181,10 +181,7 @@ def _decode(file: Any, where: str, max_pixels: int | None) -> Pixels:
         raise ImageError(f"{where}: empty (0 bytes)")
     file.seek(0)
     try:
-        # Pillow warns on its own, lower limit; ours is asked below, before anything is decoded.
-        with _quiet, warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            opened = Image.open(file)
+        opened = _open(file)
     except UnidentifiedImageError:
         raise ImageError(f"{where}: not a picture (no format Pillow knows)") from None
     except Image.DecompressionBombError as error:
@@ -193,11 +190,20 @@ def _decode(file: Any, where: str, max_pixels: int | None) -> Pixels:
         raise ImageError(f"{where}: not a picture that can be read ({error})") from error
     with opened:
         width, height = opened.size
-        if max_pixels is not None and width * height > max_pixels:
+        if width * height > max_pixels:
             raise ImageError(
                 f"{where}: {width} x {height} pixels are over the limit of {max_pixels:,}; make it smaller"
             )
         return _from_pil(opened, where)
+
+
+def _open(file: Any) -> Image:
+    """Open a picture without Pillow's warning, whose limit is half of ours; nothing is decoded yet."""
+    from PIL import Image
+
+    with _quiet, warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        return Image.open(file)
 
 
 def _from_pil(image: Image, where: str) -> Pixels:

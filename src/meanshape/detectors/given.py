@@ -73,9 +73,10 @@ class Given(FaceDetector):
         return cls(boxes)
 
     def detect(self, image: ImageLike, **options: Any) -> tuple[Face, ...]:
-        """Return the boxes given for this picture; none were: no faces."""
+        """Return the boxes given for this picture, or for the one called `source`; none were: no faces."""
         if self._always is not None:
             return best_first(Face(box) for box in self._always)
+        image = options.get("source") or image
         if not isinstance(image, (str, os.PathLike)):
             raise BoxError("boxes given by picture name need the picture's path, not its pixels")
         for form in _forms(os.fspath(image)):

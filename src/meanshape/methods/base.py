@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -151,7 +152,7 @@ class LandmarkModel(ABC):
         return [shape if isinstance(shape, Shape) else Shape(shape, kind) for shape in shapes]
 
     def save(self, folder: str | Path) -> Path:
-        """Write the model to a folder, with a card; the folder appears whole or not at all."""
+        """Write the model to a folder, with a card; a new folder appears whole or not at all."""
         kind = self._fitted()
         folder = Path(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -193,7 +194,7 @@ def _boxed(sample: Sample) -> Sample:
         return sample
     if sample.shape is None:
         raise ShapeError(f"sample {sample.id} has neither points nor a box")
-    return Sample(sample.id, sample.image, sample.shape, sample.shape.box(), sample.attributes, sample.split)
+    return replace(sample, box=sample.shape.box())
 
 
 def _move(inner: Path, folder: Path) -> None:
