@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from meanshape.core import checks
 from meanshape.core.errors import BoxError, ResultError, ShapeError
 from meanshape.core.markup import MarkUp, markup
 
@@ -43,10 +44,10 @@ class Box:
     def __post_init__(self) -> None:
         """Check that there is a rectangle."""
         for name in ("left", "top", "right", "bottom"):
-            object.__setattr__(self, name, _number(getattr(self, name), f"a box's {name}", BoxError))
+            object.__setattr__(self, name, checks.number(getattr(self, name), f"a box's {name}", BoxError))
         if not (self.left < self.right and self.top < self.bottom):
             raise BoxError(f"a box needs left < right and top < bottom, not {self.as_list()}")
-        object.__setattr__(self, "score", _share(self.score, "a box's score", BoxError))
+        object.__setattr__(self, "score", checks.share(self.score, "a box's score", BoxError))
 
     @classmethod
     def around(cls, points: ArrayLike, score: float | None = None) -> Box:
@@ -165,7 +166,7 @@ class Shape:
         confidence: ArrayLike | None = None,
     ) -> None:
         """Check counts and numbers, and keep read-only copies."""
-        points = _points(points)
+        points = checks.points(points)
         resolved = _resolve(markup)
         if points.shape != (len(resolved), 2):
             raise ShapeError(
@@ -173,8 +174,8 @@ class Shape:
             )
         object.__setattr__(self, "markup", resolved)
         object.__setattr__(self, "points", points)
-        object.__setattr__(self, "visible", _per_point(visible, "visible", np.bool_, len(resolved)))
-        sure = _per_point(confidence, "confidence", np.float64, len(resolved))
+        object.__setattr__(self, "visible", checks.per_point(visible, "visible", np.bool_, len(resolved)))
+        sure = checks.per_point(confidence, "confidence", np.float64, len(resolved))
         if sure is not None and not ((sure >= 0) & (sure <= 1)).all():
             raise ShapeError("confidence must lie in 0..1")
         object.__setattr__(self, "confidence", sure)
@@ -190,8 +191,8 @@ class Shape:
         return (
             self.markup == other.markup
             and np.array_equal(self.points, other.points, equal_nan=True)
-            and _same(self.visible, other.visible)
-            and _same(self.confidence, other.confidence)
+            and checks.same(self.visible, other.visible)
+            and checks.same(self.confidence, other.confidence)
         )
 
     __hash__ = None  # type: ignore[assignment]
@@ -249,7 +250,9 @@ class Pose:
     def __post_init__(self) -> None:
         """Check that the angles are numbers."""
         for name in ("pitch", "yaw", "roll"):
-            object.__setattr__(self, name, _number(getattr(self, name), f"a pose's {name}", ResultError))
+            object.__setattr__(
+                self, name, checks.number(getattr(self, name), f"a pose's {name}", ResultError)
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +264,9 @@ class Emotion:
 
     def __post_init__(self) -> None:
         """Check that the probabilities are some, and that the label is one of theirs."""
-        shares = {k: _share(v, f"probability of {k}", ResultError) for k, v in self.probabilities.items()}
+        shares = {
+            k: checks.share(v, f"probability of {k}", ResultError) for k, v in self.probabilities.items()
+        }
         object.__setattr__(self, "probabilities", shares)
         if shares and self.label not in shares:
             raise ResultError(f"emotion {self.label!r} has no probability among {sorted(shares)}")
@@ -282,7 +287,7 @@ class Face:
     def __post_init__(self) -> None:
         """Take the box's score where there is no other."""
         score = self.box.score if self.score is None else self.score
-        object.__setattr__(self, "score", _share(score, "a face's score", ResultError))
+        object.__setattr__(self, "score", checks.share(score, "a face's score", ResultError))
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,61 +345,9 @@ class Sample:
         return read_image(self.image)
 
 
-def _number(value: Any, what: str, error: type[ValueError]) -> float:
-    """Return a finite float, or raise."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise error(f"{what} must be a number, not {value!r}") from None
-    if not math.isfinite(number):
-        raise error(f"{what} must be finite, not {number}")
-    return number
-
-
-def _share(value: Any, what: str, error: type[ValueError]) -> float | None:
-    """Return a number in 0..1 (a float32's rounding is forgiven), or None as it came."""
-    if value is None:
-        return None
-    number = _number(value, what, error)
-    if not -1e-5 <= number <= 1 + 1e-5:
-        raise error(f"{what} must lie in 0..1, not {number}")
-    return min(max(number, 0.0), 1.0)
-
-
 def _resolve(name: MarkUp | str) -> MarkUp:
     """Return the mark-up (`Shape.__init__` hides the function behind its argument's name)."""
     return markup(name)
-
-
-def _points(points: ArrayLike) -> Points:
-    """Return a read-only float64 copy, in which a half-annotated point is not annotated."""
-    try:
-        array = np.array(points, np.float64, order="C")
-    except (TypeError, ValueError):
-        raise ShapeError(f"points must be numbers, not {type(points).__name__}") from None
-    if not np.isfinite(array).all():
-        if np.isinf(array).any():
-            raise ShapeError("points must be finite, or NaN where not annotated")
-        if array.ndim == 2:
-            array[np.isnan(array).any(1)] = np.nan
-    array.flags.writeable = False
-    return array
-
-
-def _per_point(values: ArrayLike | None, what: str, kind: type, count: int) -> NDArray[Any] | None:
-    """Return one value per point as a read-only copy, or None."""
-    if values is None:
-        return None
-    array: NDArray[Any] = np.array(values, kind)
-    if array.shape != (count,):
-        raise ShapeError(f"{what} must have {count} values, one per point, not {array.shape}")
-    array.flags.writeable = False
-    return array
-
-
-def _same(one: NDArray[Any] | None, other: NDArray[Any] | None) -> bool:
-    """Tell whether both are None or hold the same values."""
-    return one is other or (one is not None and other is not None and np.array_equal(one, other))
 
 
 __all__ = [
