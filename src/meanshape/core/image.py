@@ -100,8 +100,8 @@ def write_image(path: str | os.PathLike[str], rgb: ArrayLike, quality: int = 95)
 def warp(image: NDArray[Any], matrix: ArrayLike, size: tuple[int, int]) -> NDArray[Any]:
     """Return the picture mapped by `matrix` (2, 3), picture to output, of `size` (width, height).
 
-    Where the map reduces, the part it needs is first halved (2 x 2 means) as often as it can be, and
-    what is left, less than a factor 2, is smoothed, so that nothing aliases. Outside the picture its
+    Where the map reduces, the part it needs is first halved (2 x 2 means) down to a factor of less than 1.8,
+    and then smoothed if more than 1.1 is left, so that nothing aliases. Outside the picture its
     reflection goes on.
     """
     import cv2
@@ -109,8 +109,8 @@ def warp(image: NDArray[Any], matrix: ArrayLike, size: tuple[int, int]) -> NDArr
     backward = invert(matrix)
     part, backward = _part(image, backward, size)
     step_x, step_y = np.hypot(backward[:, 0], backward[:, 1])  # source pixels per output pixel
-    while max(step_x, step_y) >= 2 and min(part.shape[:2]) > 1:
-        x, y = 1 + (step_x >= 2), 1 + (step_y >= 2)
+    while max(step_x, step_y) >= 1.8 and min(part.shape[:2]) > 1:
+        x, y = 1 + (step_x >= 1.6), 1 + (step_y >= 1.6)  # both at once where the box is nearly square: faster
         part, step_x, step_y = _shrink(part, x, y), step_x / x, step_y / y
         backward[:, 2] += 0.5
         backward /= [[x], [y]]
