@@ -1,0 +1,231 @@
+"""MTCNN: joint detection and alignment by cascaded networks (Zhang, Zhang, Li, Qiao; IEEE SPL 2016).
+
+Three networks of growing size look at ever fewer windows. P-Net slides over an image pyramid, R-Net and
+O-Net look again at what it proposes; each says whether a window holds a face, where the face's box is, and
+where the eye centres, the nose tip and the mouth corners are. One loss trains the three tasks,
+
+    sum over samples i and tasks j of  alpha_j * beta_ij * L_ij,
+
+where beta is 1 for the tasks that the kind of the sample trains (face: positives and negatives; box:
+positives and parts; points: landmark windows) and only the hardest 70 % of a batch train the face task.
+
+`Config` holds the paper's values. The shipped weights (`Config.shipped()`) differ where one CPU core and a
+few thousand photos ask for it: ReLU for PReLU and channels in multiples of 8, which ONNX Runtime fuses and
+vectorises (P-Net takes a third of the time); batch normalisation while training, folded into the
+convolutions after; smooth L1 for the box and point losses; every window with a face trains all tasks;
+faces get their boxes by one rule from their points. O-Net looks twice: again at the box it found first.
+
+This file predicts five points in a given box; `detectors/mtcnn.py` finds the boxes with the same weights.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meanshape.core.errors import ShapeError, WeightsError
+from meanshape.core.image import Pixels
+from meanshape.core.markup import markup
+from meanshape.core.types import Box, Sample, Shape
+from meanshape.methods.base import LandmarkModel, Progress
+from meanshape.methods.parts import cascade
+from meanshape.methods.parts.cascade import Net, Windows
+from meanshape.training.mtcnn.recipe import Recipe
+
+STAGES = ("pnet", "rnet", "onet")
+FILES = tuple(f"{stage}.onnx" for stage in STAGES)
+
+
+@dataclass(frozen=True)
+class Config:
+    """Networks, search and training; the defaults are the paper's."""
+
+    pnet: tuple[int, int, int] = (10, 16, 32)
+    rnet: tuple[int, int, int, int] = (28, 48, 64, 128)
+    onet: tuple[int, int, int, int, int] = (32, 64, 64, 128, 256)
+    activation: str = "prelu"  # or "relu"
+    norm: bool = False  # batch normalisation while training
+    min_face: float = 40.0
+    factor: float = 0.709
+    thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7)
+    looks: int = 1  # how often O-Net looks at a face
+    canonical: tuple[float, float, float, float] = (-0.05, 0.047, 1.05, 1.127)  # see `Box.part`
+    recipe: Recipe = field(default_factory=Recipe)
+
+    @classmethod
+    def shipped(cls) -> Config:
+        """Return the config of the shipped weights."""
+        return cls(
+            pnet=(16, 16, 32), rnet=(32, 48, 64, 128), activation="relu", norm=True, looks=2, recipe=Recipe.shipped()
+        )  # fmt: skip
+
+
+class Cascade:
+    """The three networks under ONNX Runtime, and the search that runs them."""
+
+    def __init__(self, folder: str | Path, config: Config, *, threads: int = 1) -> None:
+        """Load the networks in `folder`."""
+        self.config = config
+        self.pnet, self.rnet, self.onet = (session(Path(folder) / name, threads) for name in FILES)
+
+    def find(
+        self,
+        image: Pixels,
+        *,
+        min_face: float | None = None,
+        factor: float | None = None,
+        thresholds: Sequence[float] | None = None,
+    ) -> Windows:
+        """Return the faces in RGB pixels (H, W, 3), best first, with boxes, scores and five points."""
+        first, second, third = self.config.thresholds if thresholds is None else thresholds
+        smallest = self.config.min_face if min_face is None else min_face
+        step = self.config.factor if factor is None else factor
+        found = cascade.propose(image, self.pnet, smallest, step, first)
+        crops = cascade.Crops(image)
+        found = cascade.refine(crops, self.rnet, found, second)
+        return cascade.conclude(crops, self.onet, found, third, self.config.looks)
+
+
+class MTCNN(LandmarkModel):
+    """Places five points in a face box by O-Net; without a box, the whole cascade looks for the best face."""
+
+    name: ClassVar[str] = "mtcnn"
+    Config: ClassVar[type[Any]] = Config
+
+    networks: tuple[bytes, bytes, bytes]
+    _cascade: Cascade
+
+    @classmethod
+    def tiny(cls) -> Self:
+        """Return a model that fits a few dozen faces in seconds."""
+        return cls(
+            Config(
+                pnet=(8, 8, 8), rnet=(8, 8, 16, 32), onet=(8, 16, 16, 32, 64),
+                activation="relu", norm=True, looks=2, recipe=Recipe.tiny(),
+            )
+        )  # fmt: skip
+
+    def fit(
+        self,
+        train: Sequence[Sample],
+        valid: Sequence[Sample] | None = None,
+        *,
+        seed: int = 0,
+        progress: Progress | None = None,
+        negatives: str | Path | Sequence[Pixels] | None = None,
+        out: str | Path | None = None,
+    ) -> Self:
+        """Learn from faces with 5 or 68 points, mixed at will, and from photos without people.
+
+        Parameters
+        ----------
+        negatives : a folder of people-free photos, or the photos; without, parts of faces and drawn
+            textures must do, and the detector finds faces where there are none
+        out : a folder for checkpoints, from which an interrupted training goes on
+        """
+        if not any(sample.shape is not None for sample in train):
+            raise ShapeError(f"{self.name} cannot be fitted: none of {len(train)} samples has points")
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(out) if out is not None else Path(scratch)
+            train_mtcnn(train, negatives, folder, self.config, seed, progress)
+            self.markup = markup("mtfl5")
+            self._load(folder)
+        return self
+
+    def _fit(
+        self, train: Sequence[Sample], valid: Sequence[Sample] | None, *, seed: int, progress: Progress
+    ) -> None:
+        raise NotImplementedError("fit does it all: two mark-ups may be mixed")
+
+    def _predict_batch(
+        self, images: list[Pixels], boxes: list[Box], starts: list[Shape | None], **options: Any
+    ) -> NDArray[np.float64]:
+        out = np.empty((len(images), 5, 2))
+        given = []
+        for n, (image, box) in enumerate(zip(images, boxes, strict=True)):
+            whole = Box.whole(image.shape[1], image.shape[0])
+            found = self._cascade.find(image) if box == whole else Windows(np.empty((0, 4)), np.empty(0))
+            if len(found) and found.points is not None:
+                out[n] = found.points[0]
+            else:
+                given.append(n)
+        if given:
+            out[given] = self._look([images[n] for n in given], [boxes[n] for n in given])
+        return out
+
+    def _look(self, images: list[Pixels], boxes: list[Box]) -> NDArray[np.float64]:
+        """Return five points (N, 5, 2) of one face per picture, by O-Net alone."""
+        crops = [cascade.Crops(image) for image in images]
+        squares = cascade.square(
+            cascade.from_part(np.array([b.as_list() for b in boxes]), self.config.canonical)
+        )
+        points = np.empty((len(boxes), 5, 2))
+        for _ in range(self.config.looks):
+            pixels = np.concatenate([c(s[None], 48) for c, s in zip(crops, squares, strict=True)])
+            boxes_now, points = cascade.decode(squares, *self._cascade.onet(cascade.planes(pixels))[1:])
+            again = cascade.square(boxes_now)
+            ratio = (again[:, 2] - again[:, 0]) / (squares[:, 2] - squares[:, 0])
+            calm = (ratio > 0.5) & (ratio < 2)  # a box far from the given one is not believed
+            squares = np.where(calm[:, None], again, squares)
+        return points
+
+    def _save(self, folder: Path) -> None:
+        for name, data in zip(FILES, self.networks, strict=True):
+            (folder / name).write_bytes(data)
+
+    def _load(self, folder: Path) -> None:
+        first, second, third = ((folder / name).read_bytes() for name in FILES)
+        self.networks = first, second, third
+        self._cascade = Cascade(folder, self.config)
+
+
+def train_mtcnn(
+    samples: Sequence[Sample],
+    negatives: str | Path | Sequence[Pixels] | None,
+    out: str | Path,
+    config: Config | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Path:
+    """Train P-, R- and O-Net one after the other into `out`; goes on where an earlier call stopped."""
+    from meanshape.methods.nets.mtcnn_training import train
+
+    return train(
+        samples,
+        negatives,
+        Path(out),
+        config or Config.shipped(),
+        seed,
+        progress or (lambda share, text: None),
+    )
+
+
+def session(path: Path, threads: int) -> Net:
+    """Return a network as a function."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+    except (OSError, RuntimeError) as error:
+        raise WeightsError(f"{path}: not a network of mtcnn ({error})") from error
+
+    def run(
+        pixels: NDArray[np.float32],
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        face, box, points = session.run(["face", "box", "points"], {"image": pixels})
+        return face, box, points
+
+    return run
+
+
+MODEL = MTCNN

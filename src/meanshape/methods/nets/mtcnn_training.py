@@ -1,0 +1,195 @@
+"""How MTCNN learns: P-, R- and O-Net one after the other, each on what the ones before it let through."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import torch
+
+from meanshape.core import config as configs
+from meanshape.core.errors import DataSetError
+from meanshape.core.image import Pixels, read_image
+from meanshape.core.types import Sample
+from meanshape.methods.base import Progress
+from meanshape.methods.nets import mtcnn as nets
+from meanshape.methods.parts import cascade
+from meanshape.training.mtcnn.faces import Faces, Floats, make_faces
+from meanshape.training.mtcnn.mining import mine, patch_scenes
+from meanshape.training.mtcnn.recipe import Recipe
+from meanshape.training.mtcnn.scenes import Scene, background, scenes
+from meanshape.training.mtcnn.stage import train_stage
+from meanshape.training.mtcnn.windows import (
+    LANDMARK,
+    NEGATIVE,
+    PART,
+    POSITIVE,
+    Samples,
+    from_faces,
+    from_photos,
+    textures,
+)
+
+if TYPE_CHECKING:
+    from meanshape.methods.mtcnn import Config
+
+NAMES = ("pnet", "rnet", "onet")
+SIZES = (12, 24, 48)
+PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
+Pools = dict[int, Samples]
+
+
+def train(
+    samples: Sequence[Sample],
+    negatives: str | Path | Sequence[Pixels] | None,
+    out: Path,
+    config: Config,
+    seed: int,
+    progress: Progress,
+) -> Path:
+    """Train the three networks into `out`; a stage whose ONNX file is there is done already."""
+    out.mkdir(parents=True, exist_ok=True)
+    configs.save(config, out / "config.toml")
+    if all((out / f"{name}.onnx").exists() for name in NAMES):
+        return out
+    torch.manual_seed(seed)
+    faces = gather(samples)
+    photos = read_photos(negatives, seed)
+    for number, name in enumerate(NAMES):
+        if (out / f"{name}.onnx").exists():
+            continue
+        net = build(config, number)
+        rng = np.random.default_rng([seed, number])
+        progress(number / 3, f"{name}: cutting windows")
+        pools = _proposals(faces, photos, number, config.recipe, rng)
+        if number:
+            pools = _harder(
+                pools, faces, photos, _finder(out, number, config.recipe, rng), number, config.recipe, rng
+            )
+        _learn(net, pools, out, number, config.recipe, seed, progress)
+    return out
+
+
+def build(config: Config, number: int) -> nets.PNet | nets.RNet | nets.ONet:
+    """Return the untrained network of a stage."""
+    if number == 0:
+        return nets.PNet(config.pnet, config.activation, config.norm)
+    if number == 1:
+        return nets.RNet(config.rnet, config.activation, config.norm)
+    return nets.ONet(config.onet, config.activation, config.norm)
+
+
+def gather(samples: Sequence[Sample]) -> Faces:
+    """Return the faces of samples with 68 points or what converts to five; incomplete ones are left out."""
+    images: list[Callable[[], Pixels]] = []
+    outlines: list[Floats] = []
+    for sample in samples:
+        if sample.shape is None:
+            continue
+        shape = sample.shape if sample.shape.markup.name == "ibug68" else sample.shape.to("mtfl5")
+        if np.isfinite(shape.points).all():
+            images.append(sample.pixels)
+            outlines.append(np.array(shape.points))
+    if not outlines:
+        raise DataSetError("no sample has all of its points: there is nothing to learn a face from")
+    return make_faces(images, outlines)
+
+
+def read_photos(negatives: str | Path | Sequence[Pixels] | None, seed: int) -> list[Pixels]:
+    """Return people-free photos of a folder, or as given; without any, drawn textures."""
+    if negatives is None:
+        drawn = textures(24, 96, np.random.default_rng(seed))
+        return [cv2.resize(t, (320, 240)) for t in drawn]
+    if not isinstance(negatives, (str, Path)):
+        return list(negatives)
+    paths = [p for p in sorted(Path(negatives).rglob("*")) if p.suffix.lower() in PICTURES]
+    if not paths:
+        raise DataSetError(f"{negatives}: there are no pictures in this folder of negatives")
+    return [read_image(path) for path in paths]
+
+
+def _learn(
+    net: nets.PNet | nets.RNet | nets.ONet,
+    pools: Pools,
+    out: Path,
+    number: int,
+    recipe: Recipe,
+    seed: int,
+    progress: Progress,
+) -> None:
+    name = NAMES[number]
+    checkpoint = out / f"{name}.pt"
+    if number == 2:
+        recipe = replace(recipe, ratio=recipe.ratio_last)
+    train_stage(
+        net, pools, recipe, nets.loss,
+        steps=recipe.steps[number],
+        alpha=recipe.alpha_last if number == 2 else recipe.alpha_first,
+        seed=seed,
+        checkpoint=checkpoint,
+        report=lambda text: progress((number + 0.5) / 3, f"{name}: {text}"),
+    )  # fmt: skip
+    nets.export(net, out / f"{name}.part")
+    (out / f"{name}.part").replace(out / f"{name}.onnx")
+    checkpoint.unlink(missing_ok=True)
+
+
+def _proposals(
+    faces: Faces, photos: list[Pixels], number: int, recipe: Recipe, rng: np.random.Generator
+) -> Pools:
+    """Return windows drawn at random: what P-Net learns from, and a part of what the others do."""
+    size, count = SIZES[number], recipe.random_windows[number]
+    pools = from_faces(faces, size, recipe, rng, recipe.views[number])
+    drawn = [from_photos(photos, count, size, rng), textures(max(1, count // 20), size, rng)]
+    pools[NEGATIVE] = Samples.join([pools[NEGATIVE], *map(Samples.negatives, drawn)])
+    return pools
+
+
+def _finder(out: Path, number: int, recipe: Recipe, rng: np.random.Generator) -> Callable[[Pixels], Floats]:
+    """Return the stages before `number` as one search, at low thresholds and changing smallest faces."""
+    from meanshape.methods.mtcnn import session
+
+    pnet = session(out / "pnet.onnx", 1)
+    rnet = session(out / "rnet.onnx", 1) if number == 2 else None
+
+    def find(image: Pixels) -> Floats:
+        smallest = float(rng.choice([24, 32, 40]))
+        found = cascade.propose(image, pnet, smallest, 0.709, recipe.mine_above[number - 1][0])
+        if rnet is not None:
+            found = cascade.refine(cascade.Crops(image), rnet, found, recipe.mine_above[number - 1][1])
+        return cascade.square(found.boxes) if len(found) else found.boxes
+
+    return find
+
+
+def _harder(
+    pools: Pools,
+    faces: Faces,
+    photos: list[Pixels],
+    find: Callable[[Pixels], Floats],
+    number: int,
+    recipe: Recipe,
+    rng: np.random.Generator,
+) -> Pools:
+    """Return the pools with what `find` passes on in pasted scenes, people-free photos and real photos."""
+    size, most = SIZES[number], (0, 100, 60)[number]
+
+    def cut(image: Pixels, squares: Floats, side: int) -> Pixels:
+        return cascade.Crops(image)(squares, side)
+
+    def empty() -> Iterator[Scene]:
+        for _ in range(recipe.empty_scenes):
+            yield Scene(background(photos, rng), np.empty((0, 4)), np.empty((0, 5, 2)))
+
+    groups = scenes(faces, photos, recipe.scenes, rng)
+    mined = [
+        mine(groups, find, cut, size, recipe, complete=True, most=most),
+        mine(empty(), find, cut, size, recipe, complete=True, most=most),
+        mine(patch_scenes(faces, range(len(faces)), rng), find, cut, size, recipe, complete=False, most=20),
+    ]
+    kinds = (NEGATIVE, POSITIVE, PART, LANDMARK)
+    return {k: Samples.join([pools[k], *(m[k] for m in mined if k in m)]) for k in kinds}

@@ -1,0 +1,259 @@
+"""MTCNN's cascade at work, in numpy and OpenCV: pyramid, proposals, suppression, crops.
+
+The networks come as functions, so that training mines its hard windows with the code that users run.
+Boxes are rows (left, top, right, bottom) in pixels of the photo, pixel centres at integers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Bytes = NDArray[Any]  # uint8
+Floats = NDArray[np.float64]
+# pixels (N, 3, H, W) float32 in 0..255 -> face probability, box offsets, points (x1..x5 y1..y5)
+Net = Callable[[NDArray[np.float32]], tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]]
+
+CELL, STRIDE = 12, 2  # P-Net's window and step
+MARGIN = 4  # grey pixels around each level: windows may hang over the photo's border
+GREY = 127
+MOST = 3000  # proposals that go on to R-Net, and windows per batch
+BATCH = 256
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Scored boxes (N, 4) with, from O-Net on, five points each (N, 5, 2)."""
+
+    boxes: Floats
+    scores: Floats
+    points: Floats | None = None
+
+    def __len__(self) -> int:
+        """Return the number of windows."""
+        return len(self.boxes)
+
+    def take(self, index: NDArray[np.intp]) -> Windows:
+        """Return the windows of `index`."""
+        return Windows(
+            self.boxes[index], self.scores[index], None if self.points is None else self.points[index]
+        )
+
+
+@dataclass(frozen=True)
+class Level:
+    """One scale of the pyramid: its size, and where it lies (top-left, margin included) on the canvas."""
+
+    width: int
+    height: int
+    x: int
+    y: int
+
+    @property
+    def outer(self) -> tuple[int, int]:
+        """Width and height with margins, even, so that the next level starts on P-Net's grid."""
+        return (self.width + 2 * MARGIN + 1) // 2 * 2, (self.height + 2 * MARGIN + 1) // 2 * 2
+
+
+@lru_cache(maxsize=64)
+def layout(
+    width: int, height: int, min_face: float, factor: float
+) -> tuple[tuple[Level, ...], tuple[int, int]]:
+    """Place all pyramid levels of a photo on one canvas: one P-Net call serves them all.
+
+    Returns the levels and the canvas's width and height. Free space is kept as rectangles; each level goes
+    into the first it fits in, and leaves the space right of it and under it.
+    """
+    scale, sizes = CELL / min_face, []
+    while min(width, height) * scale + 2 * MARGIN > CELL + 1:
+        sizes.append((max(1, round(width * scale)), max(1, round(height * scale))))
+        scale *= factor
+    if not sizes:
+        return (), (0, 0)
+    first = Level(*sizes[0], 0, 0).outer[0]
+    free = [(0, 0, first, 1 << 30)]
+    levels = []
+    for w, h in sizes:
+        ow, oh = Level(w, h, 0, 0).outer
+        slot = next(i for i, (_, _, fw, fh) in enumerate(free) if fw >= ow and fh >= oh)
+        x, y, fw, fh = free.pop(slot)
+        levels.append(Level(w, h, x, y))
+        free[slot:slot] = [(x + ow, y, fw - ow, oh), (x, y + oh, fw, fh - oh)]
+    return tuple(levels), (first, max(v.y + v.outer[1] for v in levels))
+
+
+def propose(image: Bytes, pnet: Net, min_face: float, factor: float, threshold: float) -> Windows:
+    """Return P-Net's windows above `threshold`, moved by its offsets, after suppression in and across levels."""
+    height, width = image.shape[:2]
+    levels, (across, down) = layout(width, height, float(min_face), factor)
+    if not levels:
+        return Windows(np.empty((0, 4)), np.empty(0))
+    canvas = np.full((down, across, 3), GREY, np.uint8)
+    source = image
+    for level in levels:
+        top, left = level.y + MARGIN, level.x + MARGIN
+        way = cv2.INTER_AREA if level.width <= source.shape[1] else cv2.INTER_LINEAR
+        source = cv2.resize(source, (level.width, level.height), interpolation=way)
+        canvas[top : top + level.height, left : left + level.width] = source
+    face, offsets, _ = pnet(planes(canvas[None]))
+    boxes, scores, tags = [], [], []
+    for number, level in enumerate(levels):
+        ow, oh = level.outer
+        rows, columns = (oh - CELL) // STRIDE + 1, (ow - CELL) // STRIDE + 1
+        y, x = level.y // STRIDE, level.x // STRIDE
+        heat = face[0, y : y + rows, x : x + columns]
+        i, j = np.nonzero(heat > threshold)
+        if not len(i):
+            continue
+        corner = np.stack([j, i], 1) * STRIDE - MARGIN - 0.5
+        zoom = np.array([width / level.width, height / level.height])
+        moved = np.concatenate([corner, corner + CELL], 1) + CELL * offsets[0, :, y + i, x + j]
+        boxes.append((moved.reshape(-1, 2, 2) + 0.5).reshape(-1, 4) * np.tile(zoom, 2) - 0.5)
+        scores.append(heat[i, j])
+        tags.append(np.full(len(i), number))
+    if not boxes:
+        return Windows(np.empty((0, 4)), np.empty(0))
+    found = Windows(np.concatenate(boxes), np.concatenate(scores).astype(np.float64))
+    apart = np.concatenate(tags)[:, None] * 4.0 * max(width, height)
+    found = found.take(suppress(found.boxes + apart, found.scores, 0.5))
+    found = found.take(suppress(found.boxes, found.scores, 0.7))
+    return found.take(np.arange(min(len(found), MOST)))
+
+
+def suppress(boxes: Floats, scores: Floats, limit: float, smaller: bool = False) -> NDArray[np.intp]:
+    """Return indices of the boxes that stay, best first: none overlaps a better one by more than `limit`.
+
+    Overlap is intersection over union or, with `smaller`, over the smaller box.
+    """
+    order = np.argsort(-scores, kind="stable")
+    left, top, right, bottom = boxes[order].T
+    area = (right - left) * (bottom - top)
+    alive = np.ones(len(order), dtype=bool)
+    keep = []
+    for i in range(len(order)):
+        if not alive[i]:
+            continue
+        keep.append(i)
+        rest = np.flatnonzero(alive[i + 1 :]) + i + 1
+        if not len(rest):
+            break
+        wide = np.minimum(right[i], right[rest]) - np.maximum(left[i], left[rest])
+        high = np.minimum(bottom[i], bottom[rest]) - np.maximum(top[i], top[rest])
+        shared = np.maximum(wide, 0) * np.maximum(high, 0)
+        whole = np.minimum(area[i], area[rest]) if smaller else area[i] + area[rest] - shared
+        alive[rest[shared > limit * whole]] = False
+    return order[keep]
+
+
+def square(boxes: Floats) -> Floats:
+    """Return the squares (N, 4) of the boxes' longer sides about their centres."""
+    half = (boxes[:, 2:] - boxes[:, :2]).max(1, keepdims=True) / 2
+    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
+    return np.concatenate([centre - half, centre + half], axis=1)
+
+
+def planes(pixels: Bytes) -> NDArray[np.float32]:
+    """Return pixels (N, H, W, 3) as the networks take them: (N, 3, H, W) float32."""
+    return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2), dtype=np.float32)
+
+
+class Crops:
+    """Square crops of one photo, each taken from the halving that is nearest to its scale."""
+
+    def __init__(self, image: Bytes) -> None:
+        self.levels = [image]
+
+    def __call__(self, squares: Floats, size: int) -> Bytes:
+        """Return the crops (N, size, size, 3) of squares (N, 4); grey lies outside the photo."""
+        out = np.empty((len(squares), size, size, 3), np.uint8)
+        sides = np.maximum(squares[:, 2] - squares[:, 0], 1e-3)
+        wanted = np.maximum(np.floor(np.log2(sides / size) + 0.5), 0).astype(int)
+        for n, (left, top, right, _) in enumerate(squares):
+            level, fx, fy = self._level(int(wanted[n]))
+            zx, zy = size / (right - left), size / (right - left)
+            matrix = np.array(
+                [
+                    [fx * zx, 0, zx * (0.5 * fx - 0.5 - left) - 0.5],
+                    [0, fy * zy, zy * (0.5 * fy - 0.5 - top) - 0.5],
+                ]
+            )
+            cv2.warpAffine(
+                level, matrix, (size, size), dst=out[n], flags=cv2.INTER_LINEAR,
+                borderMode=cv2.BORDER_CONSTANT, borderValue=(GREY, GREY, GREY),
+            )  # fmt: skip
+        return out
+
+    def _level(self, wanted: int) -> tuple[Bytes, float, float]:
+        while len(self.levels) <= wanted and min(self.levels[-1].shape[:2]) > 1:
+            height, width = self.levels[-1].shape[:2]
+            half = (max(1, width // 2), max(1, height // 2))
+            self.levels.append(cv2.resize(self.levels[-1], half, interpolation=cv2.INTER_AREA))
+        image = self.levels[min(wanted, len(self.levels) - 1)]
+        return image, self.levels[0].shape[1] / image.shape[1], self.levels[0].shape[0] / image.shape[0]
+
+
+def decode(squares: Floats, offsets: NDArray[np.float32], flat: NDArray[np.float32]) -> tuple[Floats, Floats]:
+    """Return boxes (N, 4) and points (N, 5, 2) in the photo, from a network's answers about squares (N, 4)."""
+    side = (squares[:, 2] - squares[:, 0])[:, None]
+    points = flat.reshape(-1, 2, 5).transpose(0, 2, 1) * side[:, None] + squares[:, None, :2]
+    return squares + offsets * side, points
+
+
+def from_part(boxes: Floats, part: Sequence[float]) -> Floats:
+    """Return the boxes (N, 4) of which `boxes` are the parts with these fractions (see `Box.part`)."""
+    low, high = np.asarray(part[:2]), np.asarray(part[2:])
+    size = (boxes[:, 2:] - boxes[:, :2]) / (high - low)
+    corner = boxes[:, :2] - size * low
+    return np.concatenate([corner, corner + size], axis=1)
+
+
+def look(crops: Crops, net: Net, squares: Floats, size: int) -> tuple[Floats, Floats, Floats]:
+    """Run R- or O-Net on squares (N, 4): scores (N,), boxes (N, 4) and points (N, 5, 2) in the photo."""
+    scores, boxes, points = (
+        np.empty(len(squares)),
+        np.empty((len(squares), 4)),
+        np.empty((len(squares), 5, 2)),
+    )
+    for start in range(0, len(squares), BATCH):
+        part = slice(start, start + BATCH)
+        face, offsets, flat = net(planes(crops(squares[part], size)))
+        scores[part] = face
+        boxes[part], points[part] = decode(squares[part], offsets, flat)
+    return scores, boxes, points
+
+
+def refine(crops: Crops, rnet: Net, found: Windows, threshold: float) -> Windows:
+    """Return what R-Net keeps of P-Net's windows, moved by its offsets."""
+    if not len(found):
+        return found
+    scores, boxes, _ = look(crops, rnet, square(found.boxes), 24)
+    good = np.flatnonzero((scores > threshold) & (boxes[:, 2:] > boxes[:, :2]).all(1))
+    kept = Windows(boxes[good], scores[good])
+    return kept.take(suppress(kept.boxes, kept.scores, 0.7))
+
+
+def conclude(crops: Crops, onet: Net, found: Windows, threshold: float, looks: int = 2) -> Windows:
+    """Return the faces that O-Net sees in R-Net's windows, with five points, best first.
+
+    With two looks each face is cut out again by its own box: the first look starts from R-Net's rough
+    window, the second sees the face where training showed it most often.
+    """
+    if not len(found):
+        return Windows(np.empty((0, 4)), np.empty(0), np.empty((0, 5, 2)))
+    for turn in range(looks):
+        scores, boxes, points = look(crops, onet, square(found.boxes), 48)
+        if turn:  # both looks must agree
+            scores = (scores + found.scores) / 2
+        good = np.flatnonzero((scores > threshold) & (boxes[:, 2:] > boxes[:, :2]).all(1))
+        found = Windows(boxes[good], scores[good], points[good])
+        found = found.take(suppress(found.boxes, found.scores, 0.7, smaller=True))
+        found = found.take(suppress(found.boxes, found.scores, 0.4))
+        if not len(found):
+            break
+    return found

@@ -1,0 +1,72 @@
+"""What MTCNN's training may be told: every number of the paper, and where the shipped weights differ."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Sampling, loss and schedule of the three stages; the defaults are the paper's, `shipped()` is ours.
+
+    Overlaps are intersection over union of a square window with the labelled box. The loss of a sample is
+    the sum over its tasks of alpha * beta * loss, where beta is 1 for the tasks its kind trains.
+    """
+
+    negative_below: float = 0.3
+    part_above: float = 0.4
+    positive_above: float = 0.65
+    ratio: tuple[int, int, int, int] = (3, 1, 1, 2)  # negative : positive : part : landmark
+    window_size: tuple[float, float] = (0.8, 1.25)  # of the face's short and long side
+    window_shift: float = 0.2  # of the face's width and height
+    alpha_first: tuple[float, float, float] = (1.0, 0.5, 0.5)  # face, box, points: P- and R-Net
+    alpha_last: tuple[float, float, float] = (1.0, 0.5, 1.0)  # O-Net
+    keep: float = 0.7  # the hardest share that learns; 1 switches the mining off
+    regression: str = "l2"  # or "l1": smooth L1, which far labels pull less
+    share_labels: bool = False  # True: every window that holds a face trains all three tasks
+    angle: float = 5.0  # in-plane turns of the augmentation, standard deviation in degrees
+    views: tuple[int, int, int] = (6, 4, 4)  # windows cut per face, kind and stage
+    random_windows: tuple[int, int, int] = (200_000, 30_000, 10_000)  # from people-free photos, per stage
+    scenes: int = 600  # people-free photos with faces pasted in, to mine in
+    empty_scenes: int = 2000  # people-free photos, turned, recoloured, resized, to mine in
+    mine_above: tuple[tuple[float, float], tuple[float, float]] = (
+        (0.35, 0.0),
+        (0.55, 0.25),
+    )  # P-, R-Net's scores
+    ratio_last: tuple[int, int, int, int] = (3, 1, 1, 2)  # the same for O-Net
+    batch: int = 384
+    rate: float = 1e-3
+    decay: float = 5e-4
+    steps: tuple[int, int, int] = (20_000, 10_000, 10_000)
+
+    @classmethod
+    def shipped(cls) -> Recipe:
+        """Return the recipe of the shipped weights."""
+        return cls(
+            alpha_first=(1.0, 1.0, 0.5),
+            alpha_last=(1.0, 2.0, 4.0),
+            regression="l1",
+            share_labels=True,
+            angle=14.0,
+            ratio_last=(2, 2, 1, 2),
+            batch=448,
+            rate=2e-3,
+            decay=1e-4,
+            steps=(12_000, 2_500, 3_000),
+        )
+
+    @classmethod
+    def tiny(cls) -> Recipe:
+        """Return a recipe that runs in seconds, for tests."""
+        return cls(
+            regression="l1",
+            alpha_last=(1.0, 2.0, 4.0),
+            share_labels=True,
+            views=(6, 6, 6),
+            random_windows=(300, 100, 100),
+            scenes=4,
+            empty_scenes=4,
+            batch=64,
+            rate=3e-3,
+            steps=(80, 60, 80),
+        )

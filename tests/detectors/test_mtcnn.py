@@ -1,0 +1,226 @@
+"""MTCNN: the search against plain re-computation, the networks against the paper, training in miniature."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from meanshape.core import registry, weights
+from meanshape.core.errors import ConfigError
+from meanshape.core.types import Box, Sample
+from meanshape.methods import mtcnn as method
+from meanshape.methods.mtcnn import Config
+from meanshape.methods.parts import cascade
+from meanshape.training.mtcnn.faces import BoxRule, five_of_68, from_canonical, tight, to_canonical
+
+SHIPPED = "mtcnn" in weights.names()
+needs_weights = pytest.mark.skipif(not SHIPPED, reason="the package has no weights of mtcnn")
+
+
+@pytest.mark.parametrize(("width", "height"), [(640, 480), (480, 640), (40, 40), (97, 1301), (33, 31)])
+def test_pyramid_levels_share_a_canvas_without_touching(width: int, height: int) -> None:
+    levels, (across, down) = cascade.layout(width, height, 40.0, 0.709)
+    assert levels[0].width == round(width * 0.3)
+    for level in levels:
+        w, h = level.outer
+        assert level.x % 2 == level.y % 2 == 0
+        assert level.x + w <= across
+        assert level.y + h <= down
+    for a, b in itertools.combinations(levels, 2):
+        (aw, ah), (bw, bh) = a.outer, b.outer
+        assert a.x + aw <= b.x or b.x + bw <= a.x or a.y + ah <= b.y or b.y + bh <= a.y
+    used = sum(level.outer[0] * level.outer[1] for level in levels)
+    assert used > 0.5 * across * down
+
+
+def test_a_photo_too_small_for_any_window_has_no_levels() -> None:
+    assert cascade.layout(3, 400, 40.0, 0.709) == ((), (0, 0))
+
+
+def _lamp(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A P-Net that sees a face where a window's mean is bright."""
+    import cv2
+
+    grey = pixels[0].mean(0)
+    means = cv2.boxFilter(grey, -1, (12, 12), anchor=(0, 0), borderType=cv2.BORDER_CONSTANT)
+    face = np.clip((means[: grey.shape[0] - 11 : 2, : grey.shape[1] - 11 : 2] - 130) / 125, 0, 1)
+    return face[None], np.zeros((1, 4, *face.shape), np.float32), np.zeros((1, 10, *face.shape), np.float32)
+
+
+def test_proposals_lie_where_the_network_saw_them() -> None:
+    image = np.full((240, 320, 3), 20, np.uint8)
+    image[60:140, 100:180] = 255  # the face fills pixels 100..179, 60..139
+    found = cascade.propose(image, _lamp, 40.0, 0.709, 0.6)
+    best = found.boxes[0]
+    assert found.scores[0] > 0.9
+    truth = Box(99.5, 59.5, 179.5, 139.5)
+    overlaps = [Box(*box).iou(truth) for box in found.boxes.tolist()]
+    assert max(overlaps) > 0.7
+    assert 99 < best[0] < best[2] < 180.5
+
+
+def test_suppression_is_that_of_the_textbook() -> None:
+    rng = np.random.default_rng(0)
+    corner = rng.uniform(0, 80, (300, 2))
+    boxes = np.concatenate([corner, corner + rng.uniform(5, 40, (300, 2))], axis=1)
+    scores = rng.random(300)
+    keep: list[int] = []
+    for i in np.argsort(-scores):
+        if all(Box(*boxes[i]).iou(Box(*boxes[j])) <= 0.4 for j in keep):
+            keep.append(int(i))
+    assert cascade.suppress(boxes, scores, 0.4).tolist() == keep
+    inner = np.array([[0.0, 0, 100, 100], [10.0, 10, 40, 40]])
+    assert len(cascade.suppress(inner, np.array([0.9, 0.8]), 0.7)) == 2
+    assert len(cascade.suppress(inner, np.array([0.9, 0.8]), 0.7, smaller=True)) == 1
+    assert len(cascade.suppress(np.empty((0, 4)), np.empty(0), 0.5)) == 0
+
+
+def test_thousands_of_windows_are_suppressed_in_a_moment() -> None:
+    rng = np.random.default_rng(1)
+    corner = rng.uniform(0, 3000, (5000, 2))
+    boxes = np.concatenate([corner, corner + 40], axis=1)
+    assert len(cascade.suppress(boxes, rng.random(5000), 0.5)) > 3000
+
+
+def test_crops_keep_pixels_and_are_grey_outside() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
+    crops = cascade.Crops(image)
+    assert np.array_equal(crops(np.array([[9.5, 19.5, 33.5, 43.5]]), 24)[0], image[20:44, 10:34])
+    outside = crops(np.array([[-200.0, -200, -100, -100]]), 24)[0]
+    assert (outside == cascade.GREY).all()
+    halved = crops(np.array([[-0.5, -0.5, 47.5, 47.5]]), 24)[0].astype(float)
+    means = image[:48, :48].astype(float).reshape(24, 2, 24, 2, 3).mean((1, 3))
+    assert np.abs(halved - means).max() <= 1
+
+
+def test_box_conventions_convert_there_and_back() -> None:
+    boxes = np.array([[10.0, 20, 110, 130], [5, 5, 8, 9]])
+    assert np.allclose(from_canonical(to_canonical(boxes)), boxes)
+    assert np.allclose(cascade.from_part(to_canonical(boxes), Config().canonical), boxes)
+    box = Box(10, 20, 110, 130)
+    assert np.allclose(box.part(Config().canonical).as_list(), to_canonical(boxes)[0])
+
+
+def test_box_rule_follows_shift_and_scale() -> None:
+    rng = np.random.default_rng(3)
+    mean = rng.uniform(0, 100, (68, 2))
+    faces = mean + rng.normal(0, 3, (200, 68, 2))
+    rule = BoxRule.fit(faces)
+    five = five_of_68(faces)
+    assert np.abs(rule(five) - tight(faces)).mean() < 3
+    moved = rule(five * 2 + [7.0, -3.0])
+    assert np.allclose(moved, rule(five) * 2 + [7.0, -3.0, 7.0, -3.0])
+
+
+def test_networks_have_the_layers_of_the_paper() -> None:
+    pytest.importorskip("torch")
+    from meanshape.methods.nets import mtcnn_training
+
+    count = [sum(p.numel() for p in mtcnn_training.build(Config(), i).parameters()) for i in range(3)]
+    # the released P- and R-Net have no landmark task: 6,632 and 100,178 without its 330 and 1,290
+    assert count == [6_632 + 330, 100_178 + 1_290, 389_040]
+
+
+def test_loss_trains_each_kind_on_its_tasks_and_only_the_hardest() -> None:
+    torch = pytest.importorskip("torch")
+    from meanshape.methods.nets.mtcnn import LANDMARK, NEGATIVE, PART, POSITIVE, loss
+
+    kind = torch.tensor([NEGATIVE] * 10 + [POSITIVE, PART, LANDMARK])
+    logits, box, points = (torch.zeros(13, n, requires_grad=True) for n in (2, 4, 10))
+    with torch.no_grad():
+        logits[:10, 0] = torch.arange(10.0)  # the later, the easier
+    total, parts = loss(
+        (logits, box, points), kind, torch.ones(13, 4), torch.ones(13, 10), alpha=(1.0, 0.5, 0.25), keep=0.7
+    )
+    total.backward()  # type: ignore[no-untyped-call]
+    trained = [g.abs().sum(1).nonzero().flatten().tolist() for g in (logits.grad, box.grad, points.grad)]
+    assert trained == [[0, 1, 2, 3, 4, 5, 6, 10], [10, 11], [12]]
+    assert parts["box"] == pytest.approx(4)
+    assert parts["points"] == pytest.approx(10)
+    assert total.item() == pytest.approx(parts["face"] + 2 + 2.5, abs=1e-4)
+
+
+def test_miniature_training_resumes_and_predicts(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("onnx")
+    torch.set_num_threads(1)
+    rng = np.random.default_rng(0)
+    samples = [_drawn(rng, n) for n in range(24)]
+    model = method.MTCNN.tiny()
+    said: list[str] = []
+    model.fit(samples, seed=1, out=tmp_path / "run", progress=lambda share, text: said.append(text))
+    assert {p.name for p in (tmp_path / "run").glob("*.onnx")} == {"pnet.onnx", "rnet.onnx", "onet.onnx"}
+    count = len(said)
+    again = method.MTCNN.tiny().fit(
+        samples, seed=1, out=tmp_path / "run", progress=lambda share, text: said.append(text)
+    )
+    assert len(said) == count  # nothing was left to do
+    test = _drawn(rng, 99)
+    assert test.shape is not None
+    points = model.predict(test.image, test.box).points
+    assert np.array_equal(points, again.predict(test.image, test.box).points)
+    eyes = np.linalg.norm(test.shape.points[0] - test.shape.points[1])
+    assert np.linalg.norm(points - test.shape.points, axis=1).mean() < 0.5 * eyes
+    saved = method.MTCNN.load(model.save(tmp_path / "saved"))
+    assert np.array_equal(saved.predict(test.image, test.box).points, points)
+
+
+def _drawn(rng: np.random.Generator, number: int) -> Sample:
+    """A face of five dots and its canonical box, on a dim ground."""
+    import cv2
+
+    from meanshape.core.types import Shape
+
+    image = rng.integers(60, 90, (120, 120, 3), dtype=np.uint8)
+    size, centre = rng.uniform(40, 60), rng.uniform(50, 70, 2)
+    five = np.array([[-0.25, -0.2], [0.25, -0.2], [0, 0.05], [-0.18, 0.3], [0.18, 0.3]]) * size + centre
+    cv2.ellipse(
+        image, tuple(map(int, centre)), (int(size * 0.5), int(size * 0.6)), 0, 0, 360, (200, 170, 150), -1
+    )
+    for x, y in five:
+        cv2.circle(image, (round(x), round(y)), max(2, int(size / 14)), (30, 20, 20), -1)
+    box = Box(*(centre - size * 0.5), *(centre + size * 0.55))
+    return Sample(str(number), image, Shape(five, "mtfl5"), box)
+
+
+def test_settings_out_of_range_are_refused() -> None:
+    detector = registry.detector("mtcnn")
+    for wrong in (
+        {"min_face": 3},
+        {"factor": 1.2},
+        {"thresholds": (0.5, 0.5)},
+        {"thresholds": (0.5, 0.5, 3)},
+    ):
+        with pytest.raises(ConfigError):
+            detector(**wrong)
+
+
+@needs_weights
+def test_card_and_config_agree_on_the_box() -> None:
+    detector = registry.detector("mtcnn")()
+    assert tuple(registry.card("detectors", "mtcnn")["canonical"]) == detector.cascade.config.canonical
+    box = Box(10, 20, 60, 80)
+    assert detector.canonical(box) == box.part(detector.cascade.config.canonical)
+
+
+@needs_weights
+@pytest.mark.parametrize("shape", [(1, 1), (2, 500), (11, 11), (37, 60), (700, 500)])
+def test_pictures_of_any_size_without_faces_have_none(shape: tuple[int, int]) -> None:
+    detector = registry.detector("mtcnn")()
+    ramp = np.linspace(0, 255, shape[0] * shape[1]).reshape(shape).astype(np.uint8)
+    assert detector.detect(ramp) == ()
+    assert detector.detect(np.zeros(shape, np.uint8)) == ()
+
+
+@needs_weights
+def test_no_windows_go_through_all_stages() -> None:
+    nothing = cascade.Windows(np.empty((0, 4)), np.empty(0))
+    crops = cascade.Crops(np.zeros((50, 50, 3), np.uint8))
+    net = registry.detector("mtcnn")().cascade
+    assert len(cascade.refine(crops, net.rnet, nothing, 0.5)) == 0
+    last = cascade.conclude(crops, net.onet, nothing, 0.5)
+    assert last.points is not None
+    assert last.points.shape == (0, 5, 2)
