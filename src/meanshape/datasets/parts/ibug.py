@@ -84,7 +84,9 @@ def _wanted(root: Path, card: DataSetCard, split: str, validation: list[str]) ->
                 f"{card.name} has no official validation split, and {root} holds no validation.txt"
             )
         return validation
-    train = listed_in(root, card, "train") if split in ("train", "trainval") else None
+    if split not in ("train", "trainval", "all"):
+        return listed_in(root, card, split)
+    train = listed_in(root, card, "train") if split != "all" else None
     if train is None:
         return None
     held_out = set(validation)

@@ -1,0 +1,76 @@
+"""The copies beside the checkout, where there are any."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from meanshape.datasets import cnn_facepoint, fer2013, ibug300w, imm, load_data, mtfl
+from meanshape.datasets.parts.boxes import canonical_box_from_five
+
+DATA = Path(os.environ.get("MEANSHAPE_DATA") or Path(__file__).parents[3] / "shared" / "data")
+
+pytestmark = [
+    pytest.mark.data,
+    pytest.mark.skipif(
+        not DATA.is_dir(), reason="no real data: set MEANSHAPE_DATA, or lay it into ../shared/data"
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def train():
+    return ibug300w.samples(DATA / "300w", "train")
+
+
+def test_300w_has_its_split_to_tune_on(train):
+    validation = load_data(f"ibug300w:{DATA / '300w'}:validation")
+    assert (len(train), len(validation)) == (1709, 300)
+    assert not {s.id for s in train} & {s.id for s in validation}
+    whole = load_data(f"ibug300w:{DATA / '300w_photos'}:validation")
+    assert [s.id for s in whole] == [s.id for s in validation]
+    for crop, photo in zip(validation, whole, strict=True):
+        shapes = [(s.shape.points - s.box.center) / s.box.width for s in (crop, photo)]
+        assert np.abs(shapes[0] - shapes[1]).max() < 0.02
+
+
+def test_mtfl_counts_from_one_where_the_other_list_counts_from_zero():
+    ours = mtfl.samples(DATA / "mtfl", "validation")
+    theirs = {s.id: s for s in cnn_facepoint.samples(DATA / "mtfl", "validation")}
+    assert len(ours) == len(theirs) == 1000
+    assert max(np.abs(s.shape.points - theirs[s.id].shape.points).max() for s in ours) < 1e-5
+    turned = {label: [] for label in mtfl.card.labels["pose"]}
+    for s in ours:
+        right, left, nose = s.shape.points[:3]
+        turned[s.attributes["pose"]].append((nose[0] - (right[0] + left[0]) / 2) / np.hypot(*(left - right)))
+    assert np.median(turned["left"]) < -0.2
+    assert np.median(turned["right"]) > 0.2
+
+
+def test_boxes_from_five_points_fit_real_faces(train):
+    iou = [canonical_box_from_five(s.shape.to("mtfl5").points).iou(s.box) for s in train[::7]]
+    assert np.mean(iou) > 0.88
+    assert np.quantile(iou, 0.05) > 0.79
+
+
+def test_mapped_boxes_are_unbiased():
+    samples = cnn_facepoint.samples(DATA / "mtfl", "validation")
+    boxes = [(s.box, canonical_box_from_five(s.shape.points)) for s in samples]
+    off = np.array([np.subtract(b.as_list(), c.as_list()) / c.size for b, c in boxes])
+    assert np.abs(np.median(off, axis=0)).max() < 0.02
+
+
+@pytest.mark.parametrize(
+    ("module", "folder", "count"),
+    [(ibug300w, "300w_photos", 300), (imm, "imm_frontal", 120)],
+)
+def test_the_small_copies_are_without_fault(module, folder, count):
+    assert len(module.samples(DATA / folder)) == count
+    assert module.verify(DATA / folder) == []
+
+
+def test_fer2013_has_its_official_counts():
+    assert len(fer2013.samples(DATA / "fer2013", "train")) == 28709
+    disgust = [s for s in fer2013.samples(DATA / "fer2013", "train") if s.attributes["emotion"] == "disgust"]
+    assert len(disgust) == 436
