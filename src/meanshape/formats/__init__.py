@@ -6,7 +6,7 @@ cannot hold it refuses or, where it says so, leaves out; a size that a format do
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def read(path: str | Path, markup: str | None = None) -> list[Prediction]:
     return reader(path, markup)
 
 
-def write(path: str | Path, predictions: Sequence[Prediction]) -> None:
+def write(path: str | Path, predictions: Iterable[Prediction]) -> None:
     """Write a label file by its suffix."""
     _module(path).write(path, predictions)
 

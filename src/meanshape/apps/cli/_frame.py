@@ -73,7 +73,9 @@ class _Commands(TyperGroup):
             return None
         if self._listing:
             return TyperCommand(cmd_name, help=commands()[cmd_name])
-        return typer.main.get_command(import_module(f"meanshape.apps.cli.{cmd_name}").app)
+        app = import_module(f"meanshape.apps.cli.{cmd_name}").app
+        app._add_completion = False  # the root's matter
+        return typer.main.get_command(app)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Answer a wrong name with the nearest right one."""

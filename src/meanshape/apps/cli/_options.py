@@ -1,0 +1,75 @@
+"""Options that several commands take, so that each is spelt and explained once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+WHICH = "Which faces"
+RUNNING = "Running"
+DRAWING = "Drawing"
+
+Photos = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="PHOTO|FOLDER|GLOB|@LIST",
+        help="Photos, folders of photos, globs, or @FILE with a path on each line (@-: standard input).",
+    ),
+]
+Output = Annotated[
+    str | None,
+    typer.Option(
+        "-o",
+        "--output",
+        help="FILE.jsonl or FILE.csv for all photos; FILE.pts or FOLDER/ for one .pts per face. "
+        "Without: JSON Lines on standard output.",
+    ),
+]
+Overlay = Annotated[
+    str | None,
+    typer.Option(help="A folder for the photos with points drawn on them; or FILE.png, for one photo."),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        help="Who places the points: a shipped model, a folder of weights, an .onnx file.",
+        show_default="dan",
+    ),
+]
+MarkUp = Annotated[str | None, typer.Option(help="Convert the points to this mark-up, such as mtfl5.")]
+Licence = Annotated[
+    str,
+    typer.Option("--licence", "--license", help="permissive: only weights that are free for any use."),
+]
+Detector = Annotated[
+    str | None, typer.Option(help="Who finds the faces.", show_default="mtcnn", rich_help_panel=WHICH)
+]
+MinFace = Annotated[
+    float, typer.Option(help="The smallest face to look for, in pixels.", rich_help_panel=WHICH)
+]
+MaxFaces = Annotated[int | None, typer.Option(help="Keep only so many, the best.", rich_help_panel=WHICH)]
+OwnBox = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="L,T,R,B",
+        help="A box of your own instead, tight around eyebrows and chin; may be repeated.",
+        rich_help_panel=WHICH,
+    ),
+]
+Boxes = Annotated[
+    Path | None,
+    typer.Option(help="A .csv or .jsonl file with the boxes of each photo instead.", rich_help_panel=WHICH),
+]
+Recursive = Annotated[
+    bool, typer.Option("-r", "--recursive", help="Look into folders in folders.", rich_help_panel=RUNNING)
+]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Skip what the output has already.", rich_help_panel=RUNNING)
+]
+Threads = Annotated[int, typer.Option(help="Threads for each photo.", rich_help_panel=RUNNING)]
+Numbers = Annotated[bool, typer.Option("--numbers", help="Write point numbers.", rich_help_panel=DRAWING)]
+Names = Annotated[
+    bool, typer.Option("--names", help="Write the names of points or groups.", rich_help_panel=DRAWING)
+]

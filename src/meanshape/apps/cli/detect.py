@@ -1,0 +1,147 @@
+"""Find the faces in photos and the points of each."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from meanshape.apps.cli import _console as console
+from meanshape.apps.cli import _options as options
+from meanshape.core.errors import ConfigError, ImageError
+
+if TYPE_CHECKING:
+    from meanshape.core.types import Box
+    from meanshape.detectors.base import FaceDetector
+    from meanshape.inference.batch import Summary
+    from meanshape.inference.outputs import Results
+    from meanshape.inference.overlays import Overlays
+    from meanshape.inference.pipeline import Pipeline
+
+app = typer.Typer()
+
+@app.command()
+def detect(
+    photos: options.Photos,
+    output: options.Output = None,
+    overlay: options.Overlay = None,
+    model: options.Model = None,
+    markup: options.MarkUp = None,
+    licence: options.Licence = "any",
+    detector: options.Detector = None,
+    min_face: options.MinFace = 40,
+    max_faces: options.MaxFaces = None,
+    box: options.OwnBox = None,
+    boxes: options.Boxes = None,
+    recursive: options.Recursive = False,
+    resume: options.Resume = False,
+    threads: options.Threads = 1,
+    numbers: options.Numbers = False,
+    names: options.Names = False,
+) -> None:
+    """Find the faces in photos and the points of each.
+
+    A photo that cannot be read is reported, counted and skipped.
+    The output appears when all is done; a run that was stopped goes on with --resume.
+    """
+    from meanshape.inference.overlay import Style
+    from meanshape.inference.overlays import Overlays
+    from meanshape.inference.pipeline import Pipeline
+    from meanshape.inference.sources import photos as expand
+
+    sources = expand(photos, recursive)
+    pipeline = Pipeline(
+        _given(box, boxes) or detector,
+        model,
+        min_face=min_face,
+        threads=threads,
+        markup=markup,
+        max_faces=max_faces,
+        licence=licence,
+    )
+    if resume and output is None:
+        raise ConfigError("--resume needs -o FILE, the output to go on with")
+    drawn = None if overlay is None else Overlays(overlay, sources, Style(numbers=numbers, names=names))
+    results = _results(output, overlay, sources, pipeline, resume)
+    summary = _run(pipeline, sources, results, drawn)
+    _close(summary, results, output, overlay, len(sources))
+
+
+def _results(
+    output: str | None, overlay: str | None, sources: list[str], pipeline: Pipeline, resume: bool
+) -> Results:
+    """Return where predictions go; what cannot be written is said now."""
+    from meanshape.inference.outputs import Printed, Told, Written, check_points
+
+    if output == "-" or (output is None and overlay is None and not sys.stdout.isatty()):
+        return Printed()
+    if output is None:
+        return Told()
+    if pipeline.markup is not None and pipeline.model.markup is not None:
+        sources_of = pipeline.model.markup.conversion(pipeline.markup).sources
+        check_points(output, holes=not all(sources_of))
+    return Written(output, sources, pipeline.name, resume)
+
+
+def _run(pipeline: Pipeline, sources: list[str], results: Results, drawn: Overlays | None) -> Summary:
+    """Go through the photos and return what was counted; what is wrong with the only photo is raised."""
+    from meanshape.inference.batch import Summary, predict
+
+    todo = [source for source in sources if source not in results.done]
+    summary = Summary(skipped=len(sources) - len(todo))
+    try:
+        with console.progress(len(todo), "photos") as step:
+            for prediction, pixels in predict(pipeline, todo, strict=len(sources) == 1):
+                results.add(prediction)
+                if drawn is not None and pixels is not None:
+                    drawn.add(pixels, prediction)
+                summary.add(prediction)
+                if prediction.error is not None:
+                    console.say(f"skipped: {prediction.error}")
+                step()
+    except BaseException as error:
+        results.close()
+        if isinstance(error, KeyboardInterrupt) and summary.photos:
+            console.say(f"{summary.photos} of {len(todo)} photos done; add --resume to go on")
+        raise
+    return summary
+
+
+def _close(
+    summary: Summary, results: Results, output: str | None, overlay: str | None, count: int
+) -> None:
+    """Write the output and the summary; if no photo could be read, there is nothing to write."""
+    if not summary.read and not summary.skipped:
+        results.discard()
+        raise ImageError(f"none of the {count} photos could be read")
+    results.finish()
+    if count > 1 or sys.stderr.isatty():
+        console.table(summary.rows())
+    places = [place for place in (output, overlay) if place not in (None, "-")]
+    if places:
+        console.say(f"written: {', '.join(str(place) for place in places)}", plain=True)
+    elif sys.stdout.isatty() and output is None:
+        console.say("-o points.jsonl writes the points, --overlay FOLDER draws them", plain=True)
+
+
+def _given(typed: list[str] | None, file: Path | None) -> FaceDetector | None:
+    """Return the detector that answers boxes that were typed, or that are in a file; None: there are none."""
+    from meanshape.detectors.given import Given
+
+    if typed:
+        return Given([_box(text) for text in typed])
+    return None if file is None else Given.from_file(file)
+
+
+def _box(text: str) -> Box:
+    """Return a box that was typed."""
+    from meanshape.core.errors import BoxError
+    from meanshape.core.types import Box
+
+    try:
+        left, top, right, bottom = (float(part) for part in text.split(","))
+    except ValueError:
+        raise BoxError(f"--box takes four numbers LEFT,TOP,RIGHT,BOTTOM, not {text!r}") from None
+    return Box(left, top, right, bottom)

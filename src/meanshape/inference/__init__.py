@@ -1,0 +1,7 @@
+"""From pixels to results: one photo, many photos, and pictures of the results."""
+
+from __future__ import annotations
+
+from meanshape.inference.pipeline import Pipeline, detect
+
+__all__ = ["Pipeline", "detect"]

@@ -1,0 +1,82 @@
+"""Many photos, one after another; one that cannot be read is an entry with an error, and the rest goes on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from meanshape.core.errors import BoxError, ImageError, MeanshapeError, ShapeError
+from meanshape.core.image import Pixels, read_image
+from meanshape.core.types import Prediction
+from meanshape.inference.pipeline import Pipeline
+
+
+@dataclass(slots=True)
+class Summary:
+    """What a run has come to, so far."""
+
+    photos: int = 0
+    faces: int = 0
+    empty: int = 0
+    broken: int = 0
+    skipped: int = 0
+    seconds: float = 0.0
+
+    def add(self, prediction: Prediction) -> None:
+        """Count one photo."""
+        self.photos += 1
+        self.faces += len(prediction.faces)
+        self.broken += prediction.error is not None
+        self.empty += prediction.error is None and not prediction.faces
+        self.seconds += prediction.seconds
+
+    @property
+    def read(self) -> int:
+        """Return how many photos could be read."""
+        return self.photos - self.broken
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Return what a table shows: what was counted, and how much of it there was."""
+        rows = [
+            ("photos", f"{self.photos}"),
+            ("faces", f"{self.faces}"),
+            ("photos without a face", f"{self.empty}"),
+            ("broken photos", f"{self.broken}"),
+        ]
+        if self.skipped:
+            rows.append(("done before, skipped", f"{self.skipped}"))
+        if self.read:
+            rows.append(("seconds per photo", f"{self.seconds / self.read:.3f}"))
+        return rows
+
+
+def predict(
+    pipeline: Pipeline, sources: Iterable[str], strict: bool = False
+) -> Iterator[tuple[Prediction, Pixels | None]]:
+    """Yield the prediction of each photo, and its pixels unless it could not be read.
+
+    What is wrong with one photo or with its boxes is the prediction's `error`; what is wrong with the
+    model or the run is raised. With `strict`, everything is.
+    """
+    for source in sources:
+        start = time.perf_counter()
+        try:
+            pixels = read_image(source)
+            prediction = pipeline(pixels, source=source)
+        except (ImageError, BoxError, ShapeError) as error:
+            if strict:
+                raise
+            yield _broken(pipeline, source, str(error)), None
+        except MeanshapeError:
+            raise
+        except Exception as error:  # a photo nobody foresaw must not end a run over a million others
+            if strict:
+                raise
+            yield _broken(pipeline, source, f"{source}: {type(error).__name__}: {error}"), None
+        else:
+            yield replace(prediction, seconds=time.perf_counter() - start), pixels
+
+
+def _broken(pipeline: Pipeline, source: str, error: str) -> Prediction:
+    return Prediction((), (0, 0), source, pipeline.name, error=error)

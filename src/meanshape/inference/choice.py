@@ -1,0 +1,82 @@
+"""Which detector and which model: by name, by what it can take, and by its licence."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from meanshape.core import registry, weights
+from meanshape.core.errors import ConfigError
+from meanshape.core.markup import markup
+from meanshape.detectors.base import FaceDetector
+from meanshape.methods import load
+from meanshape.methods.base import LandmarkModel
+
+MODEL = "dan"
+DETECTOR = "mtcnn"
+LICENCES = ("any", "permissive")
+
+
+def model_name(model: str | Path | LandmarkModel | None, licence: str) -> str | Path | LandmarkModel:
+    """Return the model to load: the one that is wanted, else the default that the licence allows."""
+    if licence not in LICENCES:
+        raise ConfigError(f"licence is {' or '.join(LICENCES)}, not {licence!r}")
+    if licence == "any":
+        return MODEL if model is None else model
+    free = [name for name in weights.names() if weights.read_card(weights.folder(name)).commercial_use]
+    if model is None:
+        full = [name for name in free if weights.read_card(weights.folder(name)).markup == "ibug68"]
+        if not full:
+            raise ConfigError("no model of this package is free for commercial use: train your own")
+        return min(full, key=lambda name: (not name.startswith(MODEL), name))
+    if isinstance(model, str) and model in weights.names() and model not in free:
+        terms = weights.read_card(weights.folder(model)).licence
+        others = f"; these may be used: {', '.join(free)}" if free else ""
+        raise ConfigError(f"the licence of {model} is not permissive but {terms}{others}")
+    return model
+
+
+def detector_name(detector: str | FaceDetector | None, licence: str) -> str | FaceDetector:
+    """Return the detector to make: the one that is wanted, else the default, if the licence allows it."""
+    wanted = DETECTOR if detector is None else detector
+    name = wanted if isinstance(wanted, str) else wanted.name
+    if licence == "permissive" and name in weights.names():
+        card = weights.read_card(weights.folder(name))
+        if not card.commercial_use:
+            raise ConfigError(
+                f"the licence of detector {name} is not permissive but {card.licence}; "
+                "bring boxes of your own (--boxes FILE) or take --detector whole_image"
+            )
+    return wanted
+
+
+def make_detector(detector: str | FaceDetector, **options: Any) -> FaceDetector:
+    """Return a detector; a name is made with those options that it knows."""
+    if not isinstance(detector, str):
+        return detector
+    made: FaceDetector = _make(registry.detector(detector), options)
+    return made
+
+
+def make_model(
+    model: str | Path | LandmarkModel, threads: int, providers: Sequence[str] | None
+) -> tuple[LandmarkModel, str]:
+    """Return a ready model and what a prediction calls it."""
+    if isinstance(model, LandmarkModel):
+        return model, model.name
+    return load(model), str(model)
+
+
+def check_markup(model: LandmarkModel, to: str | None) -> None:
+    """Say before any work that a model's points cannot become another mark-up's."""
+    if to is not None and model.markup is not None:
+        model.markup.conversion(markup(to))
+
+
+def _make(kind: Any, options: dict[str, Any]) -> Any:
+    """Call a class with the options that its signature has."""
+    known = inspect.signature(kind).parameters
+    every = any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values())
+    return kind(**{name: value for name, value in options.items() if every or name in known})

@@ -1,0 +1,252 @@
+"""Where predictions go: a label file, a folder of `.pts` files, or standard output.
+
+While a run goes on, its predictions are lines of a journal beside the output (`points.jsonl.part`), each
+written whole. When the run is over, the journal becomes the output in one step; until then an older
+output stays as it was. A run that was stopped, however, leaves its journal, and `resume` goes on from it.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Protocol
+
+from meanshape import formats
+from meanshape.core.errors import ConfigError, FormatError, OutputError, suggestion
+from meanshape.core.types import Prediction
+from meanshape.formats import jsonl, pts
+from meanshape.inference.sources import short_names
+
+JOURNAL = ".part"
+
+
+class Results(Protocol):
+    """What takes predictions one after another."""
+
+    done: set[str]
+
+    def add(self, prediction: Prediction) -> None:
+        """Keep one prediction."""
+
+    def finish(self) -> None:
+        """Make the output, when there is nothing more to come."""
+
+    def close(self) -> None:
+        """Stop in the middle: what there is stays, for `resume`."""
+
+    def discard(self) -> None:
+        """Leave nothing behind."""
+
+
+class Printed:
+    """Predictions as JSON Lines on standard output."""
+
+    def __init__(self) -> None:
+        """Start with nothing done."""
+        self.done: set[str] = set()
+
+    def add(self, prediction: Prediction) -> None:
+        """Print one line."""
+        print(jsonl.render(prediction), flush=True)
+
+    def finish(self) -> None:
+        """Do nothing."""
+
+    close = discard = finish
+
+
+class Told(Printed):
+    """Predictions in a few words for a person: how many faces, and where."""
+
+    def add(self, prediction: Prediction) -> None:
+        """Print one line for the photo and one for each face."""
+        if prediction.error is None:
+            count = len(prediction.faces)
+            print(f"{prediction.source}: {count or 'no'} face{'s' if count != 1 else ''}")
+        for face in prediction.faces:
+            left, top, right, bottom = (round(edge) for edge in face.box.as_list())
+            score = "" if face.score is None else f", score {face.score:.2f}"
+            shape = "" if face.shape is None else f", {len(face.shape)} points"
+            print(f"  from ({left}, {top}) to ({right}, {bottom}){score}{shape}")
+
+
+class Written:
+    """Predictions in a label file, or in a folder of `.pts` files.
+
+    Parameters
+    ----------
+    target : FILE.jsonl, FILE.csv, FILE.pts, or a folder for one `.pts` file per face
+    sources : all photos of the run, which name the `.pts` files
+    model : what the predictions will call their model; a resumed run must have the same
+    resume : keep what an earlier run wrote, but for photos that could not be read
+    """
+
+    def __init__(self, target: str | Path, sources: Sequence[str], model: str, resume: bool = False) -> None:
+        """Open the journal, so that an output that cannot be written is known before any work."""
+        self.target, self.model = Path(target), model
+        self.done: set[str] = set()
+        self.folder = _is_folder(target)
+        if not self.folder and self.target.suffix.lower() not in formats.SUFFIXES:
+            near = suggestion(self.target.suffix, formats.SUFFIXES)
+            raise FormatError(f"no output has the suffix {self.target.suffix!r}{near}", path=target)
+        every = self.folder or self.target.suffix.lower() == ".pts"
+        self._pts = _PtsNames(self.target, sources, self.folder) if every else None
+        parent = self.target if self.folder else self.target.parent
+        writable(parent)
+        if not self.folder and self.target.is_dir():
+            raise OutputError(f"{self.target}: a folder; the output is a file of that suffix")
+        self.journal = self.target / f"points{JOURNAL}" if self.folder else Path(f"{self.target}{JOURNAL}")
+        with _sentence(self.journal):
+            self._file = self._resume() if resume else self.journal.open("w", encoding="utf-8", newline="\n")
+
+    def add(self, prediction: Prediction) -> None:
+        """Write one line of the journal."""
+        with _sentence(self.journal):
+            self._file.write(jsonl.render(prediction) + "\n")
+            self._file.flush()
+
+    def finish(self) -> None:
+        """Turn the journal into the output."""
+        with _sentence(self.target):
+            os.fsync(self._file.fileno())
+            self._file.close()
+            if self._pts is not None:
+                self._pts.write(_rows(self.journal))
+            elif self.target.suffix.lower() == ".jsonl":
+                self.journal.replace(self.target)
+            else:
+                formats.write(self.target, _rows(self.journal))
+            self.journal.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Leave the journal for a later run to go on from; an empty one is removed."""
+        self._file.close()
+        if self.journal.exists() and not self.journal.stat().st_size:
+            self.journal.unlink()
+
+    def discard(self) -> None:
+        """Remove the journal."""
+        self._file.close()
+        self.journal.unlink(missing_ok=True)
+
+    def _resume(self) -> IO[str]:
+        """Write a new journal of what the output and the old journal hold, and go on at its end."""
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", newline="\n", dir=self.journal.parent, suffix=JOURNAL, delete=False
+        ) as fresh:
+            try:
+                for prediction in self._earlier():
+                    if prediction.error is None and prediction.source not in self.done:
+                        self._check_model(prediction)
+                        self.done.add(str(prediction.source))
+                        fresh.write(jsonl.render(prediction) + "\n")
+                fresh.close()
+                Path(fresh.name).replace(self.journal)
+            except BaseException:
+                fresh.close()
+                Path(fresh.name).unlink(missing_ok=True)
+                raise
+        return self.journal.open("a", encoding="utf-8", newline="\n")
+
+    def _earlier(self) -> Iterator[Prediction]:
+        """Yield what earlier runs wrote."""
+        if self._pts is not None:
+            self.done |= self._pts.there()
+        elif self.target.exists():
+            yield from _rows(self.target) if self.target.suffix == ".jsonl" else formats.read(self.target)
+        if self.journal.exists():
+            yield from _rows(self.journal)
+
+    def _check_model(self, prediction: Prediction) -> None:
+        if prediction.model not in (None, self.model):
+            raise ConfigError(
+                f"{self.target} holds points of model {prediction.model}, not {self.model}: "
+                "resume with that model, or choose another output"
+            )
+
+
+class _PtsNames:
+    """One `.pts` file per face: PHOTO.pts, PHOTO.face2.pts … in a folder; or NAME.pts for a single photo."""
+
+    def __init__(self, target: Path, sources: Sequence[str], folder: bool) -> None:
+        names = short_names(sources)
+        if folder:
+            self.first = {source: target / f"{name}.pts" for source, name in names.items()}
+        elif len(names) < 2:
+            self.first = dict.fromkeys(names, target)
+        else:
+            self.first = {
+                source: target.with_name(f"{target.stem}-{name}.pts") for source, name in names.items()
+            }
+
+    def there(self) -> set[str]:
+        """Return the photos whose first file is there."""
+        return {source for source, path in self.first.items() if path.exists()}
+
+    def write(self, predictions: Iterable[Prediction]) -> None:
+        """Write the files of all faces, none over another."""
+        taken = {path.name.lower() for path in self.first.values()}
+        for prediction in predictions:
+            first = self.first.get(str(prediction.source))
+            shapes = [face.shape for face in prediction.faces if face.shape is not None]
+            for number, shape in enumerate(shapes if first else (), 1):
+                assert first is not None
+                path = first if number == 1 else _free(first, number, taken)
+                pts.write_points(path, shape.points)
+
+
+def _free(first: Path, number: int, taken: set[str]) -> Path:
+    """Return where a photo's further face goes: `PHOTO.face2.pts`, or what is next to it and free."""
+    name = f"{first.stem}.face{number}"
+    while f"{name}.pts".lower() in taken:
+        name += "_"
+    taken.add(f"{name}.pts".lower())
+    return first.with_name(f"{name}.pts")
+
+
+def writable(folder: Path) -> None:
+    """Make a folder and try a file in it; `OutputError` if that cannot be."""
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder}: a file, not a folder to write into")
+    with _sentence(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+
+
+def check_points(target: str | Path, holes: bool) -> None:
+    """Refuse a `.pts` output for a mark-up that leaves points out, which the format cannot say."""
+    if holes and (_is_folder(target) or Path(target).suffix.lower() == ".pts"):
+        said = "the mark-up leaves points out, which .pts cannot say; write csv or jsonl"
+        raise FormatError(said, path=target)
+
+
+def _is_folder(target: str | Path) -> bool:
+    """Tell whether an output is a folder: it is one, or its name ends like one's."""
+    text = os.fspath(target)
+    return text.endswith(("/", os.sep)) or (Path(target).is_dir() and not Path(target).suffix)
+
+
+def _rows(path: Path) -> Iterator[Prediction]:
+    """Yield the predictions of a JSON Lines file; a last line that was cut off does not count."""
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            if line.endswith("\n") and line.strip():
+                yield jsonl.parse(line, path, number)
+
+
+@contextmanager
+def _sentence(path: Path) -> Iterator[None]:
+    """Make an operating system's error one of ours."""
+    try:
+        yield
+    except OutputError:
+        raise
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+__all__ = ["JOURNAL", "Printed", "Results", "Told", "Written", "check_points", "writable"]

@@ -1,0 +1,50 @@
+"""Overlays of a whole run: one picture for each photo, named after it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from meanshape.core.errors import ImageError, OutputError
+from meanshape.core.image import Pixels, write_image
+from meanshape.core.types import Prediction
+from meanshape.inference.outputs import writable
+from meanshape.inference.overlay import Style, draw
+from meanshape.inference.sources import SUFFIXES, short_names
+
+JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
+
+
+class Overlays:
+    """Draws predictions into a folder, or the only one into a file.
+
+    Parameters
+    ----------
+    target : a folder; with a picture's suffix and a single photo, a file. A JPEG's overlay is a JPEG, any
+        other photo's a PNG
+    sources : all photos of the run, which name the pictures
+    """
+
+    def __init__(self, target: str | Path, sources: Sequence[str], style: Style | None = None) -> None:
+        """Check that pictures can be written there, before any work."""
+        self.style = style
+        target = Path(target)
+        if target.suffix.lower() in SUFFIXES and not target.is_dir():
+            if len(sources) > 1:
+                raise OutputError(f"{target}: one file cannot hold {len(sources)} overlays; name a folder")
+            self.paths = dict.fromkeys(sources, target)
+            writable(target.parent)
+        else:
+            self.paths = {
+                source: target / f"{name}{'.jpg' if Path(source).suffix.lower() in JPEG else '.png'}"
+                for source, name in short_names(sources).items()
+            }
+            writable(target)
+
+    def add(self, pixels: Pixels, prediction: Prediction) -> None:
+        """Draw one prediction on its photo and write the picture."""
+        path = self.paths[str(prediction.source)]
+        try:
+            write_image(path, draw(pixels, prediction, self.style))
+        except ImageError as error:
+            raise OutputError(str(error)) from error

@@ -1,0 +1,122 @@
+"""What a command line calls photos: files, folders, globs, `@list`; each photo once, in natural order."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from meanshape.core.errors import ImageError
+
+SUFFIXES = frozenset(
+    f".{kind}"
+    for kind in (
+        *("avif", "bmp", "dib", "gif", "j2k", "jfif", "jp2", "jpe", "jpeg", "jpg"),
+        *("pbm", "pgm", "png", "pnm", "ppm", "tif", "tiff", "webp"),
+    )
+)
+"""What counts as a picture in a folder. A file that is named is tried whatever its suffix."""
+
+_GLOB = re.compile(r"[*?\[]")
+_NUMBER = re.compile(r"(\d+)")
+
+
+def photos(arguments: Sequence[str], recursive: bool = False) -> list[str]:
+    """Return the paths of all photos that arguments name, as they were given.
+
+    Parameters
+    ----------
+    arguments : files; folders (the pictures in them); globs, `**` too; `@FILE`, a list with a path on each
+        line, `@-` for standard input
+    recursive : look into the folders in folders too
+    """
+    found: dict[str, str] = {}
+    for argument in arguments:
+        for path in _expand(argument, recursive):
+            found.setdefault(os.path.normpath(path), path)
+    return list(found.values())
+
+
+def natural(text: str) -> tuple[tuple[int, int, str], ...]:
+    """Return the key that sorts `photo2` before `photo10`."""
+    parts = _NUMBER.split(text.lower())
+    return tuple((1, int(part), part) if part.isdecimal() else (0, 0, part) for part in parts)
+
+
+def short_names(sources: Iterable[str]) -> dict[str, str]:
+    """Return a name for each photo's files, no two alike even where case does not count.
+
+    The name is the file's without suffix; if others have it, with as many folders in front, or with a
+    number at the end, as it takes: `a/1.jpg` and `b/1.jpg` become `1` and `b-1`.
+    """
+    names: dict[str, str] = {}
+    taken: set[str] = set()
+    for source in sources:
+        name = next(name for name in _candidates(Path(source)) if name.lower() not in taken)
+        taken.add(name.lower())
+        names[source] = name
+    return names
+
+
+def _candidates(path: Path) -> Iterator[str]:
+    """Yield longer and longer names for a photo's files."""
+    folders = [part for part in path.parent.parts if part not in (path.anchor, "..", ".")]
+    for count in range(len(folders) + 1):
+        yield "-".join([*folders[len(folders) - count :], path.stem])
+    number = 2
+    while True:
+        yield f"{path.stem}-{number}"
+        number += 1
+
+
+def _expand(argument: str, recursive: bool) -> Iterable[str]:
+    """Return the photos of one argument."""
+    if os.path.isdir(argument):  # noqa: PTH112 - a name too long is no folder, and no error either
+        return _in_folder(Path(argument), argument, recursive)
+    if os.path.exists(argument):  # noqa: PTH110
+        return [argument]
+    if argument.startswith("@"):
+        return _in_list(argument[1:], recursive)
+    if _GLOB.search(argument):
+        every = glob.iglob(argument, recursive=True)  # noqa: PTH207 - pathlib would drop a leading ./
+        matches = sorted(filter(os.path.isfile, every), key=natural)
+        if not matches:
+            raise ImageError(f"{argument}: no file is called like that")
+        return matches
+    return [argument]  # not there: said in its turn, as of any photo that cannot be read
+
+
+def _in_folder(folder: Path, argument: str, recursive: bool) -> list[str]:
+    """Return the pictures in a folder; hidden files and folders do not count."""
+    try:
+        files = folder.rglob("*") if recursive else folder.iterdir()
+        found = [
+            path
+            for path in files
+            if path.suffix.lower() in SUFFIXES
+            and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+            and path.is_file()
+        ]
+    except OSError as error:
+        raise ImageError(f"{argument}: the folder cannot be read ({error.strerror or error})") from error
+    if not found:
+        hint = "" if recursive else "; --recursive looks into its folders too"
+        raise ImageError(f"{argument}: there are no pictures in this folder{hint}")
+    return sorted(map(str, found), key=natural)
+
+
+def _in_list(name: str, recursive: bool) -> Iterator[str]:
+    """Yield the photos that a list names, one path on a line; empty lines do not count."""
+    try:
+        text = sys.stdin.read() if name == "-" else Path(name).read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ImageError(f"@{name}: the list cannot be read ({error})") from error
+    lines = [line.strip() for line in text.splitlines()]
+    if not any(lines):
+        raise ImageError(f"@{name}: the list is empty")
+    for line in lines:
+        if line:
+            yield from [line] if line.startswith("@") else _expand(line, recursive)
