@@ -1,0 +1,211 @@
+"""`evaluate`: a model, some samples, one way to measure.
+
+A model gets pixels and a box, nothing else. Pictures that cannot be read are reported and left out; a face
+that the detector misses, or for which the model answers no number, is scored with the mean shape in the
+whole picture, so that no method gains by losing hard faces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meanshape.core import metrics, weights
+from meanshape.core.errors import DataSetError, ImageError, NotFitted
+from meanshape.core.image import Pixels
+from meanshape.core.types import Box, Sample
+from meanshape.detectors.base import FaceDetector
+from meanshape.evaluation.labels import answered_labels, columns, true_labels
+from meanshape.evaluation.result import About, Evaluation
+from meanshape.evaluation.schema import versions
+from meanshape.evaluation.scoring import Scoring, common_markup
+from meanshape.evaluation.starts import (
+    BoxRule,
+    Start,
+    find_start,
+    make_detector,
+    penalty_shape,
+)
+from meanshape.evaluation.threads import limited, model_threads
+from meanshape.methods import load
+from meanshape.methods.base import LandmarkModel
+
+Progress = Callable[[float, str], None]
+WARM_UP = 2
+"""Predictions before the clock counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """One face that was measured."""
+
+    id: str
+    predicted: NDArray[np.float64]
+    start: Start
+    missed: bool
+    seconds: float
+    answers: dict[str, str]
+
+
+def evaluate(
+    model: LandmarkModel | str | Path,
+    samples: Sequence[Sample],
+    *,
+    box: BoxRule = "truth",
+    detector: FaceDetector | str | None = None,
+    threads: int = 1,
+    progress: Progress | None = None,
+    data: str | None = None,
+    split: str | None = None,
+) -> Evaluation:
+    """Measure a model on samples.
+
+    Parameters
+    ----------
+    model : a model, or what `meanshape.load` takes; only the latter has its bytes reported
+    samples : faces of one mark-up; points that are NaN do not count
+    box : "truth" or "detector", whose box the model starts from
+    detector : for `box="detector"`; none: the default one
+    threads : that one prediction may use
+    data, split : names to keep in the result
+
+    Returns
+    -------
+    an `Evaluation`, in the data's mark-up if the model's converts to it, else in the model's if the data's
+    converts to that; a `MarkUpError` if neither does
+    """
+    samples = list(samples)
+    if not samples:
+        raise DataSetError("there is nothing to measure: no samples")
+    if box not in ("truth", "detector"):
+        raise DataSetError(f"box is 'truth' or 'detector', not {box!r}")
+    finder = None
+    if box == "detector":
+        finder = make_detector(detector)
+    with limited(threads):
+        ready = load(model) if isinstance(model, (str, Path)) else model
+        scoring = scoring_for(ready, samples)
+        with model_threads(ready, threads):
+            scored, broken = _measure(ready, samples, scoring, finder, progress)
+    if not scored:
+        first = next(iter(broken.values()))
+        raise DataSetError(f"none of {len(samples)} pictures can be read; the first: {first}")
+    about = About(
+        model=str(model) if isinstance(model, (str, Path)) else ready.name,
+        data=data,
+        split=split,
+        box=box,
+        detector=None if finder is None else getattr(finder, "inner", finder).name,
+        threads=threads,
+        bytes=weights_size(model) if isinstance(model, (str, Path)) else None,
+        versions=versions(),
+        broken=broken,
+    )
+    return _collect(scored, samples, scoring, about)
+
+
+def scoring_for(model: LandmarkModel, samples: Sequence[Sample]) -> Scoring:
+    """Return how a model's points are compared with those of samples."""
+    if model.markup is None:
+        raise NotFitted(f"{model.name} was neither fitted nor loaded, so that it cannot be measured")
+    return Scoring.between(model.markup, common_markup(list(samples)))
+
+
+def weights_size(model: str | Path) -> int | None:
+    """Return the bytes of the weights that `meanshape.load` reads for a name, a folder or a file."""
+    path = weights.folder(str(model)) if str(model) in weights.names() else Path(model)
+    if path.is_dir():
+        return weights.read_card(path).bytes(path)
+    return path.stat().st_size if path.is_file() else None
+
+
+def _measure(
+    model: LandmarkModel,
+    samples: Sequence[Sample],
+    scoring: Scoring,
+    detector: FaceDetector | None,
+    progress: Progress | None,
+) -> tuple[list[Scored], dict[str, str]]:
+    """Predict all faces one by one; return them and the pictures that cannot be read."""
+    penalty = penalty_shape(scoring.markup, samples)
+    scored: list[Scored] = []
+    broken: dict[str, str] = {}
+    cold = True
+    for number, sample in enumerate(samples, 1):
+        try:
+            pixels = sample.pixels()
+        except ImageError as error:
+            broken[sample.id] = str(error)
+        else:
+            start = find_start(sample, pixels, detector)
+            if cold and start.given is not None:
+                for _ in range(WARM_UP):
+                    model.predict(pixels, start.given)
+                cold = False
+            scored.append(_score(model, sample, pixels, start, scoring, penalty))
+        if progress is not None:
+            progress(number / len(samples), f"{number} of {len(samples)} faces")
+    return scored, broken
+
+
+def _score(
+    model: LandmarkModel,
+    sample: Sample,
+    pixels: Pixels,
+    start: Start,
+    scoring: Scoring,
+    penalty: NDArray[np.float64],
+) -> Scored:
+    """Predict one face."""
+    points, seconds, answers = None, float("nan"), {}
+    if start.given is not None:
+        began = perf_counter()
+        shape = model.predict(pixels, start.given)
+        seconds = perf_counter() - began
+        points = scoring.predicted(shape)
+        answers = answered_labels(model, pixels, start.given)
+    missed = points is None
+    if points is None:
+        points = Box.whole(pixels.shape[1], pixels.shape[0]).absolute(penalty)
+    return Scored(sample.id, points, start, missed, seconds, answers)
+
+
+def _collect(
+    scored: Sequence[Scored], samples: Sequence[Sample], scoring: Scoring, about: About
+) -> Evaluation:
+    """Compare the predicted points with the true ones."""
+    measured = [sample for sample in samples if sample.id not in about.broken]
+    truth = np.stack([scoring.true(sample) for sample in measured])
+    boxes = [face.start.truth for face in scored]
+    return Evaluation(
+        ids=_each_once([face.id for face in scored]),
+        errors=metrics.point_errors(np.stack([face.predicted for face in scored]), truth),
+        normalisers=metrics.normalisers(
+            np.stack([scoring.all_true(sample) for sample in measured]), scoring.truth, boxes
+        ),
+        markup=scoring.markup,
+        norm=scoring.norm,
+        missed=np.array([face.missed for face in scored]),
+        seconds=np.array([face.seconds for face in scored]),
+        labels=columns([true_labels(sample) for sample in measured]),
+        answers=columns([face.answers for face in scored]),
+        about=about,
+    )
+
+
+def _each_once(ids: Sequence[str]) -> tuple[str, ...]:
+    """Return ids that differ: a second face of the same id gets #2 behind it."""
+    seen: dict[str, int] = {}
+    unique = []
+    for name in ids:
+        seen[name] = seen.get(name, 0) + 1
+        unique.append(name if seen[name] == 1 else f"{name}#{seen[name]}")
+    return tuple(unique)
+
+
+__all__ = ["Progress", "evaluate", "scoring_for", "weights_size"]

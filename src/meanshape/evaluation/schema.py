@@ -1,0 +1,125 @@
+"""The one evaluation schema: `{"results": [...]}`, one object for each model and data argument.
+
+Everything but milliseconds and bytes is in percent. What the data or the mark-up do not have is null.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from platform import python_version
+from typing import Any
+
+from meanshape.core.errors import FormatError
+from meanshape.core.metrics import NORMALISERS
+from meanshape.evaluation.labels import GROUPED_BY, accuracy, balanced_accuracy
+from meanshape.evaluation.result import Evaluation
+
+THRESHOLDS = (8, 10)
+PACKAGES = ("meanshape", "numpy", "onnxruntime", "opencv-python-headless", "pillow", "scipy")
+
+
+def evaluation_to_dict(found: Evaluation) -> dict[str, Any]:
+    """Return an evaluation as plain values without NaN."""
+    about, interval = found.about, found.interval()
+    both = {key: truth for key, truth in found.labels.items() if key in found.answers}
+    result = {
+        "model": about.model,
+        "data": about.data,
+        "split": about.split,
+        "count": len(found),
+        "missed": int(found.missed.sum()),
+        "broken": dict(about.broken),
+        "box": about.box,
+        "detector": about.detector,
+        "threads": about.threads,
+        "bytes": about.bytes,
+        "markup": found.markup.name,
+        "norm": found.norm,
+        "nme": {name: found.nme(name) for name in NORMALISERS},
+        "nme_median": found.median(),
+        "nme_interval": None if interval is None else list(interval),
+        "points": found.points(),
+        "groups": found.groups(),
+        "auc": {str(limit): found.auc(limit) for limit in THRESHOLDS},
+        "failure_rate": {str(limit): found.failure_rate(limit) for limit in THRESHOLDS},
+        "point_failure": found.point_failure(),
+        "accuracy": {key: accuracy(truth, found.answers[key]) for key, truth in both.items()},
+        "balanced_accuracy": {
+            key: balanced_accuracy(truth, found.answers[key]) for key, truth in both.items()
+        },
+        "by": {key: found.by(key) for key in GROUPED_BY if key in found.labels},
+        "ms_per_face": found.milliseconds(),
+        "versions": dict(about.versions),
+        "errors": dict(zip(found.ids, found.per_face().tolist(), strict=True)),
+    }
+    return {key: _plain(value) for key, value in result.items()}
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a result depends on."""
+    found = {"python": python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def write_results(path: str | Path, results: Iterable[Evaluation | Mapping[str, Any]]) -> None:
+    """Write results to a JSON file, which appears whole or not at all."""
+    plain = [found.to_dict() if isinstance(found, Evaluation) else dict(found) for found in results]
+    write_text(path, json.dumps({"results": plain}, ensure_ascii=False, allow_nan=False, indent=1) + "\n")
+
+
+def read_results(path: str | Path) -> list[dict[str, Any]]:
+    """Return the results in a JSON file."""
+    try:
+        data = json.loads(Path(path).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise FormatError(f"cannot be read ({error})", path) from error
+    results = data.get("results") if isinstance(data, dict) else None
+    if not isinstance(results, list) or not results:
+        raise FormatError('wanted {"results": [...]} as meanshape evaluate --json writes it', path)
+    for found in results:
+        if not isinstance(found, dict) or not isinstance(found.get("errors"), dict):
+            raise FormatError("a result has no errors by sample id", path)
+    return results
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file that appears whole or not at all; its folder is made if need be."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    part = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+        part.chmod(0o666 & ~_umask())
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    """Return the permissions that new files do not get (`mkstemp` gives them to the owner alone)."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _plain(value: Any) -> Any:
+    """Return a value with None for NaN, at any depth."""
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

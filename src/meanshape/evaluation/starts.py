@@ -1,0 +1,142 @@
+"""Where a model is told to look: the two rules of `--box`, and what becomes of a face nobody found.
+
+truth     the data set's own face box where it has one; else the tight box of the true points (five points:
+          doubled about its centre); neither points nor box: the whole picture
+detector  the detector's box with the highest IoU with the truth box, canonical against canonical, at least
+          0.3; else the face is missed
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meanshape.core.errors import BoxError
+from meanshape.core.image import ImageLike, Pixels, read_image
+from meanshape.core.markup import MarkUp, markup
+from meanshape.core.types import Box, Face, Sample
+from meanshape.datasets.parts.boxes import canonical_box_from_doubled
+from meanshape.detectors.base import FaceDetector
+from meanshape.inference.choice import DETECTOR
+from meanshape.inference.choice import make_detector as named_detector
+from meanshape.methods.mean_shape import relative_mean
+
+BoxRule = Literal["truth", "detector"]
+IOU = 0.3
+"""How much a found box must overlap the truth to be that face."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where one face lies, by the truth and as the model is told.
+
+    Attributes
+    ----------
+    truth : the data set's box, or the one made of the points: its width, size and diagonal normalise errors
+    given : the canonical box for the model; None: the detector missed the face
+    """
+
+    truth: Box
+    given: Box | None
+
+
+def find_start(sample: Sample, pixels: Pixels, detector: FaceDetector | None = None) -> Start:
+    """Return the start of one face: by the truth, or, with a detector, by what it finds."""
+    truth, canonical = truth_boxes(sample, pixels)
+    if detector is None:
+        return Start(truth, canonical)
+    # Boxes from a file go by the picture's name, which its pixels do not have.
+    source = str(sample.image) if isinstance(sample.image, (str, Path)) else sample.id
+    boxes = [detector.canonical(face.box) for face in detector.detect(pixels, source=source)]
+    best = max(boxes, key=canonical.iou, default=None)
+    return Start(truth, best if best is not None and canonical.iou(best) >= IOU else None)
+
+
+def truth_boxes(sample: Sample, pixels: Pixels) -> tuple[Box, Box]:
+    """Return the truth box as the data set has it, and the canonical one."""
+    if sample.box is not None:
+        return sample.own_box or sample.box, sample.box
+    whole = Box.whole(pixels.shape[1], pixels.shape[0])
+    if sample.shape is None:
+        return whole, whole
+    try:
+        tight = sample.shape.box()
+    except BoxError:  # fewer than two points are annotated
+        return whole, whole
+    if len(sample.shape) != 5:
+        return tight, tight
+    doubled = tight.scaled(2)
+    return doubled, canonical_box_from_doubled(doubled)
+
+
+def make_detector(detector: str | FaceDetector | None = None) -> FaceDetector:
+    """Return a detector by its name, the default one for None; a detector comes back as it is."""
+    return named_detector(DETECTOR if detector is None else detector)
+
+
+class Remembered(FaceDetector):
+    """A detector that looks at each picture once, so that several models share one search."""
+
+    name: ClassVar[str] = "remembered"
+
+    def __init__(self, inner: FaceDetector) -> None:
+        """Remember what `inner` finds."""
+        self.inner = inner
+        self._seen: dict[object, tuple[Face, ...]] = {}
+
+    def detect(self, image: ImageLike, **options: Any) -> tuple[Face, ...]:
+        """Return what the detector found in these pixels, now or before."""
+        pixels = read_image(image)
+        key = (options.get("source"), pixels.shape, hashlib.blake2b(np.ascontiguousarray(pixels)).digest())
+        if key not in self._seen:
+            self._seen[key] = self.inner.detect(pixels, **options)
+        return self._seen[key]
+
+    def _detect(self, image: Pixels, **options: Any) -> tuple[Face, ...]:
+        return self.detect(image, **options)
+
+    def canonical(self, box: Box) -> Box:
+        """Return the canonical box as the detector maps its own."""
+        return self.inner.canonical(box)
+
+
+def penalty_shape(kind: MarkUp, samples: Sequence[Sample]) -> NDArray[np.float64]:
+    """Return the shape (K, 2), relative to the whole picture, that a missed face is scored with.
+
+    It is the stored mean of `mean.toml` in the mark-up; points that those 68 cannot give are placed where
+    the samples have them on average.
+    """
+    stored, points = _mean()
+    if kind.name == stored.name:
+        return points
+    shape = np.full((len(kind), 2), np.nan)
+    if kind.name in stored.conversions:
+        shape = stored.convert(points, kind)
+    holes = np.isnan(shape).any(1)
+    if holes.any():
+        own = [s for s in samples if s.shape is not None and s.shape.markup == kind]
+        boxed = [Sample(s.id, s.image, s.shape, s.box or _tight(s)) for s in own]
+        shape[holes] = relative_mean([s for s in boxed if s.box is not None])[holes]
+    return shape
+
+
+def _tight(sample: Sample) -> Box | None:
+    """Return the tight box of a sample's points, if they make one."""
+    try:
+        return sample.shape.box() if sample.shape is not None else None
+    except BoxError:
+        return None
+
+
+@cache
+def _mean() -> tuple[MarkUp, NDArray[np.float64]]:
+    table = tomllib.loads(Path(__file__).with_name("mean.toml").read_text("utf-8"))
+    return markup(table["markup"]), np.array(table["points"], np.float64)
