@@ -40,6 +40,9 @@ class LandmarkModel(ABC):
     name: ClassVar[str]
     Config: ClassVar[type[Any]]
     needs_weights: ClassVar[bool] = True
+    learns_from_others: ClassVar[bool] = (
+        False  # samples of a poorer mark-up may teach through the conversion to it
+    )
 
     def __init__(self, config: Any = None) -> None:
         """Take a config, or the paper's."""
@@ -94,14 +97,7 @@ class LandmarkModel(ABC):
 
         A sample without a box gets the tight box of its points.
         """
-        kinds = {sample.shape.markup for sample in train if sample.shape is not None}
-        if not kinds:
-            raise ShapeError(f"{self.name} cannot be fitted: none of {len(train)} samples has points")
-        kinds |= {sample.shape.markup for sample in valid or () if sample.shape is not None}
-        if len(kinds) > 1:
-            both = " and ".join(sorted(kind.name for kind in kinds))
-            raise ShapeError(f"{self.name} is fitted on one mark-up, not {both}; convert with Shape.to")
-        (self.markup,) = kinds
+        self.markup = self._target(train, valid)
         try:
             self._fit(
                 [_boxed(sample) for sample in train],
@@ -180,6 +176,20 @@ class LandmarkModel(ABC):
         model.markup = markup(card.markup)
         model._load(folder)
         return model
+
+    def _target(self, train: Sequence[Sample], valid: Sequence[Sample] | None) -> MarkUp:
+        """Return the mark-up to learn: the only one of the samples, or the one that the others are poorer
+        than.
+        """
+        kinds = {sample.shape.markup for sample in (*train, *(valid or ())) if sample.shape is not None}
+        if not any(sample.shape is not None for sample in train):
+            raise ShapeError(f"{self.name} cannot be fitted: none of {len(train)} samples has points")
+        richest = max(kinds, key=lambda kind: (len(kind), kind.name))
+        others = {kind.name for kind in kinds - {richest}}
+        if others and not (self.learns_from_others and others <= set(richest.conversions)):
+            both = " and ".join(sorted(kind.name for kind in kinds))
+            raise ShapeError(f"{self.name} is fitted on one mark-up, not {both}; convert with Shape.to")
+        return richest
 
     def _fitted(self) -> MarkUp:
         """Return the mark-up of a model that is fitted, or raise `NotFitted`."""

@@ -1,0 +1,222 @@
+"""DAN: Deep Alignment Network (Kowalski, Naruniec, Trzcinski, CVPR workshops 2017).
+
+Every stage sees the whole face, never patches: stage 1 starts from the mean shape S0; each later stage sees
+the picture brought upright by the similarity T_t that takes the last shape to S0, a heatmap of that shape,
+and a feature image made from the last stage's fc1; it answers S_t = T_t^-1(T_t(S_{t-1}) + dS_t).
+
+What differs from the paper is a value of `Config`, and `PRESETS["paper"]` has the paper's: colour
+input; an input crop of
+its own size, from which stage 1 sees a reduced copy and later stages a tight upright frame; narrower
+stages; wing loss; averaged weights and a cosine schedule. Data of another mark-up (MTFL's 5 points) may
+teach along through the conversion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meanshape.core.errors import ConfigError, MissingExtra
+from meanshape.core.geometry import apply, invert, similarity
+from meanshape.core.image import Pixels, warp
+from meanshape.core.types import Box, Sample, Shape
+from meanshape.methods.base import LandmarkModel, Progress
+from meanshape.methods.parts.onnx_session import OnnxSession
+from meanshape.training.augment import Augmentation
+from meanshape.training.sampling import square_matrix, square_mean
+
+GRAPH, MEAN = "model.onnx", "mean.npy"
+BATCH = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What is decided before a DAN is trained. Defaults are the shipped model's."""
+
+    crop_size: int = 128  # side of the input crop, pixels
+    crop_scale: float = 1.5  # and in face boxes
+    sizes: tuple[int, ...] = (64, 64)  # side of each stage's frame, pixels, multiples of 16
+    widths: tuple[float, ...] = (0.25, 0.25)  # of each stage; 1.0 is the paper's table
+    frame_scale: float = 1.2  # side of the upright frame of stages >= 2, in face boxes
+    channels: int = 3  # 1: grey, as in the paper
+    features: int = 256
+    dropout: float = 0.3
+    heatmap_stride: int = 2
+    use_heatmap: bool = True
+    use_features: bool = True
+    loss: str = "wing"  # point (the paper's), wing or squared
+    partial_weight: float = 0.5  # of the loss on samples of another mark-up
+    partial_share: tuple[float, ...] = (0.25, 0.125)  # of such samples in a batch, per stage
+    batch: int = 32
+    rate: float = 2e-3
+    constant_rate: bool = False
+    weight_decay: float = 0.02
+    ema: float = 0.998
+    warmup: int = 300
+    patience: int = 0  # validations (one a minute) without improvement that end a stage; 0: the time does
+    bf16: bool = False
+    minutes: tuple[float, ...] = (20.0, 60.0)  # per stage; 0 leaves a stage as it is
+    steps: tuple[int, ...] = ()  # per stage, instead of minutes
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+    def __post_init__(self) -> None:
+        """Check that the stages agree."""
+        if len(self.sizes) != len(self.widths) or not self.sizes:
+            raise ConfigError(f"sizes and widths need one value a stage, got {self.sizes} and {self.widths}")
+        if any(size % 16 for size in self.sizes) or self.crop_size % self.sizes[0]:
+            raise ConfigError(
+                f"sizes must be multiples of 16 and the first divide crop_size, "
+                f"got {self.sizes} and {self.crop_size}"
+            )
+        if self.loss not in ("point", "wing", "squared") or self.channels not in (1, 3):
+            raise ConfigError(
+                f"loss is point, wing or squared, channels 1 or 3; got {self.loss!r}, {self.channels}"
+            )
+
+
+PRESETS = {
+    "paper": Config(
+        crop_size=112,
+        crop_scale=2.0,
+        sizes=(112, 112),
+        widths=(1.0, 1.0),
+        frame_scale=2.0,
+        channels=1,
+        dropout=0.5,
+        heatmap_stride=1,
+        loss="point",
+        batch=64,
+        rate=1e-3,
+        constant_rate=True,
+        weight_decay=0.0,
+        patience=10,
+        minutes=(600.0, 600.0),
+        augmentation=Augmentation(
+            shift=0.2, scale=0.25, rotation=20, colour=0, grey=0, blur=0, jpeg=0, noise=0, occluder=0
+        ),
+    )
+}
+
+
+class DAN(LandmarkModel):
+    """Deep Alignment Network, trained in torch and run as one ONNX graph.
+
+    ``predict(..., stages=1)`` computes and returns the first stage alone.
+    """
+
+    name: ClassVar[str] = "dan"
+    Config: ClassVar[type[Any]] = Config
+    learns_from_others: ClassVar[bool] = True
+
+    def __init__(self, config: Any = None, *, threads: int = 1) -> None:
+        super().__init__(config)
+        self.threads = threads
+        self.run_folder: Path | None = None  # where a fit keeps its checkpoints and curves
+        self.initial: Path | None = None  # a folder of weights to start a fit from
+        self._session: OnnxSession | None = None
+        self._module: Any = None
+        self._mean: NDArray[np.float64] | None = None
+
+    @classmethod
+    def tiny(cls) -> Self:
+        """A two-stage network for a few dozen faces."""
+        plain = Augmentation(rotation=5, colour=0, grey=0, blur=0, jpeg=0, noise=0, occluder=0)
+        return cls(
+            Config(
+                crop_size=32,
+                sizes=(32, 32),
+                widths=(0.125, 0.125),
+                features=64,
+                dropout=0.0,
+                heatmap_stride=1,
+                batch=16,
+                minutes=(),
+                steps=(150, 100),
+                warmup=10,
+                ema=0.9,
+                augmentation=plain,
+            )
+        )
+
+    def _fit(
+        self, train: Sequence[Sample], valid: Sequence[Sample] | None, *, seed: int, progress: Progress
+    ) -> None:
+        try:
+            from meanshape.methods.nets import dan_training
+        except ImportError as error:
+            raise MissingExtra.of("train", "Training DAN") from error
+        assert self.markup is not None
+        self._mean = square_mean([s for s in train if s.shape and s.shape.markup == self.markup], self.markup)
+        self._module = dan_training.fit(
+            self.config,
+            self._mean,
+            self.markup,
+            train,
+            valid,
+            seed=seed,
+            folder=self.run_folder,
+            initial=self.initial,
+            progress=progress,
+        )
+        self._session = None
+
+    def _save(self, folder: Path) -> None:
+        from meanshape.methods.nets import dan_training
+
+        assert self._mean is not None and self.markup is not None
+        np.save(folder / MEAN, self._mean)
+        if self._module is None:
+            raise ConfigError(
+                "this DAN was loaded from a graph without torch weights; copy its folder instead"
+            )
+        dan_training.save(self._module, folder, self.markup)
+
+    def _load(self, folder: Path) -> None:
+        self._mean = np.load(folder / MEAN)
+        self._session = OnnxSession(folder / GRAPH, self.threads)
+
+    def _run(self, crops: NDArray[np.uint8], stage: int) -> NDArray[np.float32]:
+        if self._session is not None:
+            return self._session({"pixels": crops}, f"stage{stage}")[0]
+        from meanshape.methods.nets import dan_training
+
+        return dan_training.run(self._module, crops, stage)
+
+    def _predict_batch(
+        self, images: list[Pixels], boxes: list[Box], starts: list[Shape | None], **options: Any
+    ) -> NDArray[np.float64]:
+        stage = _stages(len(self.config.sizes), **options)
+        size = self.config.crop_size
+        matrices = [self._matrix(box, start) for box, start in zip(boxes, starts, strict=True)]
+        shapes = []
+        for first in range(0, len(images), BATCH):
+            part = slice(first, first + BATCH)
+            crops = [warp(i, m, (size, size)) for i, m in zip(images[part], matrices[part], strict=True)]
+            shapes.append(self._run(np.stack(crops), stage))
+        return apply(invert(np.stack(matrices)), np.concatenate(shapes).astype(np.float64))
+
+    def _matrix(self, box: Box, start: Shape | None) -> NDArray[np.float64]:
+        """Image -> crop: the box's square, or, from an earlier shape, the same turned upright."""
+        assert self.markup is not None and self._mean is not None
+        scale, size = self.config.crop_scale, self.config.crop_size
+        if start is None:
+            return square_matrix(box, scale, size)
+        mean = (self._mean - 0.5) / scale * size + (size - 1) / 2
+        if start.markup != self.markup:
+            mean = self.markup.convert(mean, start.markup)
+        return similarity(start.points, mean)
+
+
+def _stages(trained: int, stages: int | None = None) -> int:
+    """Return how many stages to run."""
+    if stages is not None and not 1 <= stages <= trained:
+        raise ConfigError(f"this DAN has {trained} stages, asked for {stages}")
+    return stages or trained
+
+
+MODEL = DAN

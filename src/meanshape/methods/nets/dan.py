@@ -1,0 +1,188 @@
+"""Deep Alignment Network as a torch module (Kowalski, Naruniec, Trzcinski 2017).
+
+Everything between the face crop and the points is inside the module, so that training runs through the
+inverse transform and one ONNX graph needs no code beside it. Points are in pixels of the input crop, pixel
+centres at integers.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+HEATMAP_REACH = 8  # the heatmap covers a 17 x 17 square around each point
+
+
+class Stage(nn.Module):
+    """The stage network of the paper's table: four pairs of 3x3 convolutions (conv - BN - ReLU), fc1, fc2."""
+
+    def __init__(
+        self, channels: int, size: int, width: float, features: int, outputs: int, dropout: float
+    ) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [nn.BatchNorm2d(channels)] if channels > 3 else []
+        for maps in (64, 128, 256, 512):
+            maps = max(4, round(maps * width))
+            for _ in range(2):
+                layers += [
+                    nn.Conv2d(channels, maps, 3, padding=1, bias=False),
+                    nn.BatchNorm2d(maps),
+                    nn.ReLU(),
+                ]
+                channels = maps
+            layers.append(nn.MaxPool2d(2))
+        self.trunk = nn.Sequential(*layers, nn.Flatten(), nn.Dropout(dropout))
+        self.fc1 = nn.Sequential(
+            nn.Linear(channels * (size // 16) ** 2, features, bias=False), nn.BatchNorm1d(features), nn.ReLU()
+        )
+        self.fc2 = nn.Linear(features, outputs)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        nn.init.normal_(self.fc2.weight, std=0.01)
+        nn.init.zeros_(self.fc2.bias)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Features (N, F) of fc1 and the update (N, outputs) of fc2."""
+        features = self.fc1(self.trunk(image))
+        return features, self.fc2(features)
+
+
+def similarity(source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Least-squares similarity in closed form: shapes (N, K, 2) onto one shape (K, 2).
+
+    Returns the (N, 2, 2) matrix R and the (N, 1, 2) shift t of ``target = source @ R + t``.
+    """
+    source_mean, target_mean = source.mean(1, keepdim=True), target.mean(0)
+    x, y = (source - source_mean).unbind(-1)
+    u, v = (target - target_mean).unbind(-1)
+    norm = (x * x + y * y).sum(1)
+    a = (x * u + y * v).sum(1) / norm
+    b = (x * v - y * u).sum(1) / norm
+    matrix = torch.stack([torch.stack([a, b], -1), torch.stack([-b, a], -1)], -2)
+    return matrix, target_mean - source_mean @ matrix
+
+
+def inverse(matrix: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
+    """The inverse of a similarity (matrix, shift): the transpose over the squared scale."""
+    scale2 = (matrix[:, 0] ** 2).sum(-1)[:, None, None]
+    back = matrix.transpose(1, 2) / scale2
+    return back, -shift @ back
+
+
+def warp(image: Tensor, matrix: Tensor, shift: Tensor, size: int) -> Tensor:
+    """The image (N, C, S, S) seen in the frame (size x size) that the similarity maps *into*, bilinear."""
+    back, back_shift = inverse(matrix, shift)
+    line = torch.arange(size, dtype=image.dtype, device=image.device)
+    grid = torch.stack(torch.meshgrid(line, line, indexing="xy"), -1).reshape(1, size * size, 2)
+    points = grid @ back + back_shift
+    normed = (2 * points + 1) / image.shape[-1] - 1  # align_corners=False: the pixel-centre rule
+    return functional.grid_sample(
+        image, normed.reshape(-1, size, size, 2), mode="bilinear", padding_mode="border", align_corners=False
+    )
+
+
+def heatmap(points: Tensor, size: int, stride: int = 1) -> Tensor:
+    """H = 1 / (1 + distance to the nearest point), zero outside the 17 x 17 squares: (N, 1, size, size).
+
+    With a stride the map is computed on every stride-th pixel and repeated (faster, nearly the same).
+    """
+    line = torch.arange(size // stride, dtype=points.dtype, device=points.device) * stride + (stride - 1) / 2
+    points = points.clamp(HEATMAP_REACH, size - 1 - HEATMAP_REACH)
+    x, y = ((line - points[..., i : i + 1]) for i in (0, 1))  # (N, K, size)
+    far = float(16 * size * size)
+    x2 = torch.where(x.abs() > HEATMAP_REACH + 0.5, far, x * x)
+    y2 = torch.where(y.abs() > HEATMAP_REACH + 0.5, far, y * y)
+    nearest = (x2[:, :, None, :] + y2[:, :, :, None]).amin(1, keepdim=True)
+    values = torch.where(nearest >= far, 0.0, 1 / (1 + torch.sqrt(nearest + 1e-6)))
+    return values if stride == 1 else functional.interpolate(values, scale_factor=stride, mode="nearest")
+
+
+class DAN(nn.Module):
+    """The cascade. Input: RGB or grey crops (N, C, S, S) in 0..255; output: one (N, K, 2) shape per stage.
+
+    Parameters
+    ----------
+    mean
+        Mean shape S0 (K, 2) in the unit square of the canonical face box.
+    crop_size, crop_scale
+        Side of the input crop in pixels and in face boxes.
+    sizes, widths
+        Per stage: side of its canonical frame in pixels (multiple of 16), width factor (1.0 = the paper).
+    frame_scale
+        Side of the canonical frame of stages >= 2 in face boxes (the paper: 2).
+    """
+
+    mean: Tensor
+
+    def __init__(
+        self,
+        mean: Tensor,
+        *,
+        crop_size: int,
+        crop_scale: float,
+        sizes: tuple[int, ...],
+        widths: tuple[float, ...],
+        frame_scale: float,
+        channels: int = 3,
+        features: int = 256,
+        dropout: float = 0.5,
+        heatmap_stride: int = 1,
+        use_heatmap: bool = True,
+        use_features: bool = True,
+    ) -> None:
+        super().__init__()
+        self.crop_size, self.crop_scale, self.frame_scale = crop_size, crop_scale, frame_scale
+        self.sizes, self.heatmap_stride, self.channels = sizes, heatmap_stride, channels
+        self.use_heatmap, self.use_features = use_heatmap, use_features
+        self.register_buffer("mean", mean.float())
+        points = mean.shape[0]
+        extra = int(use_heatmap) + int(use_features)
+        self.stages = nn.ModuleList(
+            Stage(channels + (extra if i else 0), size, width, features, 2 * points, dropout)
+            for i, (size, width) in enumerate(zip(sizes, widths, strict=True))
+        )
+        self.feature_images = (
+            nn.ModuleList(
+                nn.Sequential(nn.Linear(features, (size // 2) ** 2), nn.ReLU()) for size in sizes[1:]
+            )
+            if use_features
+            else nn.ModuleList()
+        )
+
+    def start(self, size: int, scale: float) -> Tensor:
+        """Mean shape (K, 2) in a square frame that shows ``scale`` face boxes on ``size`` pixels."""
+        return (self.mean - 0.5) / scale * size + (size - 1) / 2
+
+    def forward(self, image: Tensor, stages: int | None = None) -> list[Tensor]:
+        """S_1 ... S_T, each (N, K, 2) in pixels of the crop."""
+        image = (image - 127.5) / 64.0
+        ratio = self.crop_size / self.sizes[0]
+        first = image if ratio == 1 else functional.avg_pool2d(image, round(ratio))
+        features, update = self.stages[0](first)
+        shape = self.start(self.crop_size, self.crop_scale) + self._step(update, 0) * ratio
+        shapes = [shape]
+        for index in range(1, stages or len(self.stages)):
+            features, shape = self.connect(index, image, features, shape)
+            shapes.append(shape)
+        return shapes
+
+    def connect(self, index: int, image: Tensor, features: Tensor, shape: Tensor) -> tuple[Tensor, Tensor]:
+        """Connection layers and stage ``index``: S_t = T^-1(T(S_{t-1}) + dS_t)."""
+        size = self.sizes[index]
+        matrix, shift = similarity(shape, self.start(size, self.frame_scale))
+        placed = shape @ matrix + shift
+        inputs = [warp(image, matrix, shift, size)]
+        if self.use_heatmap:
+            inputs.append(heatmap(placed, size, self.heatmap_stride))
+        if self.use_features:
+            half = self.feature_images[index - 1](features).reshape(-1, 1, size // 2, size // 2)
+            inputs.append(functional.interpolate(half, scale_factor=2, mode="nearest"))
+        features, update = self.stages[index](torch.cat(inputs, 1))
+        back, back_shift = inverse(matrix, shift)
+        return features, (placed + self._step(update, index)) @ back + back_shift
+
+    def _step(self, update: Tensor, index: int) -> Tensor:
+        # fc2 speaks in tenths of its frame, so that its weights are of the same size whatever the resolution
+        return update.reshape(-1, self.mean.shape[0], 2) * (self.sizes[index] / 10)

@@ -1,0 +1,99 @@
+"""A torch module as one ONNX file that needs no code beside it: pixels in, points out."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+OPSET = 20
+SMALLEST = 256  # initialisers below this many numbers stay in single precision: biases, shapes, axes
+
+
+class FromPixels(nn.Module):
+    """Takes uint8 crops (N, H, W, 3) instead of float ones (N, 3, H, W)."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, pixels: Tensor) -> Any:
+        """The module's answer to the pixels."""
+        return self.module(pixels.permute(0, 3, 1, 2).float())
+
+
+def export(
+    module: nn.Module,
+    path: Path,
+    *,
+    size: tuple[int, int],
+    outputs: Sequence[str],
+    half: bool = True,
+    metadata: dict[str, str] | None = None,
+) -> None:
+    """Write ``module`` (crops (N, 3, H, W) in 0..255 to a list of tensors) with a uint8 input (N, H, W, 3).
+
+    Parameters
+    ----------
+    size
+        (width, height) of the crops.
+    outputs
+        Names of what the module returns, in order.
+    half
+        Store large weights in half precision, cast back to single in the graph and folded when it is loaded.
+    """
+    example = torch.zeros((2, size[1], size[0], 3), dtype=torch.uint8)
+    quiet = logging.getLogger("torch.onnx")
+    level = quiet.level
+    quiet.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(
+                FromPixels(module).eval(),
+                (example,),
+                dynamo=True,
+                opset_version=OPSET,
+                external_data=False,
+                input_names=["pixels"],
+                output_names=list(outputs),
+                verbose=False,
+                dynamic_shapes={"pixels": {0: torch.export.Dim("batch", min=1, max=65535)}},
+            )
+    finally:
+        quiet.setLevel(level)
+    assert program is not None
+    model = program.model_proto
+    if half:
+        halve(model)
+    for key, value in (metadata or {}).items():
+        entry = model.metadata_props.add()
+        entry.key, entry.value = key, value
+    path.write_bytes(model.SerializeToString())
+
+
+def halve(model: Any) -> None:
+    """Store the large float initialisers of an ONNX model as float16, each followed by a cast to float32."""
+    import onnx
+    from onnx import numpy_helper
+
+    casts = []
+    for weight in model.graph.initializer:
+        if weight.data_type != onnx.TensorProto.FLOAT or np.prod(weight.dims) < SMALLEST:
+            continue
+        name = weight.name
+        small = numpy_helper.from_array(numpy_helper.to_array(weight).astype(np.float16), name + ".half")
+        weight.CopyFrom(small)
+        casts.append(onnx.helper.make_node("Cast", [small.name], [name], to=onnx.TensorProto.FLOAT))
+    nodes = list(model.graph.node)
+    del model.graph.node[:]
+    model.graph.node.extend([*casts, *nodes])
+    del model.graph.value_info[:]

@@ -1,0 +1,1 @@
+"""How a network learns: loop, sampling, augmentation and losses. Knows no method."""

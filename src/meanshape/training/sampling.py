@@ -1,0 +1,226 @@
+"""Faces decoded and cropped once into memory; every batch is a pure function of (seed, step), so resuming
+needs only the step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from meanshape.core.errors import DataSetError, ImageError
+from meanshape.core.geometry import apply, compose
+from meanshape.core.image import warp
+from meanshape.core.markup import MarkUp
+from meanshape.core.types import Box, Sample
+from meanshape.training.augment import Augmentation, change_pixels, jitter_matrix
+
+Float = NDArray[np.float64]
+Batch = dict[str, NDArray[np.float32]]
+
+FACE = 112  # pixels of sqrt(width * height) of the face box in a stored crop
+REACH = 2.2  # side of a stored crop in face boxes
+
+
+def square_matrix(box: Box, scale: float, size: int) -> Float:
+    """Image -> crop (2, 3): the square of ``scale`` box sizes about its centre onto size x size pixels."""
+    factor = size / (scale * box.size)
+    (cx, cy), middle = box.center, (size - 1) / 2
+    return np.array([[factor, 0, middle - factor * cx], [0, factor, middle - factor * cy]])
+
+
+def inter_pupil(markup: MarkUp, points: Float) -> float:
+    """Distance of the eye centres; NaN where an eye is not annotated."""
+    left, right = markup.eye_centers(points)
+    return float(np.hypot(*(left - right)))
+
+
+def loss_norm(markup: MarkUp, points: Float) -> float:
+    """Inter-pupil distance in a stored crop, at least a quarter of the face: profiles would weigh without
+    bound.
+    """
+    return max(inter_pupil(markup, points), 0.25 * FACE)
+
+
+def square_mean(samples: Sequence[Sample], markup: MarkUp) -> Float:
+    """Mean shape (K, 2) in the unit square about the box's centre with the box's size as side, made
+    symmetric.
+    """
+    placed = [
+        (s.shape.points - s.box.center) / s.box.size + 0.5
+        for s in samples
+        if s.shape is not None and s.box is not None
+    ]
+    mean = np.nanmean(np.stack(placed), 0)
+    mirrored = mean[list(markup.mirror)] * (-1, 1) + (1, 0)
+    return np.asarray((mean + mirrored) / 2)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFace:
+    """One face: a square crop, its points in that crop and what they are worth in the loss."""
+
+    image: NDArray[np.uint8]
+    points: Float  # (K, 2) of the target mark-up, NaN where not annotated
+    partial: Float  # (L, 2) of the partial mark-up, NaN where not used
+    norm: float  # inter-pupil distance in pixels of the crop
+
+
+class CropBank:
+    """Faces in memory as crops of 2.2 face boxes at 112 pixels a face.
+
+    Parameters
+    ----------
+    samples
+        Labelled faces. Those of the target mark-up teach all points; those of another one teach through the
+        conversion of the target to it (a loss on its points), as long as all such samples share one mark-
+        up.
+    markup
+        The target mark-up.
+    """
+
+    def __init__(
+        self, samples: Sequence[Sample], markup: MarkUp, progress: Callable[[int, int], None] | None = None
+    ):
+        self.markup = markup
+        others = {s.shape.markup for s in samples if s.shape is not None} - {markup}
+        if len(others) > 1:
+            names = sorted(other.name for other in others)
+            raise DataSetError(f"one further mark-up beside {markup.name} can be learnt from, got {names}")
+        self.partial = next(iter(others), None)
+        self.faces: list[StoredFace] = []
+        self.broken: list[str] = []
+        usable = [s for s in samples if s.shape is not None and s.box is not None]
+        with ThreadPoolExecutor(2) as pool:
+            for done, face in enumerate(pool.map(self._store, usable)):
+                if face is not None:
+                    self.faces.append(face)
+                if progress:
+                    progress(done + 1, len(usable))
+        if not self.faces:
+            raise DataSetError(
+                f"no usable face among {len(samples)} samples: each needs a picture, points and a box"
+            )
+        self.complete = np.array([np.isfinite(f.points).any() for f in self.faces])
+
+    def __len__(self) -> int:
+        return len(self.faces)
+
+    def _store(self, sample: Sample) -> StoredFace | None:
+        assert sample.box is not None and sample.shape is not None
+        side = round(REACH * FACE)
+        matrix = square_matrix(sample.box, REACH, side)
+        try:
+            image = warp(sample.pixels(), matrix, (side, side))
+        except ImageError:
+            self.broken.append(sample.id)
+            return None
+        points = apply(matrix, sample.shape.points)
+        own = sample.shape.markup == self.markup
+        lost = np.full((len(self.markup.points), 2), np.nan)
+        if own:
+            norm = loss_norm(self.markup, points)
+            return StoredFace(image, points, np.full((1, 2), np.nan), norm)
+        return StoredFace(image, lost, points, loss_norm(sample.shape.markup, points))
+
+    def crop(
+        self, index: int, size: int, scale: float, jitter: Float | None = None, flip: bool = False
+    ) -> tuple[NDArray[np.uint8], Float, Float, float]:
+        """Crop of ``scale`` boxes on size x size pixels, moved by ``jitter`` about its centre: image, points,
+        partial, norm.
+        """
+        face = self.faces[index]
+        side, factor = face.image.shape[0], size / (scale * FACE)
+        middle = (side - 1) / 2
+        matrix = np.array([[factor, 0, -factor * middle], [0, factor, -factor * middle]])
+        if jitter is not None:
+            matrix = compose(matrix, jitter)
+        matrix = matrix + np.array([[0, 0, (size - 1) / 2], [0, 0, (size - 1) / 2]])
+        if flip:
+            matrix = compose(matrix, np.array([[-1.0, 0, size - 1], [0, 1, 0]]))
+        image = cv2.warpAffine(
+            face.image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
+        )
+        points, partial = apply(matrix, face.points), apply(matrix, face.partial)
+        if flip:
+            points = points[list(self.markup.mirror)]
+            if self.partial is not None and len(partial) > 1:
+                partial = partial[list(self.partial.mirror)]
+        return image, points, partial, face.norm * float(np.hypot(matrix[0, 0], matrix[1, 0]))
+
+
+@dataclass(frozen=True, slots=True)
+class CropSampler:
+    """Batches of augmented crops from a bank: ``batch(step)`` is the same whenever it is asked for."""
+
+    bank: CropBank
+    size: int
+    scale: float
+    batch_size: int
+    augmentation: Augmentation
+    seed: int = 0
+    partial_share: float = 0.25
+
+    def indices(self, step: int) -> NDArray[np.int64]:
+        """Which faces make batch ``step``: without replacement within an epoch, partly labelled ones at their
+        share.
+        """
+        complete, partial = np.flatnonzero(self.bank.complete), np.flatnonzero(~self.bank.complete)
+        few = round(self.batch_size * self.partial_share) if len(partial) and len(complete) else 0
+        if not len(complete):
+            return self._walk(partial, step, self.batch_size, 1)
+        chosen = self._walk(complete, step, self.batch_size - few, 0)
+        return np.concatenate([chosen, self._walk(partial, step, few, 1)]) if few else chosen
+
+    def _walk(self, pool: NDArray[np.int64], step: int, count: int, stream: int) -> NDArray[np.int64]:
+        positions = np.arange(step * count, (step + 1) * count)
+        result = np.empty(count, np.int64)
+        for epoch in np.unique(positions // len(pool)):
+            order = np.random.default_rng((self.seed, stream, int(epoch))).permutation(pool)
+            mine = positions // len(pool) == epoch
+            result[mine] = order[positions[mine] % len(pool)]
+        return result
+
+    def batch(self, step: int) -> Batch:
+        """image (B, 3, S, S) 0..255, points (B, K, 2), partial (B, L, 2), norm (B,)."""
+        indices = self.indices(step)
+        width = max((len(self.bank.faces[i].partial) for i in indices), default=1)
+        images = np.empty((len(indices), self.size, self.size, 3), np.uint8)
+        points = np.empty((len(indices), len(self.bank.markup.points), 2), np.float32)
+        partial = np.full((len(indices), width, 2), np.nan, np.float32)
+        norm = np.empty(len(indices), np.float32)
+        donor = None
+        box_size = self.size / self.scale
+        for row, index in enumerate(indices):
+            rng = np.random.default_rng((self.seed, 2, step, row))
+            jitter = jitter_matrix(rng, self.augmentation, box_size)
+            flip = bool(rng.random() < self.augmentation.flip)
+            image, points[row], found, norm[row] = self.bank.crop(
+                int(index), self.size, self.scale, jitter, flip
+            )
+            partial[row, : len(found)] = found
+            images[row] = change_pixels(rng, image, self.augmentation, donor)
+            donor = image
+        return {"image": channels_first(images), "points": points, "partial": partial, "norm": norm}
+
+    def plain(self, start: int, count: int) -> Batch:
+        """Faces start ... start + count - 1 as they are, for validation."""
+        crops = [
+            self.bank.crop(i, self.size, self.scale) for i in range(start, min(start + count, len(self.bank)))
+        ]
+        return {
+            "image": channels_first(np.stack([c[0] for c in crops])),
+            "points": np.stack([c[1] for c in crops]).astype(np.float32),
+            "norm": np.array([c[3] for c in crops], np.float32),
+        }
+
+
+def channels_first(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(N, H, W, 3) uint8 to (N, 3, H, W) float32 as a view: memory stays channels-last, which convolutions
+    like.
+    """
+    return images.astype(np.float32).transpose(0, 3, 1, 2)
