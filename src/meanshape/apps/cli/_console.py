@@ -48,6 +48,7 @@ def grid(
     from rich import box
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     console = Console(stderr=to_stderr)
     if not console.is_terminal:
@@ -57,5 +58,5 @@ def grid(
         title = header[index] if index < len(header) else ""
         out.add_column(title, justify="right" if index in right else "left", overflow="fold")
     for row in rows:
-        out.add_row(*row)
+        out.add_row(*map(Text, row))
     console.print(out)

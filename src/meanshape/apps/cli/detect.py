@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
+
 @app.command()
 def detect(
     photos: options.Photos,
@@ -109,9 +110,7 @@ def _run(pipeline: Pipeline, sources: list[str], results: Results, drawn: Overla
     return summary
 
 
-def _close(
-    summary: Summary, results: Results, output: str | None, overlay: str | None, count: int
-) -> None:
+def _close(summary: Summary, results: Results, output: str | None, overlay: str | None, count: int) -> None:
     """Write the output and the summary; if no photo could be read, there is nothing to write."""
     if not summary.read and not summary.skipped:
         results.discard()

@@ -1,0 +1,97 @@
+"""The frame of the command line, and the commands that only tell."""
+
+import shutil
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from meanshape.apps.cli import main
+from meanshape.apps.cli._frame import commands
+from meanshape.core import errors, registry, weights
+
+
+def test_help_lists_every_command_and_imports_none(capsys):
+    script = (
+        "import sys; from meanshape.apps.cli import main; main(['--help']);"
+        "heavy = {'cv2', 'scipy', 'onnxruntime', 'pydantic', 'torch', 'PIL'} & set(sys.modules);"
+        "heavy |= {m for m in sys.modules if m.startswith('meanshape.apps.cli.') and '._' not in m};"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for name, line in commands().items():
+        assert name in done.stdout and line.split()[0] in done.stdout
+
+
+@pytest.mark.parametrize("name", commands())
+def test_every_command_has_a_line_and_help(name, capsys):
+    assert commands()[name].endswith(".") and len(commands()[name]) < 80
+    assert main([name, "--help"]) == 0
+    assert "Usage" in capsys.readouterr().out
+
+
+def test_wrong_usage_is_one_line_and_exit_code_2(capsys):
+    for arguments, said in (
+        (["detct"], "meanshape: no command is called 'detct'; did you mean 'detect'? (see meanshape --help)"),
+        (["detect"], "missing argument"),
+        (["detect", "x.jpg", "--min-fase", "3"], "--min-fase"),
+        (["detect", "x.jpg", "--threads", "many"], "--threads"),
+    ):
+        assert main(arguments) == 2
+        err = capsys.readouterr().err
+        assert said in err and len(err.splitlines()) == 1
+
+
+def test_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("meanshape 0.")
+
+
+def test_exit_codes_are_distinct():
+    kinds = [k for k in vars(errors).values() if isinstance(k, type) and issubclass(k, errors.MeanshapeError)]
+    codes = [kind.exit_code for kind in kinds]
+    assert len(set(codes)) == len(codes) and not {0, 2, 130} & set(codes)
+
+
+def test_models_tells_what_may_be_sold(capsys, tmp_path, monkeypatch):
+    for name, free in (("dan", "false"), ("dan_synthetic", "true")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "card.toml").write_text(
+            f'name = "{name}"\nmethod = "dan"\nmarkup = "ibug68"\nlicence = "terms"\n'
+            f"commercial_use = {free}\n"
+        )
+    monkeypatch.setattr(weights, "FOLDER", tmp_path)
+    assert main(["models"]) == 0
+    out = capsys.readouterr().out
+    assert "commercial use" in out
+    (dan,) = [row.split() for row in out.splitlines() if row.split()[:1] == ["dan"] and "68" in row]
+    assert "no" in dan
+    for name in (*registry.names("methods"), *registry.names("detectors")):
+        assert name in out
+
+
+def test_markups_lists_all_and_shows_one(capsys):
+    assert main(["markups"]) == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in registry.names("markups"))
+    assert main(["markups", "ibug68"]) == 0
+    assert "left_mouth_corner" in capsys.readouterr().out
+    assert main(["markups", "ibug86"]) == 7
+
+
+def test_doctor_checks_the_weights(capsys, tmp_path, monkeypatch, model_folder):
+    assert main(["doctor"]) == 0
+    out = capsys.readouterr().out
+    assert "onnxruntime" in out and "CPUExecutionProvider" in out
+    shutil.copytree(model_folder, tmp_path / "mean")
+    (tmp_path / "mean" / "mean.npz").write_bytes(b"")
+    monkeypatch.setattr(weights, "FOLDER", tmp_path)
+    assert main(["doctor"]) == 12
+    assert "broken weights: mean" in capsys.readouterr().err
+
+
+def test_the_guard_that_every_test_runs_under_stops_connections():
+    with socket.socket() as looking, pytest.raises(BaseException, match="a connection to"):
+        looking.connect(("192.0.2.1", 80))

@@ -1,0 +1,94 @@
+"""Overlays: points where they are, sized to the face, the photo untouched elsewhere."""
+
+import numpy as np
+import pytest
+
+from meanshape import Box, Emotion, Face, Prediction, Shape, markup
+from meanshape.inference.overlay import COLOURS, Style, colour, draw
+
+PLAIN = Style(box=False, score=False)
+
+
+def grey(width=200, height=160):
+    return np.full((height, width, 3), 128, np.uint8)
+
+
+def one(shape, box=None, **more):
+    return Prediction((Face(box or shape.box(), shape, **more),), (200, 160))
+
+
+def dot(x, y, others=(np.nan, np.nan)):
+    return Shape([(x, y), others, others, others, others], "mtfl5")
+
+
+def test_a_dot_lies_on_its_point_to_a_fraction_of_a_pixel():
+    for x, y in ((100, 80), (100.5, 80.25), (63.3, 101.7)):
+        drawn = draw(grey(), one(dot(x, y), Box(20, 20, 180, 140)), PLAIN).astype(float)
+        weight = np.abs(drawn - 128).sum(2)
+        rows, columns = np.indices(weight.shape)
+        found = (weight * columns).sum() / weight.sum(), (weight * rows).sum() / weight.sum()
+        assert np.hypot(found[0] - x, found[1] - y) < 0.1
+
+
+def test_the_photo_given_is_not_touched_and_the_size_stays(mean_face):
+    photo, box = grey(), Box(60, 40, 140, 130)
+    drawn = draw(photo, one(Shape(box.absolute(mean_face)), box, score=0.9))
+    assert (photo == 128).all() and drawn.shape == photo.shape and (drawn != 128).any()
+    assert (drawn[:, :20] == 128).all() and (drawn[:, 180:] == 128).all()
+
+
+def test_dots_grow_with_the_face():
+    def inked(size):
+        drawn = draw(grey(), one(dot(100, 80), Box(100 - size, 80 - size, 100 + size, 80 + size)), PLAIN)
+        return (drawn != 128).any(2).sum()
+
+    assert inked(20) < inked(60)
+
+
+def test_a_light_rim_is_on_any_skin():
+    for skin in (20, 235):
+        drawn = draw(np.full((160, 200, 3), skin, np.uint8), one(dot(100, 80), Box(10, 10, 190, 150)), PLAIN)
+        light = drawn.min(2).max()
+        assert light > 140
+        assert np.ptp(drawn.astype(int), axis=2).max() > 100  # and colour on it
+
+
+def test_groups_have_colours_of_their_own():
+    kind = markup("ibug68")
+    assert colour(kind, 0) == COLOURS["contour"] and colour(kind, 20) == COLOURS["brow"]
+    assert colour(kind, 30) == COLOURS["nose"] and colour(kind, 40) == COLOURS["eye"]
+    assert colour(kind, 50) == colour(kind, 65) == COLOURS["lip"]
+    assert len({colour(markup("mtfl5"), i) for i in range(5)}) == 3
+
+
+@pytest.mark.parametrize("name", ["ibug68", "ibug49", "lfpw29", "mtfl5"])
+@pytest.mark.parametrize(("numbers", "names"), [(False, False), (True, False), (False, True), (True, True)])
+def test_every_mark_up_can_be_drawn_with_numbers_and_names(name, numbers, names, mean_face):
+    style = Style(numbers=numbers, names=names)
+    shape = Shape(Box(60, 40, 140, 130).absolute(mean_face)).to(name)
+    drawn = draw(grey(), one(shape, Box(60, 40, 140, 130), score=0.5), style)
+    assert drawn.dtype == np.uint8 and (drawn != 128).any()
+    assert (drawn.shape == (160, 200, 3)) == (not style.numbers and not style.names)
+
+
+def test_hidden_points_and_labels_show(mean_face):
+    points = Box(60, 40, 140, 130).absolute(mean_face)
+    seen = draw(grey(), one(Shape(points), Box(60, 40, 140, 130)))
+    hidden = draw(grey(), one(Shape(points, visible=[False] * 68), Box(60, 40, 140, 130)))
+    told = draw(grey(), one(Shape(points), Box(60, 40, 140, 130), track=3, emotion=Emotion("happy")))
+    assert (seen != hidden).any() and (seen != told).any()
+
+
+@pytest.mark.parametrize(
+    "box", [Box(-50, -40, 40, 30), Box(150, 120, 900, 800), Box(-900, -900, -800, -850), Box(90, 90, 91, 91)]
+)
+def test_faces_at_and_beyond_the_border_are_drawn_without_fuss(box, mean_face):
+    assert draw(grey(), one(Shape(box.absolute(mean_face)), box, score=1.0)).shape == (160, 200, 3)
+
+
+def test_tiny_pictures_and_no_faces():
+    assert draw(np.zeros((1, 1, 3), np.uint8), Prediction((), (1, 1))).shape == (1, 1, 3)
+    tiny = Prediction((Face(Box(-0.5, -0.5, 0.5, 0.5), score=0.3),), (1, 1))
+    assert draw(np.zeros((1, 1, 3), np.uint8), tiny).shape == (1, 1, 3)
+    nothing = Shape(np.full((68, 2), np.nan))
+    assert draw(grey(), one(nothing, Box(1, 1, 90, 90)), Style(numbers=True)).dtype == np.uint8

@@ -1,0 +1,174 @@
+"""One photo in, its faces out."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import meanshape as ms
+from meanshape import Box, Face
+from meanshape.detectors.base import FaceDetector
+from meanshape.detectors.whole_image import WholeImage
+from meanshape.inference import Pipeline
+from meanshape.inference import pipeline as module
+
+
+class Grid(FaceDetector):
+    """Finds as many faces as it was told, and maps its boxes to half their size."""
+
+    name = "grid"
+
+    def __init__(self, count: int) -> None:
+        self.count, self.asked = count, {}
+
+    def _detect(self, image: Any, **options: Any) -> Iterable[Face]:
+        self.asked, self.seen = options, image
+        return [Face(Box(10 * i, 0, 10 * i + 8, 8), score=1 - i / 1000) for i in range(self.count)]
+
+    def canonical(self, box: Box) -> Box:
+        return box.scaled(0.5)
+
+
+def made(model_folder, detector="whole_image", **options):
+    return Pipeline(detector, model_folder, **options)
+
+
+@pytest.mark.parametrize("kind", ["path", "text", "bytes", "array", "pil"])
+def test_a_photo_may_come_in_any_form(kind, photo, model_folder):
+    path = photo(size=(64, 48))
+    image = {
+        "path": lambda: path,
+        "text": lambda: str(path),
+        "bytes": path.read_bytes,
+        "array": lambda: np.asarray(Image.open(path)),
+        "pil": lambda: Image.open(path),
+    }[kind]()
+    prediction = made(model_folder)(image)
+    assert isinstance(prediction, ms.Prediction) and prediction.size == (64, 48)
+    assert len(prediction.faces) == 1 and len(prediction.faces[0].shape) == 68
+    assert prediction.source == (str(path) if kind in ("path", "text") else None)
+    assert prediction.model == str(model_folder) and prediction.seconds > 0
+
+
+def test_points_lie_in_the_canonical_box_and_the_box_is_the_detectors(model_folder, mean_face):
+    prediction = made(model_folder, Grid(2))(np.zeros((20, 40, 3), np.uint8))
+    first = prediction.faces[0]
+    assert first.box.as_list() == [0, 0, 8, 8] and first.score == 1
+    np.testing.assert_allclose(first.shape.points, Box(2, 2, 6, 6).absolute(mean_face), atol=1e-6)
+
+
+def test_nothing_found_is_an_empty_prediction(model_folder):
+    prediction = made(model_folder, Grid(0))(np.zeros((20, 40, 3), np.uint8))
+    assert prediction.faces == () and prediction.error is None
+
+
+def test_two_hundred_faces_keep_their_order(model_folder):
+    prediction = made(model_folder, Grid(200))(np.zeros((20, 2000, 3), np.uint8))
+    assert [face.box.left for face in prediction.faces] == [10 * i for i in range(200)]
+    for face in prediction.faces:
+        x = face.shape.points[:, 0]
+        assert face.box.left <= x.min() and x.max() <= face.box.right
+
+
+def test_only_the_best_faces_are_kept(model_folder):
+    found = made(model_folder, Grid(5), max_faces=2)(np.zeros((20, 60, 3), np.uint8)).faces
+    assert [face.score for face in found] == [1, 0.999]
+
+
+def test_own_boxes_take_the_detectors_place(model_folder, mean_face):
+    own = Box(3, 4, 13, 24)
+    (face,) = made(model_folder, Grid(5))(np.zeros((30, 30, 3), np.uint8), boxes=[own]).faces
+    assert face.box == own
+    np.testing.assert_allclose(face.shape.points, own.absolute(mean_face), atol=1e-6)
+
+
+def test_a_box_cut_by_the_border_is_fine_and_one_outside_is_not(model_folder):
+    pipeline, pixels = made(model_folder), np.zeros((30, 30, 3), np.uint8)
+    assert len(pipeline(pixels, boxes=[Box(-20, -20, 10, 10)]).faces) == 1
+    with pytest.raises(ms.BoxError, match="outside the picture of 30 x 30"):
+        pipeline(pixels, boxes=[Box(40, 0, 50, 10)])
+    with pytest.raises(ms.BoxError, match="finite"):
+        Box(0, 0, float("nan"), 1)
+
+
+def test_points_come_in_the_mark_up_that_is_asked_for(model_folder, photo):
+    path = photo()
+    (face,) = made(model_folder, markup="mtfl5")(path).faces
+    (whole,) = made(model_folder)(path).faces
+    assert face.shape == whole.shape.to("mtfl5")
+
+
+def test_bgr_arrays_are_turned(model_folder):
+    detector, pixels = Grid(0), np.zeros((4, 4, 3), np.uint8)
+    pixels[..., 0] = 200
+    made(model_folder, detector, color="bgr")(pixels)
+    assert (detector.seen[0, 0] == (0, 0, 200)).all()
+
+
+def test_the_detector_hears_the_smallest_face(model_folder, photo):
+    detector = Grid(0)
+    made(model_folder, detector, min_face=77)(photo())
+    assert detector.asked["min_face"] == 77
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "said"),
+    [
+        ({"min_face": 3}, ms.ConfigError, "min_face"),
+        ({"min_face": float("nan")}, ms.ConfigError, "min_face"),
+        ({"threads": 0}, ms.ConfigError, "threads"),
+        ({"color": "hsv"}, ms.ConfigError, "color"),
+        ({"max_faces": 0}, ms.ConfigError, "max_faces"),
+        ({"emotion": True}, ms.ConfigError, "emotion"),
+        ({"markup": "mtfl"}, ms.UnknownName, "did you mean 'mtfl5'"),
+        ({"licence": "free"}, ms.ConfigError, "permissive"),
+        ({"detector": "whole_imge"}, ms.UnknownName, "did you mean 'whole_image'"),
+    ],
+)
+def test_wrong_options_are_said_before_any_photo(options, error, said, model_folder):
+    with pytest.raises(error, match=said):
+        Pipeline(**{"detector": "whole_image", "model": model_folder, **options})
+
+
+def test_a_ready_model_and_detector_may_be_given(model_folder, photo):
+    model = ms.load(model_folder)
+    assert Pipeline(WholeImage(), model)(photo()).model == "mean_shape"
+
+
+def test_detect_keeps_one_pipeline_for_each_set_of_options(model_folder, photo, monkeypatch):
+    counted = []
+    monkeypatch.setattr(module, "Pipeline", lambda **options: counted.append(1) or Pipeline(**options))
+    module._pipeline.cache_clear()
+    options = {"detector": "whole_image", "model": str(model_folder)}
+    for _ in range(3):
+        assert len(ms.detect(photo(), **options).faces) == 1
+    ms.detect(photo(), markup="mtfl5", providers=["CPUExecutionProvider"], **options)
+    assert len(counted) == 2
+    module._pipeline.cache_clear()
+
+
+def test_a_broken_photo_is_an_error_of_the_caller(model_folder, tmp_path):
+    with pytest.raises(ms.ImageError, match="no such file"):
+        made(model_folder)(tmp_path / "none.jpg")
+
+
+def test_permissive_refuses_research_weights(tmp_path, monkeypatch, model_folder):
+    from meanshape.core import weights
+    from meanshape.inference import choice
+
+    for name, free in (("dan", "false"), ("dan_synthetic", "true"), ("mtcnn", "false")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "card.toml").write_text(
+            f'name = "{name}"\nmethod = "dan"\nmarkup = "ibug68"\nlicence = "terms"\n'
+            f"commercial_use = {free}\n"
+        )
+    monkeypatch.setattr(weights, "FOLDER", tmp_path)
+    assert choice.model_name(None, "any") == "dan"
+    assert choice.model_name(None, "permissive") == "dan_synthetic"
+    with pytest.raises(ms.ConfigError, match="terms; these may be used: dan_synthetic"):
+        choice.model_name("dan", "permissive")
+    with pytest.raises(ms.ConfigError, match="detector mtcnn"):
+        choice.detector_name(None, "permissive")
+    assert choice.detector_name("whole_image", "permissive") == "whole_image"

@@ -1,0 +1,80 @@
+"""Files, folders, globs and lists become photos, each once, in natural order."""
+
+import io
+from pathlib import Path
+
+import pytest
+
+from meanshape import ImageError
+from meanshape.inference.sources import natural, photos, short_names
+
+
+def test_a_folder_gives_its_pictures_in_natural_order(inside, photo):
+    for name in ("p10.png", "p2.png", "P1.JPG", ".hidden.png", "deep/p3.png"):
+        photo(name)
+    (inside / "notes.txt").write_text("no picture")
+    assert [Path(path).name for path in photos([str(inside)])] == ["P1.JPG", "p2.png", "p10.png"]
+    assert len(photos([str(inside)], recursive=True)) == 4
+
+
+def test_relative_stays_relative(inside, photo):
+    photo("a/1.png")
+    assert photos(["a"]) == [str(Path("a", "1.png"))]
+    assert photos(["./a/1.png"]) == ["./a/1.png"]
+    assert photos(["a/*.png"]) == ["a/1.png"]
+
+
+def test_globs_look_into_folders(inside, photo):
+    photo("a/1.png"), photo("a/b/2.png")
+    assert photos(["a/**/*.png"]) == ["a/1.png", "a/b/2.png"]
+    with pytest.raises(ImageError, match=r"\*\.tif: no file"):
+        photos(["*.tif"])
+
+
+def test_a_name_with_brackets_is_a_file_if_it_is_there(inside, photo):
+    photo("me[1].png")
+    assert photos(["me[1].png"]) == ["me[1].png"]
+
+
+def test_lists_hold_files_folders_and_globs(inside, photo, monkeypatch):
+    photo("a/1.png"), photo("2.png")
+    (inside / "list.txt").write_text("\ufeff2.png\n\na\nmissing.png\n")
+    wanted = ["2.png", str(Path("a", "1.png")), "missing.png"]
+    assert photos(["@list.txt"]) == wanted
+    monkeypatch.setattr("sys.stdin", io.StringIO("2.png\n"))
+    assert photos(["@-"]) == ["2.png"]
+    (inside / "empty.txt").write_text("\n")
+    with pytest.raises(ImageError, match="empty"):
+        photos(["@empty.txt"])
+    with pytest.raises(ImageError, match="cannot be read"):
+        photos(["@none.txt"])
+
+
+def test_each_photo_counts_once(inside, photo):
+    photo("1.png")
+    assert photos(["1.png", "./1.png", "*.png"]) == ["1.png"]
+
+
+def test_a_file_that_is_not_there_is_said_in_its_turn():
+    assert photos(["no.jpg", "x" * 5000 + ".jpg"]) == ["no.jpg", "x" * 5000 + ".jpg"]
+
+
+def test_a_folder_without_pictures_is_an_error(inside, photo):
+    photo("deep/1.png")
+    with pytest.raises(ImageError, match="no pictures in this folder; --recursive"):
+        photos(["."])
+
+
+def test_natural_order_copes_with_any_name():
+    names = ["a10", "a9b", "a9", "10", "9", "", "ä1", "a²"]
+    assert sorted(names, key=natural)[:3] == ["", "9", "10"]
+
+
+def test_short_names_never_collide():
+    sources = ["a/1.jpg", "b/1.jpg", "a/1.png", "c/b/1.gif", "B/1.jpg", "/x/1.jpg"]
+    sources += ["../1.jpg", "1.jpg", "a-1.jpg"]
+    names = short_names(sources)
+    assert names["a/1.jpg"] == "1" and names["b/1.jpg"] == "b-1"
+    lowered = [name.lower() for name in names.values()]
+    assert len(set(lowered)) == len(sources)
+    assert not any("/" in name or "\\" in name for name in lowered)
