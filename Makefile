@@ -1,0 +1,57 @@
+# Two commands set everything up: `make demo` to see it work, `make test` to be sure that it does.
+# Python 3.11 or newer with pip is all they need; everything goes into .venv.
+
+PYTHON ?= python3
+BIN := .venv/bin
+ARGS ?= -n 2
+
+export OMP_NUM_THREADS ?= 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help demo test lint format picture clean
+
+help:
+	@echo "make demo    find the face in examples/astronaut.jpg, write demo-output/"
+	@echo "make test    run all tests          (ARGS='-x tests/core' for some)"
+	@echo "make lint    ruff, mypy, import-linter"
+	@echo "make format  let ruff write the code as it wants it"
+	@echo "make picture draw the pictures in docs/images again"
+	@echo "make clean   remove .venv and what tools left behind"
+
+demo: .venv/.installed
+	@$(BIN)/meanshape detect examples/astronaut.jpg \
+		-o demo-output/astronaut.jsonl --overlay demo-output/astronaut.png
+	@echo "The picture: demo-output/astronaut.png. The points: demo-output/astronaut.jsonl."
+
+test: .venv/.test
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: .venv/.test
+	$(BIN)/ruff check --output-format concise .
+	$(BIN)/ruff format --check -q .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/.test
+	$(BIN)/ruff check --fix-only -q .
+	$(BIN)/ruff format .
+
+picture: .venv/.installed
+	$(BIN)/meanshape detect examples/astronaut.jpg --overlay docs/images/astronaut.jpg
+
+clean:
+	rm -rf .venv demo-output .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Meanshape needs Python 3.11 or newer: make PYTHON=python3.12 …"; exit 1; }
+	$(PYTHON) -m venv .venv
+
+# Stamps: what is installed already is not installed again until its list changes.
+.venv/.installed: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install -q -e .
+	@touch $@
+
+.venv/.test: pyproject.toml requirements-test.txt | .venv/bin/python
+	$(BIN)/python -m pip install -q -r requirements-test.txt
+	@touch $@ .venv/.installed
