@@ -50,6 +50,8 @@ class LandmarkModel(ABC):
             raise ConfigError(f"{self.name} takes a {self.Config.__qualname__}, not {type(config).__name__}")
         self.config = self.Config() if config is None else config
         self.markup: MarkUp | None = None
+        self.run_folder: Path | None = None  # where a long fit keeps checkpoints and curves, and resumes from
+        self.initial: Path | None = None  # a folder of weights that a fit may start from
 
     # What a method brings
 

@@ -116,8 +116,6 @@ class DAN(LandmarkModel):
     def __init__(self, config: Any = None, *, threads: int = 1) -> None:
         super().__init__(config)
         self.threads = threads
-        self.run_folder: Path | None = None  # where a fit keeps its checkpoints and curves
-        self.initial: Path | None = None  # a folder of weights to start a fit from
         self._session: OnnxSession | None = None
         self._module: Any = None
         self._mean: NDArray[np.float64] | None = None

@@ -99,6 +99,8 @@ class Trainer:
         self.best: dict[str, float] = {}
         self.best_state: dict[str, Tensor] = {}
         self.stale = 0
+        self.recent = math.nan  # the loss, smoothed
+        self.stopped = False  # by Ctrl-C
         self._resume()
 
     # The run folder
@@ -181,8 +183,6 @@ class Trainer:
         self._log({"step": self.step, "seconds": round(self.seconds, 1), "loss": self.recent, **figures})
         return not (self.schedule.patience and self.stale >= self.schedule.patience)
 
-    recent: float = math.nan
-
     def run(self, progress: Callable[[float, str], None] | None = None) -> dict[str, float]:
         """Train to the end of the schedule; Ctrl-C stops early. The module ends with the best averaged
         weights.
@@ -213,7 +213,7 @@ class Trainer:
                         saved = self.seconds
                         self.checkpoint()
             except KeyboardInterrupt:
-                pass
+                self.stopped = True
         self._validate()
         self.module.load_state_dict(self.best_state)
         self.checkpoint()

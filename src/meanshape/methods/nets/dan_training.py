@@ -132,6 +132,8 @@ def fit(
         name = f"stage{index + 1}"
         trainer = Trainer(module, StageTask(index, sampler, valid_bank, config), schedule, folder, name, seed)
         trainer.run(lambda share, text, name=name: progress(share, f"{name}: {text}"))  # type: ignore[misc]
+        if trainer.stopped:
+            break
     return module.eval()
 
 

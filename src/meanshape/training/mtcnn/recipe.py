@@ -31,7 +31,7 @@ class Recipe:
     empty_scenes: int = 2000  # people-free photos, turned, recoloured, resized, to mine in
     mine_above: tuple[tuple[float, float], tuple[float, float]] = (
         (0.35, 0.0),
-        (0.55, 0.25),
+        (0.5, 0.04),
     )  # P-, R-Net's scores
     ratio_last: tuple[int, int, int, int] = (3, 1, 1, 2)  # the same for O-Net
     batch: int = 384
@@ -52,7 +52,7 @@ class Recipe:
             batch=448,
             rate=2e-3,
             decay=1e-4,
-            steps=(12_000, 2_500, 3_000),
+            steps=(12_000, 2_500, 2_600),
         )
 
     @classmethod

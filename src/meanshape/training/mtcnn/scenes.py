@@ -28,7 +28,7 @@ class Scene:
 def background(
     photos: Sequence[Bytes], rng: np.random.Generator, side: tuple[int, int] = (300, 700)
 ) -> Bytes:
-    """Return a people-free photo of random size: a variant of one, a part of one enlarged, or four in a mosaic."""
+    """Return a people-free photo of random size: a variant of one, an enlarged part, or a mosaic of four."""
     image = photo_variant(photos[int(rng.integers(len(photos)))], rng)
     kind = rng.random()
     if kind < 0.3:  # a part, enlarged
@@ -48,7 +48,7 @@ def background(
 def paste(
     faces: Faces, view: View, place: Bytes, rng: np.random.Generator, sizes: tuple[float, float] = (26, 220)
 ) -> Scene:
-    """Paste the faces of `view` into `place` without touching one another; faces that find no room are left out."""
+    """Paste the faces of `view` into `place`, apart from one another; some find no room."""
     image = place.copy()
     boxes: list[Floats] = []
     points: list[Floats] = []
@@ -88,7 +88,7 @@ def _blend(
     box: Floats,
     rng: np.random.Generator,
 ) -> None:
-    """Warp a patch into the image under a soft ellipse, or now and then a hard-edged rectangle, about its box."""
+    """Warp a patch into the image about its box, under a soft ellipse or now and then a hard rectangle."""
     height, width = image.shape[:2]
     size = (box[2:] - box[:2]).max()
     grow = rng.uniform(0.12, 0.45, 4) * size

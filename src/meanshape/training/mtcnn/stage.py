@@ -111,12 +111,11 @@ def train_stage(
         optimiser.step()
         schedule.step()
         seen = {k: 0.98 * seen.get(k, v) + 0.02 * v for k, v in parts.items()}
-        if (step + 1) % 250 == 0 or step + 1 == steps:
+        if (step + 1) % 100 == 0 or step + 1 == steps:
+            pace = 1e3 * (time.perf_counter() - begun) / (step + 1 - first)
             told = " ".join(f"{k} {v:.4f}" for k, v in seen.items())
-            report(
-                f"step {step + 1}/{steps} {told} {(time.perf_counter() - begun) / (step + 1 - first) * 1e3:.0f} ms/step"
-            )
-        if checkpoint is not None and ((step + 1) % 1000 == 0 or step + 1 == steps):
+            report(f"step {step + 1}/{steps} {told} {pace:.0f} ms/step")
+        if checkpoint is not None and ((step + 1) % 500 == 0 or step + 1 == steps):
             save(checkpoint, net, optimiser, schedule, step + 1)
     net.eval()
     return seen

@@ -48,7 +48,8 @@ def iou(a: Floats, b: Floats) -> Floats:
     """Return the row-wise overlap (N,) of boxes a and b, both (N, 4)."""
     low, high = np.maximum(a[:, :2], b[:, :2]), np.minimum(a[:, 2:], b[:, 2:])
     shared: Floats = np.clip(high - low, 0, None).prod(1)
-    return shared / ((a[:, 2:] - a[:, :2]).prod(1) + (b[:, 2:] - b[:, :2]).prod(1) - shared)
+    both: Floats = (a[:, 2:] - a[:, :2]).prod(1) + (b[:, 2:] - b[:, :2]).prod(1)
+    return shared / (both - shared)
 
 
 def targets(
