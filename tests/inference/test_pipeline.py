@@ -123,6 +123,7 @@ def test_the_detector_hears_the_smallest_face(model_folder, photo):
         ({"max_faces": 0}, ms.ConfigError, "max_faces"),
         ({"emotion": True}, ms.ConfigError, "emotion"),
         ({"markup": "mtfl"}, ms.UnknownName, "did you mean 'mtfl5'"),
+        ({"providers": ["CPU"]}, ms.ConfigError, "no provider 'CPU'"),
         ({"licence": "free"}, ms.ConfigError, "permissive"),
         ({"detector": "whole_imge"}, ms.UnknownName, "did you mean 'whole_image'"),
     ],

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from meanshape.core import registry, weights
-from meanshape.core.errors import ConfigError
+from meanshape.core.errors import ConfigError, suggestion
 from meanshape.core.markup import markup
 from meanshape.detectors.base import FaceDetector
 from meanshape.methods import load
@@ -66,7 +66,20 @@ def make_model(
     """Return a ready model and what a prediction calls it."""
     if isinstance(model, LandmarkModel):
         return model, model.name
-    return load(model), str(model)
+    check_providers(providers)
+    return load(model, threads=threads, providers=providers), str(model)
+
+
+def check_providers(providers: Sequence[str] | None) -> None:
+    """Say which execution providers this ONNX Runtime has, if another is wanted."""
+    if providers is None:
+        return
+    import onnxruntime
+
+    there = onnxruntime.get_available_providers()
+    for name in providers:
+        if name not in there:
+            raise ConfigError(f"this ONNX Runtime has no provider {name!r}{suggestion(name, there)}")
 
 
 def check_markup(model: LandmarkModel, to: str | None) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from meanshape.core import registry, weights
 from meanshape.core.errors import UnknownName, WeightsError, suggestion
@@ -12,21 +13,23 @@ if TYPE_CHECKING:
     from meanshape.methods.base import LandmarkModel
 
 
-def load(name: str | Path) -> LandmarkModel:
+def load(name: str | Path, *, threads: int = 1, providers: Sequence[str] | None = None) -> LandmarkModel:
     """Return a ready model.
 
     Parameters
     ----------
     name : weights that came with the package ("dan"), a folder that `save` or a training run wrote, an
         `.onnx` file, or a method that needs no weights
+    threads, providers : for methods that run under ONNX Runtime; no providers: the CPU
     """
+    options: dict[str, Any] = {"threads": threads, "providers": providers}
     if isinstance(name, str) and name in weights.names():
-        return _load(weights.folder(name))
+        return _load(weights.folder(name), options)
     path = Path(name)
     if path.suffix == ".onnx":
         return _load_onnx(path)
     if path.is_dir():
-        return _load(path)
+        return _load(path, options)
     if str(name) in registry.names("methods"):
         method = registry.method(str(name))
         if not method.needs_weights:
@@ -39,8 +42,8 @@ def load(name: str | Path) -> LandmarkModel:
     raise UnknownName(f"no model, folder or .onnx file is called {str(name)!r}{suggestion(name, known)}")
 
 
-def _load(folder: Path) -> LandmarkModel:
-    model: LandmarkModel = registry.method(weights.read_card(folder).method).load(folder)
+def _load(folder: Path, options: Mapping[str, Any]) -> LandmarkModel:
+    model: LandmarkModel = registry.method(weights.read_card(folder).method).load(folder, **options)
     return model
 
 

@@ -34,12 +34,14 @@ class LandmarkModel(ABC):
     """A method that places the points of one mark-up in a face box.
 
     Class attributes: `name` (the file's), `Config` (a frozen dataclass, the paper's values as defaults).
-    Attributes: `config`; `markup`, None until fitted or loaded.
+    Attributes: `config`; `markup`, None until fitted or loaded; `threads` and `providers`, for ONNX Runtime.
     """
 
     name: ClassVar[str]
     Config: ClassVar[type[Any]]
     needs_weights: ClassVar[bool] = True
+    threads: int = 1
+    providers: Sequence[str] | None = None
     learns_from_others: ClassVar[bool] = (
         False  # samples of a poorer mark-up may teach through the conversion to it
     )
@@ -166,8 +168,11 @@ class LandmarkModel(ABC):
         return folder
 
     @classmethod
-    def load(cls, folder: str | Path) -> Self:
-        """Return the model in a folder, after checking the SHA-256 of its files."""
+    def load(cls, folder: str | Path, *, threads: int = 1, providers: Sequence[str] | None = None) -> Self:
+        """Return the model in a folder, after checking the SHA-256 of its files.
+
+        `threads` and `providers` are for methods that run under ONNX Runtime; None: the CPU.
+        """
         folder = Path(folder)
         card = weights.verify(folder)
         if card.method != cls.name:
@@ -176,6 +181,7 @@ class LandmarkModel(ABC):
             raise WeightsError(f"{folder}: the card does not say its markup")
         model = cls(configs.load(cls.Config, folder / CONFIG) if (folder / CONFIG).exists() else None)
         model.markup = markup(card.markup)
+        model.threads, model.providers = threads, providers
         model._load(folder)
         return model
 

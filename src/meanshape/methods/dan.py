@@ -176,7 +176,7 @@ class DAN(LandmarkModel):
 
     def _load(self, folder: Path) -> None:
         self._mean = np.load(folder / MEAN)
-        self._session = OnnxSession(folder / GRAPH, self.threads)
+        self._session = OnnxSession(folder / GRAPH, self.threads, self.providers)
 
     def _run(self, crops: NDArray[np.uint8], stage: int) -> NDArray[np.float32]:
         if self._session is not None:
