@@ -53,7 +53,7 @@ def _lamp(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def test_proposals_lie_where_the_network_saw_them() -> None:
     image = np.full((240, 320, 3), 20, np.uint8)
     image[60:140, 100:180] = 255  # the face fills pixels 100..179, 60..139
-    found = cascade.propose(image, _lamp, 40.0, 0.709, 0.6)
+    found = cascade.propose(cascade.Crops(image), _lamp, 40.0, 0.709, 0.6)
     best = found.boxes[0]
     assert found.scores[0] > 0.9
     truth = Box(99.5, 59.5, 179.5, 139.5)

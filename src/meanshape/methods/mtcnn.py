@@ -62,7 +62,12 @@ class Config:
     def shipped(cls) -> Config:
         """Return the config of the shipped weights."""
         return cls(
-            pnet=(16, 16, 32), rnet=(32, 48, 64, 128), activation="relu", norm=True, looks=2, recipe=Recipe.shipped()
+            pnet=(16, 16, 32),
+            rnet=(32, 48, 64, 128),
+            activation="relu",
+            norm=True,
+            looks=2,
+            recipe=Recipe.shipped(),
         )  # fmt: skip
 
 
@@ -86,8 +91,8 @@ class Cascade:
         first, second, third = self.config.thresholds if thresholds is None else thresholds
         smallest = self.config.min_face if min_face is None else min_face
         step = self.config.factor if factor is None else factor
-        found = cascade.propose(image, self.pnet, smallest, step, first)
         crops = cascade.Crops(image)
+        found = cascade.propose(crops, self.pnet, smallest, step, first)
         found = cascade.refine(crops, self.rnet, found, second)
         return cascade.conclude(crops, self.onet, found, third, self.config.looks)
 

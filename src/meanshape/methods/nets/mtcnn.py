@@ -174,7 +174,7 @@ class _Exported(nn.Module):
 
 
 def export(net: _Net, path: Path, *, opset: int = 18) -> None:
-    """Write `net` as ONNX: `image` (N, 3, H, W) RGB 0..255, to `face`, `box`, `points`; dynamic N (P-Net: H, W)."""
+    """Write `net` as ONNX: `image` (N, 3, H, W) RGB 0..255, to `face`, `box`, `points`, of any N (H, W)."""
     import warnings
 
     side = 64 if isinstance(net, PNet) else net.size

@@ -158,9 +158,10 @@ def _finder(out: Path, number: int, recipe: Recipe, rng: np.random.Generator) ->
 
     def find(image: Pixels) -> Floats:
         smallest = float(rng.choice([24, 32, 40]))
-        found = cascade.propose(image, pnet, smallest, 0.709, recipe.mine_above[number - 1][0])
+        crops = cascade.Crops(image)
+        found = cascade.propose(crops, pnet, smallest, 0.709, recipe.mine_above[number - 1][0])
         if rnet is not None:
-            found = cascade.refine(cascade.Crops(image), rnet, found, recipe.mine_above[number - 1][1])
+            found = cascade.refine(crops, rnet, found, recipe.mine_above[number - 1][1])
         return cascade.square(found.boxes) if len(found) else found.boxes
 
     return find

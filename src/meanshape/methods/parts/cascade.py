@@ -21,10 +21,12 @@ Floats = NDArray[np.float64]
 Net = Callable[[NDArray[np.float32]], tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]]
 
 CELL, STRIDE = 12, 2  # P-Net's window and step
-MARGIN = 4  # grey pixels around each level: windows may hang over the photo's border
+MARGIN = 3  # grey pixels around each level: windows may hang over the photo's border
+SMALLEST = 9  # a level's short side: the largest face overlaps the photo's short side by a third
 GREY = 127
 MOST = 3000  # proposals that go on to R-Net, and windows per batch
 BATCH = 256
+BLOCK = 256  # boxes compared at once
 
 
 @dataclass(frozen=True)
@@ -67,17 +69,26 @@ def layout(
 ) -> tuple[tuple[Level, ...], tuple[int, int]]:
     """Place all pyramid levels of a photo on one canvas: one P-Net call serves them all.
 
-    Returns the levels and the canvas's width and height. Free space is kept as rectangles; each level goes
-    into the first it fits in, and leaves the space right of it and under it.
+    Returns the levels and the canvas's width and height; of some canvas widths, the one that wastes least.
     """
     scale, sizes = CELL / min_face, []
-    while min(width, height) * scale + 2 * MARGIN > CELL + 1:
+    while min(width, height) * scale >= SMALLEST:
         sizes.append((max(1, round(width * scale)), max(1, round(height * scale))))
         scale *= factor
     if not sizes:
         return (), (0, 0)
-    first = Level(*sizes[0], 0, 0).outer[0]
-    free = [(0, 0, first, 1 << 30)]
+    outer = [Level(w, h, 0, 0).outer[0] for w, h in sizes]
+    tried = [_pack(sizes, outer[0] + more) for more in (0, *outer[1:])]
+    return min(tried, key=lambda packed: packed[1][0] * packed[1][1])
+
+
+def _pack(sizes: list[tuple[int, int]], across: int) -> tuple[tuple[Level, ...], tuple[int, int]]:
+    """Place levels on a canvas `across` pixels wide.
+
+    Free space is kept as rectangles: each level goes into the first it fits in, and leaves what is right
+    of it and what is under it.
+    """
+    free = [(0, 0, across, 1 << 30)]
     levels = []
     for w, h in sizes:
         ow, oh = Level(w, h, 0, 0).outer
@@ -85,24 +96,16 @@ def layout(
         x, y, fw, fh = free.pop(slot)
         levels.append(Level(w, h, x, y))
         free[slot:slot] = [(x + ow, y, fw - ow, oh), (x, y + oh, fw, fh - oh)]
-    return tuple(levels), (first, max(v.y + v.outer[1] for v in levels))
+    return tuple(levels), (across, max(v.y + v.outer[1] for v in levels))
 
 
-def propose(image: Bytes, pnet: Net, min_face: float, factor: float, threshold: float) -> Windows:
-    """Return P-Net's windows above `threshold`, moved by its offsets, after suppression in and across levels."""
-    height, width = image.shape[:2]
+def propose(crops: Crops, pnet: Net, min_face: float, factor: float, threshold: float) -> Windows:
+    """Return P-Net's windows above `threshold`, moved by its offsets; suppressed in and across levels."""
+    height, width = crops.levels[0].shape[:2]
     levels, (across, down) = layout(width, height, float(min_face), factor)
-    if not levels:
-        return Windows(np.empty((0, 4)), np.empty(0))
-    canvas = np.full((down, across, 3), GREY, np.uint8)
-    source = image
-    for level in levels:
-        top, left = level.y + MARGIN, level.x + MARGIN
-        way = cv2.INTER_AREA if level.width <= source.shape[1] else cv2.INTER_LINEAR
-        source = cv2.resize(source, (level.width, level.height), interpolation=way)
-        canvas[top : top + level.height, left : left + level.width] = source
-    face, offsets, _ = pnet(planes(canvas[None]))
-    boxes, scores, tags = [], [], []
+    boxes, scores, tags = [np.empty((0, 4))], [np.empty(0)], [np.empty(0, int)]
+    if levels:
+        face, offsets, _ = pnet(planes(_draw(crops, levels, across, down)[None]))
     for number, level in enumerate(levels):
         ow, oh = level.outer
         rows, columns = (oh - CELL) // STRIDE + 1, (ow - CELL) // STRIDE + 1
@@ -117,38 +120,62 @@ def propose(image: Bytes, pnet: Net, min_face: float, factor: float, threshold: 
         boxes.append((moved.reshape(-1, 2, 2) + 0.5).reshape(-1, 4) * np.tile(zoom, 2) - 0.5)
         scores.append(heat[i, j])
         tags.append(np.full(len(i), number))
-    if not boxes:
-        return Windows(np.empty((0, 4)), np.empty(0))
     found = Windows(np.concatenate(boxes), np.concatenate(scores).astype(np.float64))
-    apart = np.concatenate(tags)[:, None] * 4.0 * max(width, height)
-    found = found.take(suppress(found.boxes + apart, found.scores, 0.5))
-    found = found.take(suppress(found.boxes, found.scores, 0.7))
-    return found.take(np.arange(min(len(found), MOST)))
+    keep = suppress(found.boxes, found.scores, 0.5, groups=np.concatenate(tags), across=0.7)
+    return found.take(keep[:MOST])
 
 
-def suppress(boxes: Floats, scores: Floats, limit: float, smaller: bool = False) -> NDArray[np.intp]:
+def _draw(crops: Crops, levels: tuple[Level, ...], across: int, down: int) -> Bytes:
+    """Return the canvas with all levels: each reduced from the one before it, the first from a halving."""
+    canvas = np.full((down, across, 3), GREY, np.uint8)
+    source = crops.at_least(levels[0].width, levels[0].height)
+    for level in levels:
+        top, left = level.y + MARGIN, level.x + MARGIN
+        way = cv2.INTER_AREA if level.width <= source.shape[1] else cv2.INTER_LINEAR
+        source = cv2.resize(source, (level.width, level.height), interpolation=way)
+        canvas[top : top + level.height, left : left + level.width] = source
+    return canvas
+
+
+def suppress(
+    boxes: Floats,
+    scores: Floats,
+    limit: float,
+    *,
+    smaller: bool = False,
+    groups: NDArray[np.int64] | None = None,
+    across: float = 1.0,
+) -> NDArray[np.intp]:
     """Return indices of the boxes that stay, best first: none overlaps a better one by more than `limit`.
 
-    Overlap is intersection over union or, with `smaller`, over the smaller box.
+    Overlap is intersection over union or, with `smaller`, over the smaller box; between boxes of different
+    `groups` (pyramid levels) the limit is `across`. Boxes are compared in blocks, not one by one.
     """
     order = np.argsort(-scores, kind="stable")
-    left, top, right, bottom = boxes[order].T
-    area = (right - left) * (bottom - top)
+    boxes, groups = boxes[order], None if groups is None else groups[order]
+
+    def clash(a: NDArray[np.intp], b: NDArray[np.intp]) -> NDArray[np.bool_]:
+        low = np.maximum(boxes[a, None, :2], boxes[None, b, :2])
+        high = np.minimum(boxes[a, None, 2:], boxes[None, b, 2:])
+        size = np.maximum(high - low, 0)
+        shared = size[..., 0] * size[..., 1]
+        area_a, area_b = ((boxes[i, 2] - boxes[i, 0]) * (boxes[i, 3] - boxes[i, 1]) for i in (a, b))
+        whole = np.minimum(area_a[:, None], area_b) if smaller else area_a[:, None] + area_b - shared
+        most = limit if groups is None else np.where(groups[a, None] == groups[b], limit, across)
+        return np.asarray(shared > most * whole)
+
     alive = np.ones(len(order), dtype=bool)
-    keep = []
-    for i in range(len(order)):
-        if not alive[i]:
-            continue
-        keep.append(i)
-        rest = np.flatnonzero(alive[i + 1 :]) + i + 1
-        if not len(rest):
-            break
-        wide = np.minimum(right[i], right[rest]) - np.maximum(left[i], left[rest])
-        high = np.minimum(bottom[i], bottom[rest]) - np.maximum(top[i], top[rest])
-        shared = np.maximum(wide, 0) * np.maximum(high, 0)
-        whole = np.minimum(area[i], area[rest]) if smaller else area[i] + area[rest] - shared
-        alive[rest[shared > limit * whole]] = False
-    return order[keep]
+    keep: list[NDArray[np.intp]] = [np.empty(0, np.intp)]
+    for start in range(0, len(order), BLOCK):
+        block = start + np.flatnonzero(alive[start : start + BLOCK])
+        table, stays = clash(block, block), np.ones(len(block), dtype=bool)
+        for row in range(len(block)):
+            if stays[row]:
+                stays[row + 1 :] &= ~table[row, row + 1 :]
+        keep.append(block[stays])
+        rest = start + BLOCK + np.flatnonzero(alive[start + BLOCK :])
+        alive[rest[clash(keep[-1], rest).any(0)]] = False
+    return order[np.concatenate(keep)]
 
 
 def square(boxes: Floats) -> Floats:
@@ -189,6 +216,15 @@ class Crops:
             )  # fmt: skip
         return out
 
+    def at_least(self, width: int, height: int) -> Bytes:
+        """Return the smallest halving of the photo that is not smaller than this."""
+        number = 0
+        while True:
+            smaller = self._level(number + 1)[0]
+            if len(self.levels) <= number + 1 or smaller.shape[1] < width or smaller.shape[0] < height:
+                return self.levels[number]
+            number += 1
+
     def _level(self, wanted: int) -> tuple[Bytes, float, float]:
         while len(self.levels) <= wanted and min(self.levels[-1].shape[:2]) > 1:
             height, width = self.levels[-1].shape[:2]
@@ -199,7 +235,7 @@ class Crops:
 
 
 def decode(squares: Floats, offsets: NDArray[np.float32], flat: NDArray[np.float32]) -> tuple[Floats, Floats]:
-    """Return boxes (N, 4) and points (N, 5, 2) in the photo, from a network's answers about squares (N, 4)."""
+    """Return boxes (N, 4) and points (N, 5, 2) in the photo, from what a network says of squares (N, 4)."""
     side = (squares[:, 2] - squares[:, 0])[:, None]
     points = flat.reshape(-1, 2, 5).transpose(0, 2, 1) * side[:, None] + squares[:, None, :2]
     return squares + offsets * side, points

@@ -1,0 +1,80 @@
+"""Online hard sample mining on against off: P-Net, same windows, seed, steps and threads.
+
+    python benchmarks/mtcnn_ohem.py --mtfl ROOT --negatives FOLDER [--steps 3000] [--faces 3000]
+
+Trains on MTFL's training faces and five of six negatives; judges windows of validation faces and of the
+other negatives. Prints, for each, the false windows per million at thresholds that keep 99 % and 99.9 %
+of the positives.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from meanshape.core.image import read_image
+from meanshape.datasets import mtfl
+from meanshape.methods.mtcnn import Config
+from meanshape.methods.nets import mtcnn as nets
+from meanshape.methods.nets.mtcnn_training import build, gather
+from meanshape.training.mtcnn.stage import train_stage
+from meanshape.training.mtcnn.windows import NEGATIVE, POSITIVE, Samples, from_faces, from_photos
+
+
+def windows(samples, photos, recipe, views: int, count: int, seed: int):  # type: ignore[no-untyped-def]
+    rng = np.random.default_rng(seed)
+    pools = from_faces(gather(samples), 12, recipe, rng, views)
+    random = Samples.negatives(from_photos(photos, count, 12, rng))
+    pools[NEGATIVE] = Samples.join([pools[NEGATIVE], random])
+    return pools, random
+
+
+@torch.no_grad()
+def scores(net: torch.nn.Module, samples: Samples) -> np.ndarray:
+    parts = np.array_split(samples.pixels, max(1, len(samples) // 4096))
+    logits = [net(torch.from_numpy(p).permute(0, 3, 1, 2).float())[0].flatten(1) for p in parts]
+    return torch.cat(logits).softmax(1)[:, 1].numpy()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--mtfl", type=Path, required=True)
+    parser.add_argument("--negatives", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--faces", type=int, default=3000)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    config = Config.shipped()
+    photos = [read_image(p) for p in sorted(args.negatives.glob("*.jpg"))]
+    held_out = photos[::6]
+    kept = [p for n, p in enumerate(photos) if n % 6]
+    train, _ = windows(mtfl.samples(args.mtfl, "train")[: args.faces], kept, config.recipe, 4, 60_000, 0)
+    test, random = windows(mtfl.samples(args.mtfl, "validation"), held_out, config.recipe, 2, 100_000, 1)
+    for keep in (0.7, 1.0):
+        torch.manual_seed(0)
+        recipe = replace(config.recipe, keep=keep)
+        net = build(config, 0)
+        train_stage(
+            net,
+            train,
+            recipe,
+            nets.loss,
+            steps=args.steps,
+            alpha=recipe.alpha_first,
+            report=lambda text: None,
+        )
+        face, wrong = scores(net, test[POSITIVE]), scores(net, random)
+        result = {"keep": keep, "steps": args.steps}
+        for share in (0.99, 0.999):
+            threshold = np.quantile(face, 1 - share)
+            result[f"false_per_million_at_{100 * share:g}"] = round(1e6 * float((wrong > threshold).mean()))
+        print(json.dumps(result), flush=True)
+
+
+if __name__ == "__main__":
+    main()
