@@ -5,18 +5,18 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from meanshape.datasets.synthetic.arrays import Floats
+from meanshape.datasets.synthetic.arrays import Floats, f32
 from meanshape.datasets.synthetic.atlas import noise
 
 
 def backdrop(size: tuple[int, int], rng: np.random.Generator, clutter: float = 1.0) -> Floats:
-    """A picture (h, w, 3) of linear colours 0..1 with nobody on it; `clutter` 0..1 says how much lies about."""
+    """Linear colours (h, w, 3), 0..1, with nobody on them; `clutter` 0..1 says how much lies about."""
     width, height = size
     small = (
         max(width // 2, 16),
         max(height // 2, 16),
     )  # half the pixels: what lies behind is a little blurred anyway
-    base = rng.beta(1.2, 2, 3) * 0.4 + rng.beta(1.2, 1.8) * 0.6
+    base = rng.beta(0.8, 2) * (1 + rng.normal(0, 0.3, 3)).clip(0.2, 2)
     picture = np.empty((small[1], small[0], 3), np.float32)
     slope = np.linspace(rng.uniform(-0.5, 0.5), rng.uniform(-0.5, 0.5), small[1], dtype=np.float32)[:, None]
     side = np.linspace(rng.uniform(-0.4, 0.4), rng.uniform(-0.4, 0.4), small[0], dtype=np.float32)[None]
@@ -30,7 +30,7 @@ def backdrop(size: tuple[int, int], rng: np.random.Generator, clutter: float = 1
     )[..., None]
     blur = rng.choice([0, 0.7, 1.5, 3.5], p=[0.35, 0.25, 0.2, 0.2]) * min(small) / 64
     if blur:
-        picture = cv2.GaussianBlur(picture, (0, 0), float(blur))
+        picture = f32(cv2.GaussianBlur(picture, (0, 0), float(blur)))
     return np.asarray(np.clip(cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR), 0, 1), np.float32)
 
 
@@ -47,7 +47,7 @@ def _cut(kind: str, size: tuple[int, int], rng: np.random.Generator) -> Floats:
 def _thing(picture: Floats, rng: np.random.Generator) -> None:
     """A rectangle, disc, line, polygon or row of stripes somewhere, in place."""
     h, w = picture.shape[:2]
-    color = (rng.beta(1, 1.6, 3) * 0.5 + rng.beta(1, 1.6) * 0.5).tolist()
+    color = (rng.beta(0.7, 1.8) * (1 + rng.normal(0, 0.45, 3)).clip(0.1, 2.5)).tolist()
     x, y = rng.uniform(0, w), rng.uniform(0, h)
     size = rng.lognormal(-1.5, 0.7) * max(w, h)
     kind = rng.integers(5)

@@ -12,7 +12,10 @@ PIVOT = f32([0, 60, 0])  # about where a head turns
 
 
 def rotation(pitch: float, yaw: float, roll: float) -> Floats:
-    """Turn a head (x to the picture's right, y down, z toward the viewer): degrees, +pitch up, +yaw and +roll to its right."""
+    """Turn a head by degrees, +pitch up, +yaw and +roll to its right: (3, 3).
+
+    x is to the picture's right, y down, z toward the viewer.
+    """
     p, y, r = np.radians([pitch, yaw, roll])
     about_x = np.array([[1, 0, 0], [0, np.cos(p), -np.sin(p)], [0, np.sin(p), np.cos(p)]])
     about_y = np.array([[np.cos(y), 0, -np.sin(y)], [0, 1, 0], [np.sin(y), 0, np.cos(y)]])
@@ -22,7 +25,7 @@ def rotation(pitch: float, yaw: float, roll: float) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class Camera:
-    """A perspective camera that looks along -z: `distance` mm before the head, `scale` pixels a mm there, `center` (x, y) pixels."""
+    """A perspective camera `distance` mm before the head: `scale` pixels a mm there, middle `center`."""
 
     distance: float
     scale: float
@@ -31,4 +34,4 @@ class Camera:
     def project(self, places: Floats) -> Floats:
         """Pixels (..., 2) of places (..., 3) in mm."""
         factor = np.float32(self.scale) / (1 - places[..., 2:] / np.float32(self.distance))
-        return places[..., :2] * factor + np.float32(self.center)
+        return f32(places[..., :2] * factor + f32(self.center))

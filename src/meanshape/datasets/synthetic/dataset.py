@@ -26,7 +26,7 @@ LABELS = "labels.json"
 
 @dataclass(eq=False)
 class Rendered:
-    """A picture that is rendered when its pixels are asked for, and then kept: whatever takes an array takes this."""
+    """A picture that is rendered when its pixels are asked for, and then kept; taken wherever an array is."""
 
     seed: Seed
     size: int
@@ -55,13 +55,16 @@ def samples(
 
     Parameters
     ----------
-    root : a number of faces ("2000"), with size and seed if wanted ("2000@160@7"), a folder made by `write`, or None
-    split : train, validation or test, which never share a face; None is train of a number, and all of a folder
+    root : a number of faces ("2000"), with size and seed if wanted ("2000@160@7"), a folder made by
+        `write`, or None
+    split : train, validation or test, which never share a face; None is train of a number, and all of a
+        folder
     allow_missing : of a folder, leave out what cannot be found
     count, size, seed : go before what `root` says; 1000 faces of 128 pixels, seed 0
     options : see `Options`
 
-    Visibility is unknown until a face is rendered: samples of a number have `shape.visible` None, those of a folder have it.
+    Visibility is unknown until a face is rendered: samples of a number have `shape.visible` None, those of
+    a folder have it.
     """
     card.check_split(split)
     if root is not None and not _is_recipe(str(root)):
@@ -103,7 +106,7 @@ def write(
     splits: tuple[str, ...] = ("train",),
     **options: Any,
 ) -> Path:
-    """Render faces to files: `SPLIT/NAME.png` with `SPLIT/NAME.pts` beside it, and the labels in `labels.json`."""
+    """Render faces to files: `SPLIT/NAME.png` and `SPLIT/NAME.pts`, and the labels in `labels.json`."""
     root = Path(folder)
     labels: dict[str, dict[str, Any]] = {}
     chosen = parse(options)
@@ -123,9 +126,8 @@ def write(
 def _labels(root: Path) -> dict[str, dict[str, Any]]:
     path = root / LABELS
     if not path.is_file():
-        raise DataSetError(
-            f"rendered faces want a number (synthetic:2000) or a folder that `write` made; no {LABELS} in {root}"
-        )
+        wanted = "rendered faces want a number (synthetic:2000) or a folder that `write` made"
+        raise DataSetError(f"{wanted}; there is no {LABELS} in {root}")
     try:
         table = json.loads(path.read_text("utf-8"))
     except ValueError as error:

@@ -10,13 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanshape.core.errors import ConfigError
-from meanshape.core.types import Sample, Shape
-from meanshape.datasets.synthetic import paint, props
+from meanshape.core.types import Box, Sample, Shape
+from meanshape.datasets.synthetic import props
 from meanshape.datasets.synthetic.arrays import Floats
 from meanshape.datasets.synthetic.backdrop import backdrop
 from meanshape.datasets.synthetic.camera import Camera
-from meanshape.datasets.synthetic.person import EMOTIONS, Person, draw_expression, draw_person
-from meanshape.datasets.synthetic.render import Figure, draw, stand
+from meanshape.datasets.synthetic.figure import Figure, stand
+from meanshape.datasets.synthetic.light import Light, draw_light
+from meanshape.datasets.synthetic.person import EMOTIONS, draw_emotion, draw_moves, draw_person
+from meanshape.datasets.synthetic.render import draw
 
 Pixels = NDArray[np.uint8]
 Seed = int | tuple[int, ...]
@@ -32,6 +34,7 @@ class Options:
     ----------
     pitch, yaw, roll : degrees; +pitch up, +yaw and +roll toward the subject's right
     emotion : one of `EMOTIONS`
+    identity : a seed for the person alone, so that many seeds show the same one
     glasses : whether any are worn
     occlusion : probability that something covers a part of the face
     clutter : 0..1, how much lies about in the background
@@ -44,6 +47,7 @@ class Options:
     yaw: float | None = None
     roll: float | None = None
     emotion: str | None = None
+    identity: int | None = None
     glasses: bool | None = None
     occlusion: float = 0.2
     clutter: float = 1.0
@@ -58,33 +62,30 @@ class Plan:
 
     figure: Figure
     camera: Camera
-    light: paint.Light
+    light: Light
     glasses: bool
     points: NDArray[np.float64]
     attributes: dict[str, Any]
 
 
 def plan(seed: Seed, size: int, options: Options) -> Plan:
-    """Draw everything about one face that is not a pixel."""
-    rng = np.random.default_rng(seed)
-    emotion = options.emotion or EMOTIONS[rng.choice(7, p=(0.38, 0.26, 0.07, 0.09, 0.06, 0.06, 0.08))]
+    """Draw everything about one face that is not a pixel.
+
+    Person, emotion, pose and view are drawn independently: asking for one leaves the others as they are.
+    """
+    emotions, view = _rng(seed, 0), _rng(seed, 1)
+    people = _rng(seed if options.identity is None else options.identity, 2)
+    emotion = draw_emotion(emotions) if options.emotion is None else options.emotion
     if emotion not in EMOTIONS:
         raise ConfigError(f"emotion must be one of {', '.join(EMOTIONS)}, not {emotion!r}")
-    drawn = (
-        np.clip(rng.normal(-1, 9), -30, 30),
-        np.clip(rng.normal(0, 20), -65, 65),
-        np.clip(rng.normal(0, 10), -50, 50),
-    )
-    asked = (options.pitch, options.yaw, options.roll)
-    pitch, yaw, roll = (float(d if a is None else a) for d, a in zip(drawn, asked, strict=True))
-    person = draw_person(rng)
-    moves = draw_expression(emotion, rng)
-    distance = float(np.clip(rng.lognormal(7.1, 0.45), 450, 4000))
-    figure = stand(person, moves, (pitch, yaw, roll), distance)
-    glasses = bool(rng.random() < 0.2) if options.glasses is None else options.glasses
-    light = paint.draw_light(rng)
-    fill = float(rng.uniform(0.52, 0.74)) if options.fill is None else options.fill
-    moved = rng.uniform(-options.shift, options.shift, 2)
+    moves = draw_moves(emotion, emotions)
+    pitch, yaw, roll = _pose(options, view)
+    distance = float(np.clip(view.lognormal(7.1, 0.45), 450, 4000))
+    figure = stand(draw_person(people), moves, (pitch, yaw, roll), distance)
+    glasses = bool(people.random() < 0.2) if options.glasses is None else options.glasses
+    light = draw_light(view)
+    fill = float(view.uniform(0.52, 0.74)) if options.fill is None else options.fill
+    moved = view.uniform(-options.shift, options.shift, 2)
     camera, points = _frame(figure.points, distance, size, fill, moved)
     attributes = {
         "emotion": emotion,
@@ -96,6 +97,20 @@ def plan(seed: Seed, size: int, options: Options) -> Plan:
         "roll": roll,
     }
     return Plan(figure, camera, light, glasses, points, attributes)
+
+
+def _rng(seed: Seed, purpose: int) -> np.random.Generator:
+    return np.random.default_rng((*(seed if isinstance(seed, tuple) else (seed,)), purpose))
+
+
+def _pose(options: Options, rng: np.random.Generator) -> tuple[float, float, float]:
+    """Pitch, yaw and roll in degrees: mostly near the front, with long tails to the sides."""
+    drawn = np.clip(
+        (rng.normal(-1, 7.5), 15 * rng.standard_t(6), rng.normal(0, 9)), (-28, -65, -50), (28, 65, 50)
+    )
+    asked = (options.pitch, options.yaw, options.roll)
+    pitch, yaw, roll = (float(d if a is None else a) for d, a in zip(drawn, asked, strict=True))
+    return pitch, yaw, roll
 
 
 def _frame(
@@ -119,8 +134,8 @@ def face(seed: Seed, size: int = 128, **options: Any) -> Sample:
     size : side of the square picture in pixels
     options : see `Options`
 
-    Returns a sample with a uint8 RGB array (size, size, 3), 68 points with their visibility, the tight box, and attributes:
-    emotion, smile, glasses, pose, and pitch, yaw, roll in degrees.
+    Returns a sample with a uint8 RGB array (size, size, 3), 68 points with their visibility, the tight box,
+    and attributes: emotion, smile, glasses, pose, and pitch, yaw, roll in degrees.
     """
     chosen = parse(options)
     pixels, visible, made = picture(seed, size, chosen)
@@ -142,12 +157,12 @@ def picture(seed: Seed, size: int, options: Options) -> tuple[Pixels, NDArray[np
     if size < 16:
         raise ConfigError(f"a synthetic face needs a size of at least 16 pixels, not {size}")
     made = plan(seed, size, options)
-    rng = np.random.default_rng((*(seed if isinstance(seed, tuple) else (seed,)), 1))
+    rng = _rng(seed, 3)
     color, alpha, visible = _figure(made, (size, size), rng)
     canvas = backdrop((size, size), rng, options.clutter)
     canvas += alpha[..., None] * (color - canvas)
     if rng.random() < options.occlusion:
-        visible = _occlude(canvas, made, visible, rng)
+        _, visible = _occlude(canvas, made, visible, rng)
     return finish(canvas, rng, options.degrade), visible, made
 
 
@@ -167,22 +182,20 @@ def _figure(
     np.clip(color, 0, 1, out=color)
     alpha_small = cv2.resize(alpha, size, interpolation=cv2.INTER_AREA)
     color_small = cv2.resize(color * alpha[..., None], size, interpolation=cv2.INTER_AREA)
-    color_small /= np.maximum(alpha_small, 1e-3)[..., None]
+    color_small = color_small / np.maximum(alpha_small, 1e-3)[..., None]
     return np.asarray(color_small, np.float32), np.asarray(alpha_small, np.float32), visible
 
 
 def _occlude(
     canvas: Floats, made: Plan, visible: NDArray[np.bool_], rng: np.random.Generator
-) -> NDArray[np.bool_]:
-    """Put something before the face, in place; returns which points are still seen."""
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """Put something before the face, in place; returns its opacity (h, w) and which points are still seen."""
     h, w = canvas.shape[:2]
-    low, high = made.points.min(0), made.points.max(0)
-    color, opacity = props.cover((w, h), (*low, *high), made.figure.person.skin, rng)
-    canvas += opacity[..., None] * (
-        np.clip(color, 0, 1) * float(made.light.lamp.mean() + made.light.sky.mean()) * 0.6 - canvas
-    )
+    color, opacity = props.cover((w, h), Box.around(made.points), made.figure.person.skin, rng)
+    bright = 0.6 * float(made.light.lamp.mean() + made.light.sky.mean())
+    canvas += opacity[..., None] * (np.clip(color, 0, 1) * np.float32(bright) - canvas)
     x, y = np.clip(np.round(made.points).astype(int), 0, (w - 1, h - 1)).T
-    return visible & (opacity[y, x] < 0.5)
+    return opacity, np.asarray(visible & (opacity[y, x] < 0.5), np.bool_)
 
 
 def finish(canvas: Floats, rng: np.random.Generator, degrade: bool) -> Pixels:
@@ -224,25 +237,24 @@ def scene(
     faces : how many at most; one that finds no free place is left out
     options : see `Options`; `fill` and `shift` do not apply
 
-    Returns the picture, uint8 RGB (height, width, 3), and a shape for each face; its `box()` is the face's box.
+    Returns the picture, uint8 RGB (height, width, 3), and a shape for each face; its `box()` is the face's
+    box.
     """
     chosen = parse(options)
     seeds = seed if isinstance(seed, tuple) else (seed,)
-    rng = np.random.default_rng((*seeds, 2))
+    rng = _rng(seed, 4)
     canvas = backdrop(size, rng, chosen.clutter)
     shapes: list[Shape] = []
     for k, (x, y, side) in enumerate(_places(size, faces, rng)):
         tile = int(np.ceil(side * 2.4))
-        made = plan((*seeds, 3, k), tile, replace(chosen, fill=side / tile, shift=0.0))
+        made = plan((*seeds, 5, k), tile, replace(chosen, fill=side / tile, shift=0.0))
         color, alpha, visible = _figure(made, (tile, tile), rng)
         if rng.random() < chosen.occlusion:
-            covered = color.copy()
-            visible = _occlude(covered, made, visible, rng)
-            changed = np.abs(covered - color).max(-1) > 1e-6
-            alpha, color = np.where(changed, 1, alpha).astype(np.float32), covered
+            opacity, visible = _occlude(color, made, visible, rng)
+            alpha = np.maximum(alpha, opacity)
         left, top = round(x - tile / 2), round(y - tile / 2)
         _paste(canvas, color, alpha, left, top)
-        shapes.append(Shape(made.points + (left, top), "ibug68", visible=visible))
+        shapes.append(Shape(made.points + np.array([left, top]), "ibug68", visible=visible))
     return finish(canvas, rng, chosen.degrade), shapes
 
 
@@ -276,4 +288,4 @@ def _paste(canvas: Floats, color: Floats, alpha: Floats, left: int, top: int) ->
     part += alpha[tile][..., None] * (color[tile] - part)
 
 
-__all__ = ["EMOTIONS", "POSES", "Options", "Person", "face", "parse", "picture", "plan", "scene"]
+__all__ = ["EMOTIONS", "POSES", "Options", "face", "parse", "picture", "plan", "scene"]

@@ -1,8 +1,9 @@
 """The 3-D head: a grid of vertices spanned over control points, with modes of identity and expression.
 
-The head is unrolled onto a plane: u is the arc around it (85 mm a radian, 0 in the middle of the face), v the height.
-A smooth surface (a thin-plate spline over that plane, added to a skull-like ellipsoid) runs through the control points of
-`head.csv`; the points of ibug68 are among them, so their 3-D places are exact. Modes (`modes.toml`) move control points.
+The head is unrolled onto a plane: u is the arc around it (85 mm a radian, 0 in the middle of the face), v
+the height. A smooth surface (a thin-plate spline over that plane, added to a skull-like ellipsoid) runs
+through the control points of `head.csv`; the points of ibug68 are among them, so their 3-D places are
+exact. Modes (`modes.toml`) move control points.
 """
 
 from __future__ import annotations
@@ -13,23 +14,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
+from meanshape.core.markup import markup
 from meanshape.datasets.synthetic.arrays import Floats
 
 ARC = 85.0  # mm of u for one radian
 STEPS = 14  # places between a jaw point and the middle of the face where the visible contour may run
 # Height (on the unrolled head) and closeness of the grid's lines: finer at eyes and mouth.
-_ROWS = ((-190, 8, 9), (-118, 6, 12), (-46, 4, 5), (-26, 2.6, 6), (-10, 1.6, 13), (11, 3, 8), (35, 2, 8),
-         (51, 2.6, 5), (64, 1.5, 13), (83, 3.2, 12), (122, 7, 15))  # fmt: skip
-_COLUMNS = ((0, 2.2, 23), (50.6, 4, 9), (86, 8, 9), (158, 13.6, 9))
+_ROWS = ((-190, 12, 6), (-118, 9, 8), (-46, 5, 4), (-26, 3.2, 5), (-10, 1.9, 11), (11, 3.4, 7),
+         (35, 2.3, 7), (51, 2.6, 5), (64, 1.75, 11), (83, 3.6, 11), (122, 8.5, 13))  # fmt: skip
+_COLUMNS = ((0, 2.5, 20), (50, 5, 8), (90, 9, 7), (153, 14.25, 9))
 
 
 def _lines(pieces: tuple[tuple[float, float, int], ...]) -> NDArray[np.float64]:
     """Start, step and count of each piece of grid lines."""
-    starts = [np.linspace(a[0], b[0], a[2], endpoint=False) for a, b in zip(pieces, pieces[1:], strict=False)]
+    starts = [np.linspace(a[0], b[0], a[2], endpoint=False) for a, b in pairwise(pieces)]
     start, step, count = pieces[-1]
     return np.concatenate([*starts, start + step * np.arange(count)])
 
@@ -38,16 +41,26 @@ def _lines(pieces: tuple[tuple[float, float, int], ...]) -> NDArray[np.float64]:
 class Head:
     """The spanned head: place = base + basis @ offsets of the control points.
 
-    `u` (C,), `v` (R,): the grid's lines; `control` (n, 3) mm and `control_uv` (n, 2); `names` of the control points;
-    `basis` (R * C, n), `base` (R * C, 3) for the grid; `contour_basis` (17 * STEPS, n) and `contour_base` for the places
-    where each jaw point may be seen; `points`: the control points that are landmarks 17..67; `modes`: offsets
-    (n, 3) by kind and name; `smooth` (n, n): turns white noise into smooth offsets, 1 mm strong.
+    Attributes
+    ----------
+    u, v : (C,), (R,) mm, the grid's lines
+    names, place : the n control points, and the index of each name
+    control : (n, 3) mm, offsets of the control points from the ellipsoid's `control_base` (n, 3)
+    control_uv : (n, 2) mm, where they are on the unrolled head
+    basis, base : (R * C, n), (R * C, 3) for the grid
+    contour_basis, contour_base : (17 * STEPS, n or 3) for the places where each jaw point may be seen
+    points : (51,) the control points that are landmarks 17..67
+    modes : offsets (n, 3) by kind (identity, expression) and name
+    smooth : (n, n) turns white noise into smooth offsets, 1 mm strong
+    mirror : (n,) the mirror image of each control point
     """
 
     u: Floats
     v: Floats
     names: tuple[str, ...]
+    place: Mapping[str, int]
     control: Floats
+    control_base: Floats
     control_uv: Floats
     basis: Floats
     base: Floats
@@ -56,6 +69,7 @@ class Head:
     points: NDArray[np.intp]
     modes: Mapping[str, Mapping[str, Floats]]
     smooth: Floats
+    mirror: NDArray[np.intp]
 
     def grid(self, offsets: Floats) -> Floats:
         """Vertices (R, C, 3) for offsets (n, 3) of the control points."""
@@ -65,15 +79,7 @@ class Head:
     def landmarks(self, offsets: Floats) -> tuple[Floats, Floats]:
         """Contour candidates (17, STEPS, 3) and the other landmarks (51, 3)."""
         contour = self.contour_base + self.contour_basis @ offsets
-        # offsets are measured from the ellipsoid, as control is
-        return contour.reshape(17, STEPS, 3), self.base_at(self.control_uv[self.points]) + offsets[
-            self.points
-        ]
-
-    @staticmethod
-    def base_at(uv: Floats) -> Floats:
-        """The ellipsoid under the head at (u, v), (N, 3) mm."""
-        return _ellipsoid(uv[:, 0], uv[:, 1])
+        return contour.reshape(17, STEPS, 3), self.control_base[self.points] + offsets[self.points]
 
     def texel(self, u: Floats, v: Floats) -> tuple[Floats, Floats]:
         """Grid column and row (fractional) of places on the unrolled head."""
@@ -139,10 +145,10 @@ def _spline(uv: NDArray[np.float64], at: NDArray[np.float64]) -> Floats:
     system[:n, n:] = plane(scaled)
     system[n:, :n] = plane(scaled).T
     inverse = np.linalg.inv(system)[:, :n]
-    return (np.concatenate([kernel(at, scaled), plane(at)], 1) @ inverse).astype(np.float32)
+    return np.asarray(np.concatenate([kernel(at, scaled), plane(at)], 1) @ inverse, np.float32)
 
 
-def mirrored_names(names: tuple[str, ...] | list[str]) -> NDArray[np.intp]:
+def _mirrored(names: list[str]) -> NDArray[np.intp]:
     """The index of each control point's mirror image (itself on the middle line)."""
     place = {name: i for i, name in enumerate(names)}
 
@@ -187,10 +193,9 @@ def head() -> Head:
     u, v = np.concatenate([-half[:0:-1], half]), _lines(_ROWS)
     grid_uv = np.stack(np.meshgrid(u, v), -1).reshape(-1, 2)
     index = {name: i for i, name in enumerate(names)}
-    # ibug68 counts from the picture's left; the table lists the picture's right half
-    mirror = {17: 26, 18: 25, 19: 24, 20: 23, 21: 22, 31: 35, 32: 34, 36: 45, 37: 44, 38: 43, 39: 42, 40: 47, 41: 46,
-              48: 54, 49: 53, 50: 52, 58: 56, 59: 55, 60: 64, 61: 63, 67: 65} | {i: 16 - i for i in range(8)}  # fmt: skip
-    landmarks = np.array([index["-" + str(mirror[i])] if i in mirror else index[str(i)] for i in range(68)])
+    # the table lists the right half of the picture, ibug68 counts from the left
+    mirror = dict(enumerate(markup("ibug68").mirror))
+    landmarks = np.array([index[str(i)] if str(i) in index else index[f"-{mirror[i]}"] for i in range(68)])
     jaw = uv[landmarks[:17]]
     t = np.linspace(0, 1, STEPS)[:, None]
     inner = np.stack([jaw[:, 0] * 0.2, 38 + (jaw[:, 1] - 38) * 0.85], 1)
@@ -201,7 +206,9 @@ def head() -> Head:
         u=u.astype(np.float32),
         v=v.astype(np.float32),
         names=tuple(names),
+        place=index,
         control=(places - _ellipsoid(uv[:, 0], uv[:, 1])).astype(np.float32),
+        control_base=_ellipsoid(uv[:, 0], uv[:, 1]),
         control_uv=uv.astype(np.float32),
         basis=_spline(uv, grid_uv),
         base=_ellipsoid(grid_uv[:, 0], grid_uv[:, 1]),
@@ -210,4 +217,5 @@ def head() -> Head:
         points=landmarks[17:],
         modes=_modes(names, uv),
         smooth=np.linalg.cholesky(covariance).astype(np.float32),
+        mirror=_mirrored(names),
     )
