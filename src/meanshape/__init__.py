@@ -32,6 +32,8 @@ from meanshape.core.markup import MarkUp, markup
 from meanshape.core.types import Box, Emotion, Face, Pose, Prediction, Sample, Shape
 
 if TYPE_CHECKING:
+    from meanshape.evaluation import Evaluation, evaluate
+    from meanshape.inference import Pipeline, detect
     from meanshape.methods import load
 
 __version__ = "0.1.0"

@@ -164,9 +164,11 @@ class _Drawing:
         """Lay a colour on the photo where the mask says."""
         import cv2
 
-        part = self.canvas[self.top : self.bottom, self.left : self.right]
-        small = cv2.resize(mask, (part.shape[1], part.shape[0]), interpolation=cv2.INTER_AREA)
-        amount = small[:, :, None].astype(np.float32) * (share / 255)
+        size = self.right - self.left, self.bottom - self.top
+        small = cv2.resize(mask, size, interpolation=cv2.INTER_AREA) if self.zoom > 1 else mask
+        x, y, width, height = cv2.boundingRect(small)  # the rest stays as it is, and costs nothing
+        amount = small[y : y + height, x : x + width, None].astype(np.float32) * (share / 255)
+        part = self.canvas[self.top + y :, self.left + x :][:height, :width]
         part[:] = np.rint(part + (np.array(ink, np.float32) - part) * amount).astype(np.uint8)
 
 
