@@ -44,7 +44,7 @@ WARM_UP = 2
 class Scored:
     """One face that was measured."""
 
-    id: str
+    sample: Sample
     predicted: NDArray[np.float64]
     start: Start
     missed: bool
@@ -60,6 +60,7 @@ def evaluate(
     detector: FaceDetector | str | None = None,
     threads: int = 1,
     progress: Progress | None = None,
+    name: str | None = None,
     data: str | None = None,
     split: str | None = None,
 ) -> Evaluation:
@@ -67,11 +68,13 @@ def evaluate(
 
     Parameters
     ----------
-    model : a model, or what `meanshape.load` takes; only the latter has its bytes reported
+    model : a model, or what `meanshape.load` takes
     samples : faces of one mark-up; points that are NaN do not count
     box : "truth" or "detector", whose box the model starts from
     detector : for `box="detector"`; none: the default one
     threads : that one prediction may use
+    name : what the result calls the model; the bytes of its weights are known if that is what it was loaded
+        from
     data, split : names to keep in the result
 
     Returns
@@ -87,8 +90,9 @@ def evaluate(
     finder = None
     if box == "detector":
         finder = make_detector(detector)
+    source = name if isinstance(model, LandmarkModel) else model
     with limited(threads):
-        ready = load(model) if isinstance(model, (str, Path)) else model
+        ready = model if isinstance(model, LandmarkModel) else load(model)
         scoring = scoring_for(ready, samples)
         with model_threads(ready, threads):
             scored, broken = _measure(ready, samples, scoring, finder, progress)
@@ -96,17 +100,17 @@ def evaluate(
         first = next(iter(broken.values()))
         raise DataSetError(f"none of {len(samples)} pictures can be read; the first: {first}")
     about = About(
-        model=str(model) if isinstance(model, (str, Path)) else ready.name,
+        model=name or (ready.name if source is None else str(source)),
         data=data,
         split=split,
         box=box,
         detector=None if finder is None else getattr(finder, "inner", finder).name,
         threads=threads,
-        bytes=weights_size(model) if isinstance(model, (str, Path)) else None,
+        bytes=None if source is None else weights_size(source),
         versions=versions(),
         broken=broken,
     )
-    return _collect(scored, samples, scoring, about)
+    return _collect(scored, scoring, about)
 
 
 def scoring_for(model: LandmarkModel, samples: Sequence[Sample]) -> Scoring:
@@ -172,27 +176,23 @@ def _score(
     missed = points is None
     if points is None:
         points = Box.whole(pixels.shape[1], pixels.shape[0]).absolute(penalty)
-    return Scored(sample.id, points, start, missed, seconds, answers)
+    return Scored(sample, points, start, missed, seconds, answers)
 
 
-def _collect(
-    scored: Sequence[Scored], samples: Sequence[Sample], scoring: Scoring, about: About
-) -> Evaluation:
+def _collect(scored: Sequence[Scored], scoring: Scoring, about: About) -> Evaluation:
     """Compare the predicted points with the true ones."""
-    measured = [sample for sample in samples if sample.id not in about.broken]
-    truth = np.stack([scoring.true(sample) for sample in measured])
-    boxes = [face.start.truth for face in scored]
+    samples = [face.sample for face in scored]
+    truth = np.stack([scoring.true(sample) for sample in samples])
+    whole = np.stack([scoring.all_true(sample) for sample in samples])
     return Evaluation(
-        ids=_each_once([face.id for face in scored]),
+        ids=_each_once([sample.id for sample in samples]),
         errors=metrics.point_errors(np.stack([face.predicted for face in scored]), truth),
-        normalisers=metrics.normalisers(
-            np.stack([scoring.all_true(sample) for sample in measured]), scoring.truth, boxes
-        ),
+        normalisers=metrics.normalisers(whole, scoring.truth, [face.start.truth for face in scored]),
         markup=scoring.markup,
         norm=scoring.norm,
         missed=np.array([face.missed for face in scored]),
         seconds=np.array([face.seconds for face in scored]),
-        labels=columns([true_labels(sample) for sample in measured]),
+        labels=columns([true_labels(sample) for sample in samples]),
         answers=columns([face.answers for face in scored]),
         about=about,
     )

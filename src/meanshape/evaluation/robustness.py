@@ -21,7 +21,7 @@ from meanshape.core.errors import DataSetError, ImageError, UnknownName
 from meanshape.core.types import Box, Sample
 from meanshape.evaluation.perturb import TABLE, Perturbation, View, scale_box, shift_box
 from meanshape.evaluation.protocol import Progress, scoring_for
-from meanshape.evaluation.schema import write_text
+from meanshape.evaluation.schema import write_file
 from meanshape.evaluation.scoring import Scoring
 from meanshape.evaluation.starts import find_start, penalty_shape
 from meanshape.evaluation.threads import limited, model_threads
@@ -120,7 +120,7 @@ def write_csv(path: str | Path, rows: Sequence[Robustness]) -> None:
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(names)
     writer.writerows([getattr(row, name) for name in names] for row in rows)
-    write_text(path, buffer.getvalue())
+    write_file(path, buffer.getvalue())
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,10 +172,9 @@ def _look(
 
 def _rows(model: str, norm: str, table: Mapping[str, Perturbation], values: Values) -> list[Robustness]:
     """Sum up."""
-    if not values:
-        raise DataSetError("none of the pictures can be read")
-    clean = float(np.nanmean(values[CLEAN, 0.0]))
-    rows = []
+    if not np.isfinite(values.get((CLEAN, 0.0), [])).any():
+        raise DataSetError("no picture can be read, or none has the points that errors are divided by")
+    rows: list[Robustness] = []
     for (name, level), errors in values.items():
         known = np.array(errors)[np.isfinite(errors)]
         mean = float(known.mean())
@@ -190,10 +189,15 @@ def _rows(model: str, norm: str, table: Mapping[str, Perturbation], values: Valu
                 nme=mean,
                 median=float(np.median(known)),
                 p90=float(np.quantile(known, 0.9)),
-                increase=100.0 * (mean / clean - 1.0),
+                increase=_increase(mean, rows[0].nme) if rows else 0.0,
             )
         )
     return rows
+
+
+def _increase(value: float, clean: float) -> float:
+    """Return how much higher a value is, in percent; NaN where there was no error to grow."""
+    return 100.0 * (value / clean - 1.0) if clean > 0 else float("nan")
 
 
 def _chosen(perturbations: Iterable[str] | Mapping[str, Perturbation] | None) -> Mapping[str, Perturbation]:

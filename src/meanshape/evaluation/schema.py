@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from platform import python_version
 from typing import Any
 
-from meanshape.core.errors import FormatError
+from meanshape.core.errors import FormatError, OutputError
 from meanshape.core.metrics import NORMALISERS
 from meanshape.evaluation.labels import GROUPED_BY, accuracy, balanced_accuracy
 from meanshape.evaluation.result import Evaluation
+from meanshape.formats.text import read_text, write_text
 
 THRESHOLDS = (8, 10)
 PACKAGES = ("meanshape", "numpy", "onnxruntime", "opencv-python-headless", "pillow", "scipy")
@@ -75,15 +74,17 @@ def versions() -> dict[str, str]:
 def write_results(path: str | Path, results: Iterable[Evaluation | Mapping[str, Any]]) -> None:
     """Write results to a JSON file, which appears whole or not at all."""
     plain = [found.to_dict() if isinstance(found, Evaluation) else dict(found) for found in results]
-    write_text(path, json.dumps({"results": plain}, ensure_ascii=False, allow_nan=False, indent=1) + "\n")
+    write_file(path, json.dumps({"results": plain}, ensure_ascii=False, allow_nan=False, indent=1) + "\n")
 
 
 def read_results(path: str | Path) -> list[dict[str, Any]]:
     """Return the results in a JSON file."""
     try:
-        data = json.loads(Path(path).read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise FormatError(f"cannot be read ({error})", path) from error
+        data = json.loads(read_text(Path(path)))
+    except ValueError as error:
+        if isinstance(error, FormatError):
+            raise
+        raise FormatError(f"not JSON ({error})", path) from error
     results = data.get("results") if isinstance(data, dict) else None
     if not isinstance(results, list) or not results:
         raise FormatError('wanted {"results": [...]} as meanshape evaluate --json writes it', path)
@@ -93,27 +94,12 @@ def read_results(path: str | Path) -> list[dict[str, Any]]:
     return results
 
 
-def write_text(path: str | Path, text: str) -> None:
+def write_file(path: str | Path, text: str) -> None:
     """Write a text file that appears whole or not at all; its folder is made if need be."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    part = Path(name)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        part.chmod(0o666 & ~_umask())
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-
-
-def _umask() -> int:
-    """Return the permissions that new files do not get (`mkstemp` gives them to the owner alone)."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+        write_text(Path(path), text)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
 def _plain(value: Any) -> Any:

@@ -95,7 +95,7 @@ class Remembered(FaceDetector):
     def detect(self, image: ImageLike, **options: Any) -> tuple[Face, ...]:
         """Return what the detector found in these pixels, now or before."""
         pixels = read_image(image)
-        key = (options.get("source"), pixels.shape, hashlib.blake2b(np.ascontiguousarray(pixels)).digest())
+        key = (options.get("source"), pixels.shape, hashlib.blake2b(pixels.tobytes()).digest())
         if key not in self._seen:
             self._seen[key] = self.inner.detect(pixels, **options)
         return self._seen[key]

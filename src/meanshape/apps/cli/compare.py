@@ -21,7 +21,7 @@ def compare(
 
     from meanshape.core.errors import DataSetError
     from meanshape.evaluation.compare import compare as compared
-    from meanshape.evaluation.schema import read_results, write_text
+    from meanshape.evaluation.schema import read_results, write_file
 
     first, second = read_results(a), read_results(a if b is None else b)
     if b is None:
@@ -35,7 +35,7 @@ def compare(
         where = ":".join(str(part) for part in (x.get("data"), x.get("split")) if part)
         print(f"{where}: {one.sentence}" if where else one.sentence)
     if json is not None:
-        write_text(json, dumps({"comparisons": [one.to_dict() for one in found]}, indent=1) + "\n")
+        write_file(json, dumps({"comparisons": [one.to_dict() for one in found]}, indent=1) + "\n")
 
 
 def _where(result: dict[str, Any]) -> tuple[Any, ...]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from meanshape.apps.cli import _console as console
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from rich.progress import Progress
 
@@ -48,13 +51,16 @@ def evaluate(
     ] = None,
 ) -> None:
     """Measure models on labelled faces: errors, failures, speed, in one table and one JSON file."""
-    from rich.console import Console
-
     from meanshape.datasets import parse_data
     from meanshape.evaluation.protocol import evaluate as measure
     from meanshape.evaluation.schema import write_results
+    from meanshape.inference.outputs import writable
+    from meanshape.methods import load
 
     finder = make_finder(detector) if box is BoxRule.detector else None
+    ready = {model: load(model) for model in models}  # a wrong name is said before the work
+    if json is not None:
+        writable(json.parent)
     results = []
     with bar() as progress:
         for text in data:
@@ -63,8 +69,9 @@ def evaluate(
             for model in models:
                 task = progress.add_task(f"{model} on {name}", total=1.0)
                 found = measure(
-                    model,
+                    ready[model],
                     samples,
+                    name=model,
                     box=box.value,
                     detector=finder,
                     threads=threads,
@@ -75,11 +82,8 @@ def evaluate(
                 results.append(found)
     if json is not None:
         write_results(json, results)
-    console = Console()
     for part in by_data(results):
-        console.print(table(part))
-        for line in remarks(part):
-            console.print(line, markup=False, highlight=False)
+        show(part)
 
 
 def read(text: str, allow_missing: bool, markup: str | None, limit: int | None) -> list[Sample]:
@@ -116,63 +120,41 @@ def by_data(results: Sequence[Evaluation]) -> list[list[Evaluation]]:
     return list(groups.values())
 
 
-def table(results: Sequence[Evaluation]) -> object:
-    """Return one table for results on the same data."""
-    from rich.table import Table
-
+def show(results: Sequence[Evaluation]) -> None:
+    """Print one table for results on the same data, and what it has no room for."""
     first = results[0]
     where = ":".join(part for part in (first.about.data, first.about.split) if part) or "the data"
-    title = f"{where}: {len(first)} faces, {first.markup.name}, box {first.about.box}; % of {first.norm}"
-    made = Table(title=title, title_justify="left", title_style="bold")
-    made.add_column("model", overflow="fold")
-    for column in (
-        "NME",
-        "95 %",
-        "median",
-        "inner",
-        "contour",
-        "AUC 8",
-        "FR 8",
-        "FR 10",
-        "missed",
-        "ms",
-        "MB",
-    ):
-        made.add_column(column, justify="right")
-    for found in results:
-        groups, interval = found.groups(), found.interval()
-        size = found.about.bytes
-        made.add_row(
-            found.about.model or "?",
-            _number(found.nme()),
-            "–" if interval is None else f"{interval[0]:.2f}–{interval[1]:.2f}",
-            _number(found.median()),
-            _number(groups.get("inner")),
-            _number(groups.get("contour")),
-            _number(found.auc(8)),
-            _number(found.failure_rate(8)),
-            _number(found.failure_rate(10)),
-            str(int(found.missed.sum())),
-            _number(found.milliseconds()),
-            "–" if size is None else f"{size / 1e6:.2f}",
-        )
-    return made
+    print(f"{where}: {len(first)} faces, {first.markup.name}, box {first.about.box}; in % of {first.norm}")
+    columns = {"model": [found.about.model or "?" for found in results]}
+    columns |= {"NME": _column(found.nme() for found in results), "95 %": [_interval(r) for r in results]}
+    columns["AUC 8"] = _column(found.auc(8) for found in results)
+    columns |= {f"FR {limit}": _column(r.failure_rate(limit) for r in results) for limit in (8, 10)}
+    if first.about.box == "detector":
+        columns["missed"] = [str(int(found.missed.sum())) for found in results]
+    columns["ms"] = _column(found.milliseconds() for found in results)
+    columns["MB"] = ["–" if (size := r.about.bytes) is None else f"{size / 1e6:.2f}" for r in results]
+    rows = list(zip(*columns.values(), strict=True))
+    console.grid(rows, list(columns), right=range(1, len(columns)))
+    for line in remarks(results):
+        print(line)
 
 
 def remarks(results: Sequence[Evaluation]) -> list[str]:
-    """Return what the table has no room for: other normalisers, accuracies, broken pictures."""
+    """Return what the table has no room for: parts, other normalisers, accuracies, broken pictures."""
     from meanshape.core.metrics import NORMALISERS
 
     lines = []
     for found in results:
-        name = found.about.model or "?"
-        others = {norm: found.nme(norm) for norm in NORMALISERS if norm != found.norm}
-        said = [f"{norm} {value:.2f}" for norm, value in others.items() if value == value]
-        if said and found.nme() == found.nme():
-            lines.append(f"{name}: NME by {', '.join(said)}")
-        balanced = found.to_dict()["balanced_accuracy"]
-        for key, value in found.to_dict()["accuracy"].items():
-            lines.append(f"{name}: {key} {value:.1f} % right, {balanced[key]:.1f} % balanced")
+        name, plain = found.about.model or "?", found.to_dict()
+        parts = {"median": found.median()}
+        parts |= {key: value for key, value in found.groups().items() if key in ("inner", "contour")}
+        parts |= {f"by {norm}": found.nme(norm) for norm in NORMALISERS if norm != found.norm}
+        said = [f"{key} {value:.2f}" for key, value in parts.items() if not isnan(value)]
+        if not isnan(found.nme()):
+            lines.append(f"{name}: {', '.join(said)}")
+        for key, value in plain["accuracy"].items():
+            balanced = plain["balanced_accuracy"][key]
+            lines.append(f"{name}: {key} {value:.1f} % right, {balanced:.1f} % balanced over its labels")
     broken = results[0].about.broken
     if broken:
         sample, why = next(iter(broken.items()))
@@ -180,6 +162,11 @@ def remarks(results: Sequence[Evaluation]) -> list[str]:
     return lines
 
 
-def _number(value: float | None) -> str:
-    """Return two decimals, or a dash for nothing."""
-    return "–" if value is None or value != value else f"{value:.2f}"
+def _column(values: Iterable[float]) -> list[str]:
+    """Return numbers with two decimals, a dash for nothing."""
+    return ["–" if isnan(value) else f"{value:.2f}" for value in values]
+
+
+def _interval(found: Evaluation) -> str:
+    interval = found.interval()
+    return "–" if interval is None else f"{interval[0]:.2f}–{interval[1]:.2f}"

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from meanshape.apps.cli import _console as console
+
+if TYPE_CHECKING:
+    from meanshape.evaluation.robustness import Robustness
 
 app = typer.Typer()
 
@@ -27,21 +32,19 @@ def robustness(
     limit: Annotated[int | None, typer.Option(min=1, help="So many faces, evenly spread.")] = None,
 ) -> None:
     """Measure how much worse models get when the box or the picture does."""
-    from rich.console import Console
-    from rich.table import Table
-
     from meanshape.apps.cli.evaluate import bar, read
     from meanshape.evaluation.robustness import robustness as measure
     from meanshape.evaluation.robustness import write_csv
     from meanshape.methods import load
 
+    ready = {model: load(model) for model in models}
     samples = read(data, allow_missing, None, limit)
     rows = []
     with bar() as progress:
         for model in models:
             task = progress.add_task(model, total=1.0)
             rows += measure(
-                load(model),
+                ready[model],
                 samples,
                 only,
                 draws=draws,
@@ -52,14 +55,13 @@ def robustness(
             )
     if csv is not None:
         write_csv(csv, rows)
-    table = Table(title=f"{rows[0].faces} faces; % of {rows[0].norm}", title_justify="left")
-    for column in ("model", "change", "level", ""):
-        table.add_column(column)
-    for column in ("NME", "median", "90th percentile", "increase"):
-        table.add_column(column, justify="right")
-    for row in rows:
-        numbers = [f"{value:.2f}" for value in (row.nme, row.median, row.p90)]
-        table.add_row(
-            row.model, row.perturbation, f"{row.level:g}", row.unit, *numbers, f"{row.increase:+.1f} %"
-        )
-    Console().print(table)
+    print(f"{rows[0].faces} faces; errors in % of {rows[0].norm}, over {draws} draws of each change")
+    header = ["model", "change", "level", "NME", "median", "90 %", "increase"]
+    console.grid([_row(row) for row in rows], header, right=range(3, 7))
+
+
+def _row(row: Robustness) -> list[str]:
+    """Return what is printed of one change at one level."""
+    numbers = [f"{value:.2f}" for value in (row.nme, row.median, row.p90)]
+    level = f"{row.level:g} {row.unit}" if row.unit else ""
+    return [row.model, row.perturbation, level, *numbers, f"{row.increase:+.1f} %"]
