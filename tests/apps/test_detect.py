@@ -91,6 +91,19 @@ def test_broken_photos_are_reported_counted_and_skipped(run, photo, inside):
     assert rows["good.png"].error is None and len(rows["good.png"].faces) == 1
 
 
+def test_photos_and_labels_beside_them_are_never_replaced(run, photo, inside):
+    photo("a/me.png")
+    (inside / "a" / "me.pts").write_text("made by hand")
+    before = (inside / "a" / "me.png").read_bytes()
+    for more in (["--overlay", "a"], ["-o", "a/"], ["--overlay", "a/me.png"]):
+        code, _, err = run("a/me.png", *more)
+        assert code == 15 and len(err.splitlines()) == 1
+    assert (inside / "a" / "me.png").read_bytes() == before
+    assert (inside / "a" / "me.pts").read_text() == "made by hand"
+    assert run("a", "-o", "a/", "--resume")[0] == 0
+    assert (inside / "a" / "me.pts").read_text() == "made by hand"
+
+
 def test_resume_does_the_rest(run, photo, inside):
     photo("1.png"), photo("2.png")
     assert run("1.png", "-o", "out.jsonl")[0] == 0

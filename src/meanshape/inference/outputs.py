@@ -94,6 +94,8 @@ class Written:
             raise FormatError(f"no output has the suffix {self.target.suffix!r}{near}", path=target)
         every = self.folder or self.target.suffix.lower() == ".pts"
         self._pts = _PtsNames(self.target, sources, self.folder) if every else None
+        if self._pts is not None and not resume:
+            self._pts.check()
         parent = self.target if self.folder else self.target.parent
         writable(parent)
         if not self.folder and self.target.is_dir():
@@ -181,6 +183,14 @@ class _PtsNames:
             self.first = {
                 source: target.with_name(f"{target.stem}-{name}.pts") for source, name in names.items()
             }
+
+    def check(self) -> None:
+        """Refuse to replace labels that stand beside their photo: somebody may have made them by hand."""
+        for source, path in self.first.items():
+            if path.exists() and path.parent.resolve() == Path(source).parent.resolve():
+                raise OutputError(
+                    f"{path}: there are labels beside this photo already; choose another output"
+                )
 
     def there(self) -> set[str]:
         """Return the photos whose first file is there."""

@@ -210,7 +210,7 @@ def _write_label(canvas: Pixels, face: Face, size: float) -> None:
     words += [] if face.emotion is None else [face.emotion.label]
     if not words:
         return
-    height = float(np.clip(0.065 * size, 9, 64))
+    height = float(np.clip(0.055 * size, 9, 64))
     x, y = face.box.left, face.box.top - 1.9 * height
     _write(canvas, "  ".join(words), (max(x, 0), y if y >= 0 else max(face.box.top, 0)), height, plate=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -40,6 +41,9 @@ class Overlays:
                 for source, name in short_names(sources).items()
             }
             writable(target)
+        for source, path in self.paths.items():
+            if path.exists() and os.path.exists(source) and path.samefile(source):  # noqa: PTH110
+                raise OutputError(f"{path}: this overlay would replace its own photo; name another folder")
 
     def add(self, pixels: Pixels, prediction: Prediction) -> None:
         """Draw one prediction on its photo and write the picture."""

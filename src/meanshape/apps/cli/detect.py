@@ -116,7 +116,7 @@ def _close(summary: Summary, results: Results, output: str | None, overlay: str 
         results.discard()
         raise ImageError(f"none of the {count} photos could be read")
     results.finish()
-    if count > 1 or sys.stderr.isatty():
+    if count > 1:
         console.table(summary.rows())
     places = [place for place in (output, overlay) if place not in (None, "-")]
     if places:
