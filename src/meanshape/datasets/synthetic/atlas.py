@@ -115,6 +115,7 @@ def _hollow(canvas: _Canvas) -> Floats:
     parting = canvas.line(_mirrored(_at("64 63 62")), width=1, blur=1.6)
     socket = canvas.spot(15, -3, 5, 6) + 0.4 * canvas.spot(28, -10, 12, 4)
     total = 1.5 * nostril + 0.6 * crease + 0.45 * wing + 0.75 * parting + 0.22 * socket
+    total = total + 0.35 * canvas.spot(46.5, 0, 4.5, 3.5)
     return f32(total + 0.25 * canvas.spot(0, 86, 13, 3) + 0.5 * canvas.spot(27, 68.5, 2.5, 2.5))
 
 
@@ -162,6 +163,12 @@ def _wrinkles(c: _Canvas) -> Floats:
     for v in (-38, -46, -54):
         fold += 0.8 * c.line(*_both(f32([[2, v], [25, v - 2], [48, v + 2]])), width=1.5, blur=2)
     return fold
+
+
+@cache
+def unrolled() -> Floats:
+    """(u, v) mm of the grid's vertices (R, C, 2)."""
+    return f32(np.stack(np.meshgrid(head().u, head().v), -1))
 
 
 @cache

@@ -28,9 +28,10 @@ def paint_skin(
     moves: dict[str, float],
 ) -> tuple[Floats, Floats]:
     """Colour (3, N) and lit share (N,) of a head's skin with all that grows on it."""
-    soft = spots.grain("soft", person.seed, 5.3, 5.1)
-    fine = spots.grain("fine", person.seed + 77, 8.6, 8.0)
-    strand = spots.grain("strands", person.seed + 1234, 11.0, 2.0)
+    places = spots.unrolled()
+    soft = spots.grain("soft", person.seed, 2.0, 2.0, places)
+    fine = spots.grain("fine", person.seed + 77, 3.3, 3.3, places)
+    strand = spots.grain("strands", person.seed + 1234, 4.5, 0.9, places)
     colour = person.skin[:, None] * (1 + 0.035 * soft + 0.03 * fine)
     _tint(colour, mask["blush"] * np.float32(person.blush), (0.02, 0.20, 0.16))
     tired = 0.25 + 0.5 * person.age
@@ -143,7 +144,7 @@ def paint_mouth(
     tongue = np.clip(1 - (x / 15) ** 2 - ((y - lower + 1) / 9) ** 2, 0, 1)
     inner += f32([[0.30], [0.09], [0.085]]) * tongue
     gap = 0.82 + 0.18 * np.clip(np.abs(((x + 60) % 7.6) - 3.8) * -2.0 + 7.6, 0, 1)
-    white = f32([[0.80], [0.74], [0.63]]) * np.float32(0.75 + 0.35 * (seed % 83) / 83)
+    white = f32([[0.80], [0.74], [0.63]]) * np.float32(0.55 + 0.5 * (seed % 83) / 83)
     white = white * np.clip(1 - 0.75 * (x / 25) ** 2, 0.1, 1) * gap
     for edge, sign, wide in ((upper - bend, -1.0, 22.5), (lower + bend, 1.0, 17.0)):
         cover = np.clip(((y - edge) * sign) * 1.5 + 0.5, 0, 1) * np.clip((wide - np.abs(x)) / 3, 0, 1)

@@ -31,12 +31,12 @@ def ear(side: int, person: Person) -> Floats:
     x, y = s * np.sqrt(1 - t * t / 2), t * np.sqrt(1 - s * s / 2)
     r = np.hypot(x, y)
     rng = np.random.default_rng(person.seed + 3)
-    size, out = person.ear, rng.uniform(0.25, 0.75)
-    width = 16.5 * size * (1 - 0.22 * np.clip(y, -0.3, 1))
+    size, out = person.ear, rng.uniform(0.12, 0.6)
+    width = 15 * size * (1 - 0.22 * np.clip(y, -0.3, 1))
     back = (x + 1) * width
     depth = -5 * (1 - r**2) + 2.5 * np.exp(-(((r - 0.55) / 0.2) ** 2))
     place = np.stack(
-        [72.5 + out * back + depth * 0.8, 21 + 30 * size * y - 0.12 * back, -6 - 0.85 * back + 0.5 * depth],
+        [72.5 + out * back + depth * 0.8, 22 + 28 * size * y - 0.12 * back, -6 - 0.85 * back + 0.5 * depth],
         -1,
     )
     return np.asarray(place * (side, 1, 1), np.float32)

@@ -72,10 +72,10 @@ def rasterise(xy: Floats, depth: Floats, size: tuple[int, int], *, both_sides: b
     chosen = np.flatnonzero(keep)
     if not len(chosen):
         return None
-    z = depth.ravel()[index[:, chosen]]
+    z = depth.ravel()[np.take(index, chosen, axis=1)]
     order = np.argsort(z[0] + z[1] + z[2])  # the farthest first: the last one written to a pixel stays
-    chosen, z = chosen[order], z[:, order]
-    x, y, area = x[:, chosen], y[:, chosen], area[chosen]
+    chosen, z = chosen[order], np.take(z, order, axis=1)
+    x, y, area = np.take(x, chosen, axis=1), np.take(y, chosen, axis=1), area[chosen]
     top = np.maximum(low[chosen], 0).astype(np.int32)
     bottom = np.minimum(high[chosen], height - 1).astype(np.int32)
     left, right = max(int(np.ceil(x.min())), 0), min(int(np.floor(x.max())), width - 1)
@@ -88,12 +88,15 @@ def rasterise(xy: Floats, depth: Floats, size: tuple[int, int], *, both_sides: b
     seen = np.flatnonzero(last >= 0)
     writer = last[seen]
     owner, px, py = owner[writer], px[writer], py[writer]
-    planes = [_plane(x, y, area, values) for values in (column[:, chosen], row[:, chosen], z)]
-    table = np.stack([part for plane in planes for part in plane], 1)[owner]  # one gather instead of nine
+    planes = [
+        _plane(x, y, area, values)
+        for values in (np.take(column, chosen, axis=1), np.take(row, chosen, axis=1), z)
+    ]
+    table = np.take(np.stack([part for plane in planes for part in plane]), owner, axis=1)
     out = []
     for k, empty in enumerate((-1.0, -1.0, FAR)):
         buffer = np.full(h * w, empty, np.float32)
-        buffer[seen] = table[:, 3 * k] + table[:, 3 * k + 1] * px + table[:, 3 * k + 2] * py
+        buffer[seen] = table[3 * k] + table[3 * k + 1] * px + table[3 * k + 2] * py
         out.append(buffer.reshape(h, w))
     np.clip(out[0], -1, columns - 1, out=out[0])
     np.clip(out[1], -1, rows - 1, out=out[1])
@@ -134,11 +137,11 @@ def _fill(
         # inside is where the cross product is positive: left of an edge that runs down
         slack = np.where(dy < 0, np.float32(-2e-3), -far), np.where(dy > 0, np.float32(2e-3), far)
         edges += [slope, x[i] - slope * y[i], *slack]
-    table = np.stack(edges, 1)[owner]
+    table = np.take(np.stack(edges), owner, axis=1)
     for k in (0, 4, 8):
-        crossing = table[:, k] * height + table[:, k + 1]
-        np.maximum(low, crossing + table[:, k + 2], out=low)
-        np.minimum(high, crossing + table[:, k + 3], out=high)
+        crossing = table[k] * height + table[k + 1]
+        np.maximum(low, crossing + table[k + 2], out=low)
+        np.minimum(high, crossing + table[k + 3], out=high)
     first = np.ceil(low).astype(np.int32)
     count = np.maximum(np.floor(high).astype(np.int32) - first + 1, 0)
     span, column = _runs(first, count)

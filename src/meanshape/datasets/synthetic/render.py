@@ -213,7 +213,7 @@ def _shadow(depth: Floats, light: Light, scale: float, lit: Floats) -> Floats:
     solid = small > FAR / 2
     tx, ty, tz = (float(v) for v in light.toward)
     flat = float(np.hypot(tx, ty)) + 1e-6
-    hidden: Floats = np.zeros((h, w), np.float32)
+    hidden = np.zeros((h, w), np.float32)
     for reach in (7.0, 14.0, 24.0, 38.0):  # mm along the lamp's direction in the picture
         dx, dy = (round(t / flat * reach * scale / 2) for t in (tx, ty))
         if abs(dx) + abs(dy) == 0 or abs(dx) >= w or abs(dy) >= h:
@@ -223,15 +223,14 @@ def _shadow(depth: Floats, light: Light, scale: float, lit: Floats) -> Floats:
         over = small[there] - small[here]
         blocked = np.clip((over - reach * max(tz, 0.05) / flat) / 4, 0, 1) * (over < 100)
         np.maximum(hidden[here], blocked, out=hidden[here])
-    hidden *= solid
-    near = np.where(solid, small, np.float32(-150))
-    cavity = (_blur(near, max(3.0 * scale, 0.6)) - near) / 14
-    cavity = f32(np.clip(cavity, 0, 1) * solid)
+    shadow = f32(hidden * solid)
+    near = f32(np.where(solid, small, -150))
+    cavity = f32(np.clip((_blur(near, max(3.0 * scale, 0.6)) - near) / 14, 0, 1) * solid)
     full = depth.shape[1], depth.shape[0]
-    blocked, hollow = (f32(cv2.resize(a, full)) for a in (_blur(hidden, max(0.9 * scale, 0.5)), cavity))
+    dark, hollow = (f32(cv2.resize(a, full)) for a in (_blur(shadow, max(0.9 * scale, 0.5)), cavity))
     total = float(light.lamp.mean())
-    share = total / (total + 0.5 * float((light.sky + light.ground).mean()))
-    return f32((1 - np.float32(share) * blocked * lit) * (1 - np.float32(0.55) * hollow))
+    share = 0.85 * total / (total + 0.5 * float((light.sky + light.ground).mean()))
+    return f32((1 - np.float32(share) * dark * lit) * (1 - np.float32(0.55) * hollow))
 
 
 def _blur(values: Floats, sigma: float) -> Floats:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanshape.datasets.synthetic.arrays import Floats, f32
-from meanshape.datasets.synthetic.atlas import PACKS, TEXELS, noise, packs
+from meanshape.datasets.synthetic.atlas import PACKS, TEXELS, noise, packs, unrolled
 
 _WIDE = 256  # cv2.remap wants its places as a picture, of less than 32768 rows
 
@@ -39,6 +39,13 @@ class Spots:
             return f32(found.reshape(-1)[: self.count])
         return np.ascontiguousarray(found.reshape(-1, found.shape[-1])[: self.count].T, np.float32)
 
+    def unrolled(self) -> Floats:
+        """Places (2, lines, 256) mm on the unrolled head, of a head's pixels."""
+        found = cv2.remap(
+            unrolled(), self.column, self.row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
+        return np.ascontiguousarray(np.moveaxis(np.asarray(found), -1, 0), np.float32)
+
     def masks(self) -> dict[str, Floats]:
         """The atlas' masks (N,), 0..1."""
         result: dict[str, Floats] = {}
@@ -47,10 +54,16 @@ class Spots:
             result |= dict(zip(names, values, strict=True))
         return result
 
-    def grain(self, kind: str, seed: int, across: float, along: float) -> Floats:
-        """Noise (N,) that sticks to the surface, elsewhere for each seed; pixels of noise a cell."""
-        x = self.column * np.float32(across) + np.float32(seed % 509)
-        y = self.row * np.float32(along) + np.float32(seed // 509 % 503)
+    def grain(
+        self, kind: str, seed: int, across: float, along: float, places: Floats | None = None
+    ) -> Floats:
+        """Noise (N,) that sticks to the surface, elsewhere for each seed.
+
+        `across`, `along`: pixels of noise a cell of the grid, or a unit of `places` (2, lines, 256).
+        """
+        column, row = (self.column, self.row) if places is None else places
+        x = column * np.float32(across) + np.float32(seed % 509)
+        y = row * np.float32(along) + np.float32(seed // 509 % 503)
         found = cv2.remap(noise(kind), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
         return f32(np.asarray(found).reshape(-1)[: self.count])
 
