@@ -31,7 +31,7 @@ from meanshape.evaluation.starts import (
     make_detector,
     penalty_shape,
 )
-from meanshape.evaluation.threads import limited, model_threads
+from meanshape.evaluation.threads import limited
 from meanshape.methods import load
 from meanshape.methods.base import LandmarkModel
 
@@ -72,7 +72,7 @@ def evaluate(
     samples : faces of one mark-up; points that are NaN do not count
     box : "truth" or "detector", whose box the model starts from
     detector : for `box="detector"`; none: the default one
-    threads : that one prediction may use
+    threads : that one prediction may use; a model that is loaded already keeps those of its networks
     name : what the result calls the model; the bytes of its weights are known if that is what it was loaded
         from
     data, split : names to keep in the result
@@ -92,10 +92,9 @@ def evaluate(
         finder = make_detector(detector)
     source = name if isinstance(model, LandmarkModel) else model
     with limited(threads):
-        ready = model if isinstance(model, LandmarkModel) else load(model)
+        ready = model if isinstance(model, LandmarkModel) else load(model, threads=threads)
         scoring = scoring_for(ready, samples)
-        with model_threads(ready, threads):
-            scored, broken = _measure(ready, samples, scoring, finder, progress)
+        scored, broken = _measure(ready, samples, scoring, finder, progress)
     if not scored:
         first = next(iter(broken.values()))
         raise DataSetError(f"none of {len(samples)} pictures can be read; the first: {first}")

@@ -24,7 +24,7 @@ from meanshape.evaluation.protocol import Progress, scoring_for
 from meanshape.evaluation.schema import write_file
 from meanshape.evaluation.scoring import Scoring
 from meanshape.evaluation.starts import find_start, penalty_shape
-from meanshape.evaluation.threads import limited, model_threads
+from meanshape.evaluation.threads import limited
 from meanshape.methods.base import LandmarkModel
 
 CLEAN = "none"
@@ -79,7 +79,7 @@ def robustness(
     scoring = scoring_for(model, known)
     penalty = penalty_shape(scoring.markup, known)
     values: Values = {}
-    with limited(threads), model_threads(model, threads):
+    with limited(threads):
         for number, sample in enumerate(known, 1):
             try:
                 pixels = sample.pixels()

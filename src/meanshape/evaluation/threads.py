@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from importlib import import_module
-from typing import Any
 
 from meanshape.core.errors import ConfigError
 
 
 @contextmanager
 def limited(threads: int) -> Iterator[None]:
-    """Let OpenCV, and BLAS where threadpoolctl is there to ask, use so many threads."""
+    """Let OpenCV, and BLAS where threadpoolctl is there to ask, use so many threads.
+
+    What runs under ONNX Runtime is told when it is loaded.
+    """
     if threads < 1:
         raise ConfigError(f"threads must be at least 1, not {threads}")
     import cv2
@@ -24,17 +26,3 @@ def limited(threads: int) -> Iterator[None]:
         cv2.setNumThreads(threads)
         stack.callback(cv2.setNumThreads, before)
         yield
-
-
-@contextmanager
-def model_threads(model: Any, threads: int) -> Iterator[None]:
-    """Tell a model that runs threads of its own (it has an attribute `threads`) how many to use."""
-    before = getattr(model, "threads", None)
-    if before is None or before == threads:
-        yield
-        return
-    model.threads = threads
-    try:
-        yield
-    finally:
-        model.threads = before

@@ -58,7 +58,7 @@ def evaluate(
     from meanshape.methods import load
 
     finder = make_finder(detector) if box is BoxRule.detector else None
-    ready = {model: load(model) for model in models}  # a wrong name is said before the work
+    ready = {model: load(model, threads=threads) for model in models}  # a wrong name is said before the work
     if json is not None:
         writable(json.parent)
     results = []

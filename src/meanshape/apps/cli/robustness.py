@@ -37,7 +37,7 @@ def robustness(
     from meanshape.evaluation.robustness import write_csv
     from meanshape.methods import load
 
-    ready = {model: load(model) for model in models}
+    ready = {model: load(model, threads=threads) for model in models}
     samples = read(data, allow_missing, None, limit)
     rows = []
     with bar() as progress:
