@@ -50,6 +50,8 @@ class Config:
     use_heatmap: bool = True
     use_features: bool = True
     loss: str = "wing"  # point (the paper's), wing or squared
+    localisation: float = 0.03  # weight of a loss that asks a stage's third pair of maps where each point is
+    warm_start: bool = True  # a stage starts from the weights of the one before
     partial_weight: float = 0.5  # of the loss on samples of another mark-up
     partial_share: tuple[float, ...] = (0.25, 0.125)  # of such samples in a batch, per stage
     batch: int = 32

@@ -33,6 +33,10 @@ class Stage(nn.Module):
                 channels = maps
             layers.append(nn.MaxPool2d(2))
         self.trunk = nn.Sequential(*layers, nn.Flatten(), nn.Dropout(dropout))
+        # Training only: the third pair's maps also say where each point is (see ``localisation_loss``).
+        self.tap = len(layers) - 9
+        self.locate = nn.Conv2d(max(4, round(256 * width)), outputs // 2, 1)
+        self.located: Tensor | None = None
         self.fc1 = nn.Sequential(
             nn.Linear(channels * (size // 16) ** 2, features, bias=False), nn.BatchNorm1d(features), nn.ReLU()
         )
@@ -45,8 +49,26 @@ class Stage(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Features (N, F) of fc1 and the update (N, outputs) of fc2."""
-        features = self.fc1(self.trunk(image))
+        for index, layer in enumerate(self.trunk):
+            image = layer(image)
+            if self.training and index == self.tap:
+                self.located = self.locate(image)
+        features = self.fc1(image)
         return features, self.fc2(features)
+
+    def start_from(self, other: Stage) -> None:
+        """Take over another stage's weights where they fit; inputs that it does not have start near zero."""
+        own, given = self.trunk, other.trunk
+        extra = len(own) - len(given)  # the batch norm in front of a stage with more than three channels
+        with torch.no_grad():
+            for target, source in zip([*own[extra:], *self.fc1], [*given, *other.fc1], strict=True):
+                for name, value in source.state_dict().items():
+                    into = target.state_dict()[name]
+                    if into.shape == value.shape:
+                        into.copy_(value)
+                    elif into.ndim == 4 and into.shape[0] == value.shape[0]:
+                        into.mul_(0.1)
+                        into[:, : value.shape[1]] = value
 
 
 def similarity(source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
@@ -115,6 +137,7 @@ class DAN(nn.Module):
     """
 
     mean: Tensor
+    frame: tuple[Tensor, Tensor]  # crop -> frame of the stage that ran last: p @ matrix + shift
 
     def __init__(
         self,
@@ -161,6 +184,8 @@ class DAN(nn.Module):
         ratio = self.crop_size / self.sizes[0]
         first = image if ratio == 1 else functional.avg_pool2d(image, round(ratio))
         features, update = self.stages[0](first)
+        shift = torch.full((1, 1, 2), (1 - ratio) / (2 * ratio), device=image.device)
+        self.frame = torch.eye(2, device=image.device)[None] / ratio, shift
         shape = self.start(self.crop_size, self.crop_scale) + self._step(update, 0) * ratio
         shapes = [shape]
         for index in range(1, stages or len(self.stages)):
@@ -172,6 +197,7 @@ class DAN(nn.Module):
         """Connection layers and stage ``index``: S_t = T^-1(T(S_{t-1}) + dS_t)."""
         size = self.sizes[index]
         matrix, shift = similarity(shape, self.start(size, self.frame_scale))
+        self.frame = matrix.detach(), shift.detach()
         placed = shape @ matrix + shift
         inputs = [warp(image, matrix, shift, size)]
         if self.use_heatmap:

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from meanshape.core.markup import MarkUp
 from meanshape.core.types import Sample
 from meanshape.methods.base import Progress
-from meanshape.methods.nets.dan import DAN
+from meanshape.methods.nets.dan import DAN, Stage
 from meanshape.methods.nets.export import export
 from meanshape.methods.nets.state import load_state, save_state
 from meanshape.training.loop import Batch, Schedule, Trainer
-from meanshape.training.losses import LOSSES, masked_mean, point_distances
+from meanshape.training.losses import LOSSES, localisation_loss, masked_mean, point_distances
 from meanshape.training.sampling import CropBank, CropSampler
 
 if TYPE_CHECKING:
@@ -78,7 +78,15 @@ class StageTask:
             seen = torch.einsum("lk,nkd->nld", self.observe, shape)
             partial = self._mean(seen, batch["partial"], batch["norm"])
             loss = (1 - share) * loss + share * self.config.partial_weight * partial
-        return loss
+        located = self._localise(module, batch["points"])
+        return loss + self.config.localisation * located if self.config.localisation else loss
+
+    def _localise(self, module: DAN, points: Tensor) -> Tensor:
+        stage = module.stages[self.index]
+        assert isinstance(stage, Stage) and stage.located is not None
+        (matrix, shift), located = module.frame, stage.located
+        stage.located = None  # a module that holds results cannot be copied
+        return localisation_loss(located, points @ matrix + shift, module.sizes[self.index])
 
     def _mean(self, shape: Tensor, target: Tensor, norm: Tensor) -> Tensor:
         distances, known = point_distances(shape, target, norm)
@@ -110,8 +118,9 @@ def fit(
     """Train the stages in turn, each resuming from its checkpoint in ``folder`` if there is one."""
     torch.manual_seed(seed)
     module = build(config, mean)
+    loaded: set[str] = set()
     if initial is not None:
-        load_state(module, initial / STATE)
+        loaded = load_state(module, initial / STATE)
     bank = CropBank(train, markup)
     valid_bank = CropBank(valid, markup) if valid else None
     for index in range(len(config.sizes)):
@@ -120,7 +129,9 @@ def fit(
             continue
         for parameter in module.parameters():
             parameter.requires_grad_(False)
-        module.stages[index].requires_grad_(True)
+        stage = module.stages[index].requires_grad_(True)
+        if index and config.warm_start and f"stages.{index}.fc2.weight" not in loaded:
+            stage.start_from(module.stages[index - 1])
         if index and config.use_features:
             module.feature_images[index - 1].requires_grad_(True)
         share = (

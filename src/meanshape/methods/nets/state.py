@@ -19,8 +19,8 @@ def save_state(module: nn.Module, path: Path) -> None:
     save_file({k: v.contiguous() for k, v in state.items()}, path)
 
 
-def load_state(module: nn.Module, path: Path) -> None:
-    """Read what fits into the module; a state that shares no weight of the same shape with it is an error."""
+def load_state(module: nn.Module, path: Path) -> set[str]:
+    """Read what fits into the module and return its names; a state that shares no weight of the same shape with it is an error."""
     try:
         state = load_file(path)
     except Exception as error:  # safetensors' error has no public base class
@@ -32,3 +32,4 @@ def load_state(module: nn.Module, path: Path) -> None:
     with torch.no_grad():
         for key, value in fitting.items():
             own[key].copy_(value)
+    return set(fitting)
