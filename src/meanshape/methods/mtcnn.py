@@ -104,6 +104,8 @@ class MTCNN(LandmarkModel):
     Config: ClassVar[type[Any]] = Config
 
     networks: tuple[bytes, bytes, bytes]
+    negatives: str | Path | Sequence[Pixels] | None = None  # people-free photos, or their folder
+    run_folder: str | Path | None = None  # where a stopped training goes on
     _cascade: Cascade
 
     @classmethod
@@ -123,22 +125,17 @@ class MTCNN(LandmarkModel):
         *,
         seed: int = 0,
         progress: Progress | None = None,
-        negatives: str | Path | Sequence[Pixels] | None = None,
-        out: str | Path | None = None,
     ) -> Self:
-        """Learn from faces with 5 or 68 points, mixed at will, and from photos without people.
+        """Learn from faces with 5 or 68 points, mixed at will, and from `self.negatives`.
 
-        Parameters
-        ----------
-        negatives : a folder of people-free photos, or the photos; without, parts of faces and drawn
-            textures must do, and the detector finds faces where there are none
-        out : a folder for checkpoints, from which an interrupted training goes on
+        Without photos of no people, parts of faces and drawn textures must do, and the detector will find
+        faces where there are none. With `self.run_folder` an interrupted training goes on from there.
         """
         if not any(sample.shape is not None for sample in train):
             raise ShapeError(f"{self.name} cannot be fitted: none of {len(train)} samples has points")
         with tempfile.TemporaryDirectory() as scratch:
-            folder = Path(out) if out is not None else Path(scratch)
-            train_mtcnn(train, negatives, folder, self.config, seed, progress)
+            folder = Path(scratch if self.run_folder is None else self.run_folder)
+            train_mtcnn(train, self.negatives, folder, self.config, seed, progress)
             self.markup = markup("mtfl5")
             self._load(folder)
         return self
@@ -233,4 +230,5 @@ def session(path: Path, threads: int) -> Net:
     return run
 
 
+PRESETS = {"paper": Config(), "shipped": Config.shipped()}
 MODEL = MTCNN

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from meanshape.core import config as configs
-from meanshape.core.errors import DataSetError
+from meanshape.core.errors import ConfigError, DataSetError
 from meanshape.core.image import Pixels, read_image
 from meanshape.core.types import Sample
 from meanshape.methods.base import Progress
@@ -51,11 +51,9 @@ def train(
     seed: int,
     progress: Progress,
 ) -> Path:
-    """Train the three networks into `out`; a stage whose ONNX file is there is done already."""
+    """Train the three networks into `out`; where checkpoints are, an interrupted training goes on."""
     out.mkdir(parents=True, exist_ok=True)
-    configs.save(config, out / "config.toml")
-    if all((out / f"{name}.onnx").exists() for name in NAMES):
-        return out
+    _resume(out, config)
     torch.manual_seed(seed)
     faces = gather(samples)
     photos = read_photos(negatives, seed)
@@ -71,7 +69,20 @@ def train(
                 pools, faces, photos, _finder(out, number, config.recipe, rng), number, config.recipe, rng
             )
         _learn(net, pools, out, number, config.recipe, seed, progress)
+    for name in NAMES:
+        (out / f"{name}.checkpoint.pt").unlink(missing_ok=True)
     return out
+
+
+def _resume(out: Path, config: Config) -> None:
+    """Clear away an earlier, finished training; refuse to go on with an unfinished one of other settings."""
+    settings = out / "config.toml"
+    if not any(out.glob("*.checkpoint.pt")):
+        for name in NAMES:
+            (out / f"{name}.onnx").unlink(missing_ok=True)
+    elif settings.exists() and settings.read_text("utf-8") != configs.to_toml(config):
+        raise ConfigError(f"{out} holds an unfinished run of other settings: choose another folder")
+    configs.save(config, settings)
 
 
 def build(config: Config, number: int) -> nets.PNet | nets.RNet | nets.ONet:
@@ -122,7 +133,7 @@ def _learn(
     progress: Progress,
 ) -> None:
     name = NAMES[number]
-    checkpoint = out / f"{name}.pt"
+    checkpoint = out / f"{name}.checkpoint.pt"
     if number == 2:
         recipe = replace(recipe, ratio=recipe.ratio_last)
     train_stage(
@@ -135,7 +146,6 @@ def _learn(
     )  # fmt: skip
     nets.export(net, out / f"{name}.part")
     (out / f"{name}.part").replace(out / f"{name}.onnx")
-    checkpoint.unlink(missing_ok=True)
 
 
 def _proposals(
