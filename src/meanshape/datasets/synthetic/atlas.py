@@ -114,7 +114,7 @@ def _hollow(canvas: _Canvas) -> Floats:
     wing = canvas.line(*_both(f32(_WING).T), width=2, blur=2.5)
     parting = canvas.line(_mirrored(_at("64 63 62")), width=1, blur=1.6)
     socket = canvas.spot(15, -3, 5, 6) + 0.4 * canvas.spot(28, -10, 12, 4)
-    total = 1.5 * nostril + 0.6 * crease + 0.45 * wing + 0.75 * parting + 0.22 * socket
+    total = 1.5 * nostril + 0.85 * crease + 0.45 * wing + 0.75 * parting + 0.22 * socket
     total = total + 0.35 * canvas.spot(46.5, 0, 4.5, 3.5)
     return f32(total + 0.25 * canvas.spot(0, 86, 13, 3) + 0.5 * canvas.spot(27, 68.5, 2.5, 2.5))
 
@@ -127,7 +127,7 @@ def masks() -> dict[str, Floats]:
     lips = _mirrored(_at("54 53 52 51")), _mirrored(_at("54 55 56 57"))
     inner = _mirrored(_at("64 inner_up 63 62")), _mirrored(_at("64 inner_low 65 66"))
     upper_lid, lower_lid = _smooth(_at("42 43 44 45")), _smooth(_at("42 47 46 45"))
-    upper_lash = c.line(*_both(upper_lid - f32([0, 0.5])), width=3, blur=1.1)
+    upper_lash = c.line(*_both(upper_lid - f32([0, 0.5])), width=4, blur=1.3)
     lower_lash = c.line(*_both(lower_lid + f32([0, 0.4])), width=2, blur=1.2)
     cheeks = c.spot(40, 33, 12, 12) + 0.8 * c.spot(0, 37, 11, 7) + 0.4 * c.spot(0, 92, 12, 8)
     sheen = c.spot(0, -35, 28, 16) + c.spot(0, 25, 6, 16) + c.spot(39, 25, 11, 9) + 0.6 * c.spot(0, 96, 8, 6)
@@ -137,7 +137,7 @@ def masks() -> dict[str, Floats]:
         "eye": c.polygon(*_both(np.concatenate([upper_lid, lower_lid[::-1]])), blur=0.7),
         "brow": _brows(c),
         "hollow": _hollow(c),
-        "lash": np.maximum(upper_lash, 0.45 * lower_lash),
+        "lash": np.maximum(upper_lash, 0.5 * lower_lash),
         "blush": cheeks,
         "beard": beard,
         "gloss": sheen,

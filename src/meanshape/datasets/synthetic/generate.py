@@ -204,20 +204,20 @@ def finish(canvas: Floats, rng: np.random.Generator, degrade: bool) -> Pixels:
     photo = np.sqrt(canvas)
     if degrade:
         mean = float(photo.mean())
-        photo = (photo - mean) * np.float32(rng.normal(1.0, 0.12)) + np.float32(
+        photo = (photo - mean) * np.float32(np.clip(rng.normal(1.18, 0.2), 0.6, 1.8)) + np.float32(
             np.clip(mean * rng.normal(1, 0.1), 0.12, 0.85)
         )
         if rng.random() < 0.12:
             photo = np.repeat(photo.mean(-1, keepdims=True), 3, -1)
         else:
             photo *= rng.normal(1, 0.035, 3).astype(np.float32)
-        if rng.random() < 0.4:
+        if rng.random() < 0.3:
             photo = cv2.GaussianBlur(
                 photo, (0, 0), float(rng.uniform(0.3, 1.1)) * max(photo.shape[0] / 160, 0.6)
             )
-        if rng.random() < 0.6:
+        if rng.random() < 0.5:
             noise = rng.standard_normal(photo.shape, dtype=np.float32)
-            photo += noise * np.float32(rng.exponential(0.012))
+            photo += noise * np.float32(rng.exponential(0.010))
     pixels = np.clip(photo * 255 + 0.5, 0, 255).astype(np.uint8)
     if degrade and rng.random() < 0.4:
         _, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(35, 95))])

@@ -32,7 +32,7 @@ def paint_skin(
     soft = spots.grain("soft", person.seed, 2.0, 2.0, places)
     fine = spots.grain("fine", person.seed + 77, 3.3, 3.3, places)
     strand = spots.grain("strands", person.seed + 1234, 4.5, 0.9, places)
-    colour = person.skin[:, None] * (1 + 0.035 * soft + 0.03 * fine)
+    colour = person.skin[:, None] * (1 + 0.025 * soft + 0.03 * fine)
     _tint(colour, mask["blush"] * np.float32(person.blush), (0.02, 0.20, 0.16))
     tired = 0.25 + 0.5 * person.age
     _tint(colour, mask["tired"], (0.30 * tired, 0.36 * tired, 0.28 * tired))
@@ -46,7 +46,7 @@ def paint_skin(
     _tint(colour, hollow, (0.72, 0.82, 0.86))
     shade, lit = light.shade(normal, SKIN_WRAP)
     colour *= shade
-    gloss = 0.04 + 0.14 * person.gloss * mask["gloss"] + 0.10 * mask["lips"]
+    gloss = 0.05 + 0.2 * person.gloss * mask["gloss"] + 0.10 * mask["lips"]
     colour += light.lamp[:, None] * (light.shine(normal, 4) * gloss * lit * (1 - hollow))
     lash = mask["lash"] * np.float32(1.2 * person.lash * (0.65 if moves.get("eye_close", 0) > 0.6 else 1))
     mix(colour, f32([[0.012], [0.009], [0.008]]), np.minimum(lash, 0.95))

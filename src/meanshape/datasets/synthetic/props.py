@@ -70,7 +70,7 @@ def wear_glasses(
     `eyes` (2, 3) mm: the eyes' middles on the head; `scale`: pixels a mm.
     """
     rims = _rims(eyes, rng)
-    thick = max(scale * float(rng.uniform(0.9, 3.6)), 1.0)
+    thick = max(scale * float(rng.uniform(0.7, 2.8)), 1.0)
     glass, metal = np.zeros(depth.shape, np.uint8), np.zeros(depth.shape, np.uint8)
     for rim in rims:
         points = _pixels(project(rim))
@@ -86,7 +86,9 @@ def wear_glasses(
     if rng.random() < 0.5:  # a window mirrored in the lens
         glare = f32(cv2.resize(noise("clouds"), depth.shape[::-1])) - np.float32(rng.uniform(0.6, 1.6))
         _blend(color, f32([1, 1, 1]), glass, np.clip(glare, 0, 1) * np.float32(rng.uniform(0.1, 0.6)))
-    frame = rng.uniform(0.0, 0.12, 3) if rng.random() < 0.75 else rng.uniform(0.05, 0.7, 3)
+    frame = (
+        rng.uniform(0.0, 0.08) * rng.uniform(0.7, 1, 3) if rng.random() < 0.82 else rng.uniform(0.05, 0.7, 3)
+    )
     _blend(color, f32(frame), metal, 0.95)
 
 
