@@ -163,6 +163,7 @@ class DAN(LandmarkModel):
             initial=self.initial,
             progress=progress,
         )
+        self._mean = self._module.mean.numpy().astype(np.float64)  # the one that a fit went on from, if any
         self._session = None
 
     def _save(self, folder: Path) -> None:

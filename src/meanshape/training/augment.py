@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -52,10 +53,15 @@ def recolour(rng: np.random.Generator, image: UInt8, augmentation: Augmentation)
         contrast, brightness = math.exp(rng.normal(0, 0.2)), rng.normal(0, 0.1)
         cast = np.exp(rng.normal(0, 0.08, 3)).astype(np.float32)
         table = ((levels**gamma - 0.5) * contrast + 0.5 + brightness)[:, None] * cast
-        image = cv2.LUT(image, np.clip(table * 255, 0, 255).astype(np.uint8)[None])
+        image = as_pixels(cv2.LUT(image, np.clip(table * 255, 0, 255).astype(np.uint8)[None]))
     if rng.random() < augmentation.grey:
-        image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+        image = as_pixels(cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB))
     return image
+
+
+def as_pixels(image: Any) -> UInt8:
+    """What OpenCV answers to uint8, typed."""
+    return np.asarray(image, np.uint8)
 
 
 def degrade(rng: np.random.Generator, image: UInt8, augmentation: Augmentation) -> UInt8:
@@ -63,16 +69,16 @@ def degrade(rng: np.random.Generator, image: UInt8, augmentation: Augmentation) 
     height, width = image.shape[:2]
     if rng.random() < augmentation.blur:
         if rng.random() < 0.5:
-            image = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.5, 2.0)))
+            image = as_pixels(cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.5, 2.0))))
         else:
             small = float(rng.uniform(0.3, 0.8))
             reduced = cv2.resize(
                 image, (round(width * small), round(height * small)), interpolation=cv2.INTER_AREA
             )
-            image = cv2.resize(reduced, (width, height), interpolation=cv2.INTER_LINEAR)
+            image = as_pixels(cv2.resize(reduced, (width, height), interpolation=cv2.INTER_LINEAR))
     if rng.random() < augmentation.jpeg:
         _, packed = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(20, 70))])
-        image = cv2.imdecode(packed, cv2.IMREAD_COLOR)
+        image = as_pixels(cv2.imdecode(packed, cv2.IMREAD_COLOR))
     if rng.random() < augmentation.noise:
         noise = rng.normal(0, rng.uniform(2, 12), image.shape[:2]).astype(np.float32)
         image = np.clip(image + noise[..., None], 0, 255).astype(np.uint8)
@@ -108,17 +114,9 @@ def occlude(
     if rng.random() < 0.5:
         image[top:bottom, left:right] = patch
     else:
-        mask = np.zeros(patch.shape[:2], np.uint8)
-        cv2.ellipse(
-            mask,
-            (mask.shape[1] // 2, mask.shape[0] // 2),
-            (mask.shape[1] // 2, mask.shape[0] // 2),
-            0,
-            0,
-            360,
-            1,
-            -1,
-        )
+        mask = np.zeros((bottom - top, right - left), np.uint8)
+        middle = (mask.shape[1] // 2, mask.shape[0] // 2)
+        cv2.ellipse(mask, middle, middle, 0, 0, 360, 1, -1)
         image[top:bottom, left:right][mask > 0] = patch[mask > 0]
     return image
 

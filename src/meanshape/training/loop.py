@@ -94,7 +94,7 @@ class Trainer:
             {"params": plain, "weight_decay": 0.0},
         ]
         self.optimiser = torch.optim.AdamW(groups, lr=schedule.rate, betas=(0.9, 0.99))
-        self.average = copy.deepcopy(module).eval()
+        self.average = copy.deepcopy(module).eval().requires_grad_(False)
         self.step, self.seconds = 0, 0.0
         self.best: dict[str, float] = {}
         self.best_state: dict[str, Tensor] = {}

@@ -55,7 +55,9 @@ def localisation_loss(logits: Tensor, points: Tensor, size: int) -> Tensor:
     total = torch.zeros_like(cells[..., 0])
     for dx in (0, 1):
         for dy in (0, 1):
-            weight = (share[..., 0] if dx else 1 - share[..., 0]) * (share[..., 1] if dy else 1 - share[..., 1])
+            weight = (share[..., 0] if dx else 1 - share[..., 0]) * (
+                share[..., 1] if dy else 1 - share[..., 1]
+            )
             place = (corner[..., 1] + dy) * width + corner[..., 0] + dx
             total = total - weight * log.gather(2, place[..., None])[..., 0]
     return masked_mean(total, inside)

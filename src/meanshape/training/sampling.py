@@ -17,7 +17,7 @@ from meanshape.core.geometry import apply, compose
 from meanshape.core.image import warp
 from meanshape.core.markup import MarkUp
 from meanshape.core.types import Box, Sample
-from meanshape.training.augment import Augmentation, change_pixels, jitter_matrix
+from meanshape.training.augment import Augmentation, as_pixels, change_pixels, jitter_matrix
 
 Float = NDArray[np.float64]
 Batch = dict[str, NDArray[np.float32]]
@@ -142,8 +142,10 @@ class CropBank:
         matrix = matrix + np.array([[0, 0, (size - 1) / 2], [0, 0, (size - 1) / 2]])
         if flip:
             matrix = compose(matrix, np.array([[-1.0, 0, size - 1], [0, 1, 0]]))
-        image = cv2.warpAffine(
-            face.image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
+        image = as_pixels(
+            cv2.warpAffine(
+                face.image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
+            )
         )
         points, partial = apply(matrix, face.points), apply(matrix, face.partial)
         if flip:

@@ -58,10 +58,10 @@ class Stage(nn.Module):
 
     def start_from(self, other: Stage) -> None:
         """Take over another stage's weights where they fit; inputs that it does not have start near zero."""
-        own, given = self.trunk, other.trunk
+        own, given = list(self.trunk), list(other.trunk)
         extra = len(own) - len(given)  # the batch norm in front of a stage with more than three channels
         with torch.no_grad():
-            for target, source in zip([*own[extra:], *self.fc1], [*given, *other.fc1], strict=True):
+            for target, source in zip(own[extra:] + list(self.fc1), given + list(other.fc1), strict=True):
                 for name, value in source.state_dict().items():
                     into = target.state_dict()[name]
                     if into.shape == value.shape:

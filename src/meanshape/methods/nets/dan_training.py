@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -131,7 +131,8 @@ def fit(
             parameter.requires_grad_(False)
         stage = module.stages[index].requires_grad_(True)
         if index and config.warm_start and f"stages.{index}.fc2.weight" not in loaded:
-            stage.start_from(module.stages[index - 1])
+            assert isinstance(stage, Stage)
+            stage.start_from(cast(Stage, module.stages[index - 1]))
         if index and config.use_features:
             module.feature_images[index - 1].requires_grad_(True)
         share = (

@@ -57,7 +57,7 @@ def export(
         torch.onnx.export(
             FromPixels(module).eval(),
             (example,),
-            buffer,
+            buffer,  # type: ignore[arg-type]  # a file object is taken, the signature forgets it
             dynamo=False,  # the newer exporter writes the same graph in thirty times the time
             opset_version=OPSET,
             input_names=["pixels"],

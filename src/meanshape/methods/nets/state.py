@@ -20,14 +20,18 @@ def save_state(module: nn.Module, path: Path) -> None:
 
 
 def load_state(module: nn.Module, path: Path) -> set[str]:
-    """Read what fits into the module and return its names; a state that shares no weight of the same shape with it is an error."""
+    """Read what fits into the module and return its names.
+
+    A state that shares no learnt weight of the same shape with the module is a `WeightsError`.
+    """
     try:
         state = load_file(path)
     except Exception as error:  # safetensors' error has no public base class
         raise WeightsError(f"{path}: no torch weights to start from ({error})") from error
     own = module.state_dict()
     fitting = {k: v.float() for k, v in state.items() if k in own and own[k].shape == v.shape}
-    if not any(v.ndim > 1 for v in fitting.values()):
+    learnt = {name for name, value in module.named_parameters() if value.ndim > 1}
+    if not learnt & set(fitting):
         raise WeightsError(f"{path}: none of its weights has the shape that this configuration asks for")
     with torch.no_grad():
         for key, value in fitting.items():
