@@ -45,7 +45,7 @@ class Config:
     frame_scale: float = 1.2  # side of the upright frame of stages >= 2, in face boxes
     channels: int = 3  # 1: grey, as in the paper
     features: int = 256
-    dropout: float = 0.3
+    dropout: float = 0.1
     heatmap_stride: int = 2
     use_heatmap: bool = True
     use_features: bool = True
@@ -62,7 +62,7 @@ class Config:
     warmup: int = 300
     patience: int = 0  # validations (one a minute) without improvement that end a stage; 0: the time does
     bf16: bool = False
-    minutes: tuple[float, ...] = (20.0, 60.0)  # per stage; 0 leaves a stage as it is
+    minutes: tuple[float, ...] = (30.0, 60.0)  # per stage; 0 leaves a stage as it is
     steps: tuple[int, ...] = ()  # per stage, instead of minutes
     augmentation: Augmentation = field(default_factory=Augmentation)
 

@@ -22,16 +22,16 @@ class Augmentation:
     probabilities.
     """
 
-    shift: float = 0.08
-    scale: float = 0.12
-    rotation: float = 20.0
+    shift: float = 0.06
+    scale: float = 0.1
+    rotation: float = 15.0
     flip: float = 0.5
-    colour: float = 0.5
+    colour: float = 0.4
     grey: float = 0.15
-    blur: float = 0.25
+    blur: float = 0.2
     jpeg: float = 0.1
-    noise: float = 0.15
-    occluder: float = 0.35
+    noise: float = 0.1
+    occluder: float = 0.25
 
 
 def jitter_matrix(rng: np.random.Generator, augmentation: Augmentation, box_size: float) -> Float:
