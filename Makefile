@@ -37,7 +37,7 @@ format: .venv/.test
 	$(BIN)/ruff format .
 
 picture: .venv/.installed
-	$(BIN)/meanshape detect examples/astronaut.jpg --overlay docs/images/astronaut.jpg
+	$(BIN)/python docs/pictures.py
 
 clean:
 	rm -rf .venv demo-output .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist

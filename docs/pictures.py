@@ -1,0 +1,31 @@
+"""Draw the pictures in docs/images again: `make picture`."""
+
+from pathlib import Path
+
+import numpy as np
+
+from meanshape import Pipeline
+from meanshape.core.geometry import crop_matrix
+from meanshape.core.image import read_image, warp, write_image
+from meanshape.core.types import Box
+from meanshape.inference.overlay import Style, draw
+
+ROOT = Path(__file__).parent.parent
+VIEW = Box(140, 5, 310, 205)
+"""The astronaut's head, in pixels of the photo."""
+SIZE = (680, 800)
+
+
+def main() -> None:
+    """Draw all points, and the names of the groups, side by side."""
+    photo = read_image(ROOT / "examples" / "astronaut.jpg")
+    view = warp(photo, crop_matrix(VIEW, SIZE), SIZE)
+    pipeline = Pipeline()
+    left = draw(view, pipeline(view))
+    right = draw(view, pipeline(view), Style(names=True, box=False, score=False))
+    (ROOT / "docs" / "images").mkdir(exist_ok=True)
+    write_image(ROOT / "docs" / "images" / "astronaut.jpg", np.hstack([left, right]), quality=88)
+
+
+if __name__ == "__main__":
+    main()
