@@ -8,7 +8,8 @@ import pytest
 from meanshape.core import registry
 from meanshape.core.errors import ConfigError, DataSetError
 from meanshape.datasets import load_data
-from meanshape.datasets.synthetic import EMOTIONS, face, miniature, samples, scene, verify
+from meanshape.datasets.synthetic import EMOTIONS, Options, face, miniature, samples, scene, verify
+from meanshape.datasets.synthetic.generate import plan
 
 PLAIN = {"occlusion": 0, "degrade": False, "clutter": 0, "glasses": False}
 
@@ -102,6 +103,14 @@ def test_expressions_move_the_mouth_and_the_brows():
     assert mean("surprise", opening) > mean("neutral", opening) + 0.1
     assert mean("surprise", brow) > mean("anger", brow) + 0.05
     assert still(2, emotion="happy").attributes["smile"] == "smiling"
+
+
+def test_one_person_in_many_pictures():
+    first, second = (plan(seed, 64, Options(identity=3)) for seed in (5, 6))
+    other = plan(5, 64, Options())
+    assert np.array_equal(first.figure.person.offsets, second.figure.person.offsets)
+    assert first.attributes["yaw"] == other.attributes["yaw"] != second.attributes["yaw"]
+    assert not np.array_equal(first.figure.person.offsets, other.figure.person.offsets)
 
 
 def test_size_changes_pixels_not_geometry():

@@ -112,11 +112,11 @@ def _hollow(canvas: _Canvas) -> Floats:
     nostril = canvas.polygon(*_both(f32(_NOSTRIL).T), blur=2.2)
     crease = canvas.line(*_both(_at("42 crease1 crease2 crease3 45")), width=2, blur=2.5)
     wing = canvas.line(*_both(f32(_WING).T), width=2, blur=2.5)
-    parting = canvas.line(_mirrored(_at("64 63 62")), width=1, blur=1.6)
+    parting = canvas.line(_mirrored(_at("54 64 inner_up 63 62")), width=1, blur=1.6)
     socket = canvas.spot(15, -3, 5, 6) + 0.4 * canvas.spot(28, -10, 12, 4)
     total = 1.5 * nostril + 0.85 * crease + 0.45 * wing + 0.75 * parting + 0.22 * socket
     total = total + 0.35 * canvas.spot(46.5, 0, 4.5, 3.5)
-    return f32(total + 0.25 * canvas.spot(0, 86, 13, 3) + 0.5 * canvas.spot(27, 68.5, 2.5, 2.5))
+    return f32(total + 0.25 * canvas.spot(0, 86, 13, 3) + 0.6 * canvas.spot(26.5, 68.5, 2.2, 2))
 
 
 @cache
@@ -132,7 +132,7 @@ def masks() -> dict[str, Floats]:
     cheeks = c.spot(40, 33, 12, 12) + 0.8 * c.spot(0, 37, 11, 7) + 0.4 * c.spot(0, 92, 12, 8)
     sheen = c.spot(0, -35, 28, 16) + c.spot(0, 25, 6, 16) + c.spot(39, 25, 11, 9) + 0.6 * c.spot(0, 96, 8, 6)
     found = {
-        "lips": c.polygon(np.concatenate([lips[0], lips[1][::-1]]), blur=1.4),
+        "lips": c.polygon(np.concatenate([lips[0], lips[1][::-1]]), blur=1.1),
         "mouth": c.polygon(np.concatenate([inner[0], inner[1][::-1]]), blur=0.7),
         "eye": c.polygon(*_both(np.concatenate([upper_lid, lower_lid[::-1]])), blur=0.7),
         "brow": _brows(c),

@@ -98,7 +98,7 @@ def paint_eyes(
             continue
         place = local[:, mine]
         radius = np.float32(12.3)
-        ray = place - (corners[eye].mean(0) + f32([0, -0.4, -7.2]))[:, None]
+        ray = place - (corners[eye].mean(0) + f32([-0.8 * sign, -0.4, -7.2]))[:, None]
         along = view @ ray
         deep = np.sqrt(np.maximum(along**2 - (ray * ray).sum(0) + radius**2, 0)) - along
         n = unit(ray + deep * view[:, None])
