@@ -50,7 +50,11 @@ def search(net: Any, image: NDArray[np.uint8], min_face: float) -> tuple[cascade
     crops = cascade.Crops(image)
     proposed = cascade.propose(crops, net.pnet, min_face, net.config.factor, first)
     refined = cascade.refine(crops, net.rnet, proposed, second)
-    return proposed, refined, cascade.conclude(crops, net.onet, refined, LOW, net.config.looks)
+    return (
+        proposed,
+        refined,
+        cascade.conclude(crops, net.onet, refined, LOW, net.config.looks, net.config.mirror),
+    )
 
 
 def labelled(net: Any, samples: Sequence[Sample], min_face: float) -> tuple[Found, dict[str, float]]:

@@ -230,3 +230,18 @@ def test_no_windows_go_through_all_stages() -> None:
     last = cascade.conclude(crops, net.onet, nothing, 0.5)
     assert last.points is not None
     assert last.points.shape == (0, 5, 2)
+
+
+def test_the_mirrored_look_answers_in_the_picture_s_own_coordinates() -> None:
+    def net(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Find the brightest column and say it five times, and twice as the box's sides."""
+        column = pixels.mean((1, 2)).argmax(1) / (pixels.shape[3] - 1)
+        points = np.concatenate([np.tile(column[:, None], 5), np.full((len(column), 5), 0.25)], axis=1)
+        box = np.stack([column, np.full_like(column, 0.1), column - 1, np.full_like(column, -0.1)], axis=1)
+        return np.full(len(column), 0.5), box.astype(np.float32), points.astype(np.float32)
+
+    pixels = np.zeros((2, 48, 48, 3), np.uint8)
+    pixels[0, :, 10], pixels[1, :, 40] = 255, 255
+    once, twice = cascade.answer(net, pixels, False), cascade.answer(net, pixels, True)
+    for a, b in zip(once, twice, strict=True):
+        assert np.allclose(a, b, atol=1e-6)

@@ -55,6 +55,7 @@ class Config:
     factor: float = 0.709
     thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7)
     looks: int = 1  # how often O-Net looks at a face
+    mirror: bool = False  # the last look is at the mirrored face, too, and the two are averaged
     canonical: tuple[float, float, float, float] = (-0.05, 0.047, 1.05, 1.127)  # see `Box.part`
     recipe: Recipe = field(default_factory=Recipe)
 
@@ -67,6 +68,7 @@ class Config:
             activation="relu",
             norm=True,
             looks=2,
+            mirror=True,
             recipe=Recipe.shipped(),
         )  # fmt: skip
 
@@ -94,7 +96,7 @@ class Cascade:
         crops = cascade.Crops(image)
         found = cascade.propose(crops, self.pnet, smallest, step, first)
         found = cascade.refine(crops, self.rnet, found, second)
-        return cascade.conclude(crops, self.onet, found, third, self.config.looks)
+        return cascade.conclude(crops, self.onet, found, third, self.config.looks, self.config.mirror)
 
 
 class MTCNN(LandmarkModel):
@@ -168,9 +170,10 @@ class MTCNN(LandmarkModel):
             cascade.from_part(np.array([b.as_list() for b in boxes]), self.config.canonical)
         )
         points = np.empty((len(boxes), 5, 2))
-        for _ in range(self.config.looks):
+        for turn in range(self.config.looks):
+            both = self.config.mirror and turn == self.config.looks - 1
             pixels = np.concatenate([c(s[None], 48) for c, s in zip(crops, squares, strict=True)])
-            boxes_now, points = cascade.decode(squares, *self._cascade.onet(cascade.planes(pixels))[1:])
+            boxes_now, points = cascade.decode(squares, *cascade.answer(self._cascade.onet, pixels, both)[1:])
             again = cascade.square(boxes_now)
             ratio = (again[:, 2] - again[:, 0]) / (squares[:, 2] - squares[:, 0])
             calm = (ratio > 0.5) & (ratio < 2)  # a box far from the given one is not believed

@@ -19,7 +19,7 @@ from meanshape.methods.base import Progress
 from meanshape.methods.nets import mtcnn as nets
 from meanshape.methods.parts import cascade
 from meanshape.training.mtcnn.faces import Faces, Floats, make_faces
-from meanshape.training.mtcnn.mining import mine, patch_scenes
+from meanshape.training.mtcnn.mining import mine, patch_scenes, sort_windows
 from meanshape.training.mtcnn.recipe import Recipe
 from meanshape.training.mtcnn.scenes import Scene, background, scenes
 from meanshape.training.mtcnn.stage import train_stage
@@ -54,35 +54,72 @@ def train(
     """Train the three networks into `out`; where checkpoints are, an interrupted training goes on."""
     out.mkdir(parents=True, exist_ok=True)
     _resume(out, config)
-    torch.manual_seed(seed)
-    faces = gather(samples)
-    photos = read_photos(negatives, seed)
-    for number, name in enumerate(NAMES):
-        if (out / f"{name}.onnx").exists():
+    faces, photos, recipe = gather(samples), read_photos(negatives, seed), config.recipe
+    again = recipe.again > 0
+    for turn, (number, second) in enumerate(
+        [(0, False), *([(0, True)] if again else []), (1, False), (2, False)]
+    ):
+        name = f"{NAMES[number]}{'_again' if second else ''}"
+        checkpoint = out / f"{name}.checkpoint.pt"
+        steps = recipe.again if second else recipe.steps[number]
+        if _done(checkpoint, steps):
             continue
+        rng = np.random.default_rng([seed, turn])
+        torch.manual_seed(seed + turn)
+        share = turn / (3 + again)
+        progress(share, f"{name}: cutting windows")
+        pools = _pools(faces, photos, out, number, second, recipe, rng)
         net = build(config, number)
-        rng = np.random.default_rng([seed, number])
-        progress(number / 3, f"{name}: cutting windows")
-        pools = _proposals(faces, photos, number, config.recipe, rng)
-        if number:
-            pools = _harder(
-                pools, faces, photos, _finder(out, number, config.recipe, rng), number, config.recipe, rng
-            )
-        _learn(net, pools, out, number, config.recipe, seed, progress)
-    for name in NAMES:
-        (out / f"{name}.checkpoint.pt").unlink(missing_ok=True)
+        if second:
+            net.load_state_dict(torch.load(out / f"{NAMES[0]}.checkpoint.pt", weights_only=True)["net"])
+        train_stage(
+            net, pools, _of_stage(recipe, number), nets.loss,
+            steps=steps,
+            alpha=recipe.alpha_last if number == 2 else recipe.alpha_first,
+            seed=seed,
+            checkpoint=checkpoint,
+            report=lambda text, share=share, name=name: progress(share, f"{name}: {text}"),  # type: ignore[misc]
+        )  # fmt: skip
+        nets.export(net, out / f"{NAMES[number]}.onnx")
+    for checkpoint in out.glob("*.checkpoint.pt"):
+        checkpoint.unlink()
     return out
 
 
 def _resume(out: Path, config: Config) -> None:
-    """Clear away an earlier, finished training; refuse to go on with an unfinished one of other settings."""
+    """Refuse to go on with an unfinished training of other settings."""
     settings = out / "config.toml"
-    if not any(out.glob("*.checkpoint.pt")):
-        for name in NAMES:
-            (out / f"{name}.onnx").unlink(missing_ok=True)
-    elif settings.exists() and settings.read_text("utf-8") != configs.to_toml(config):
+    unfinished = settings.exists() and any(out.glob("*.checkpoint.pt"))
+    if unfinished and configs.load(type(config), settings) != config:
         raise ConfigError(f"{out} holds an unfinished run of other settings: choose another folder")
     configs.save(config, settings)
+
+
+def _done(checkpoint: Path, steps: int) -> bool:
+    return checkpoint.exists() and torch.load(checkpoint, weights_only=True)["step"] >= steps
+
+
+def _of_stage(recipe: Recipe, number: int) -> Recipe:
+    """Return the recipe with O-Net's own ratio and batch where it is O-Net's turn."""
+    return replace(recipe, ratio=recipe.ratio_last, batch=recipe.batch_last) if number == 2 else recipe
+
+
+def _pools(
+    faces: Faces,
+    photos: list[Pixels],
+    out: Path,
+    number: int,
+    second: bool,
+    recipe: Recipe,
+    rng: np.random.Generator,
+) -> Pools:
+    """Return the windows that a stage learns from: drawn at random, and mined by the stages before it."""
+    pools = _proposals(faces, photos, number, recipe, rng)
+    if second:
+        return _mistaken(pools, faces, photos, out, recipe, rng)
+    if number:
+        return _harder(pools, faces, photos, _finder(out, number, recipe, rng), number, recipe, rng)
+    return pools
 
 
 def build(config: Config, number: int) -> nets.PNet | nets.RNet | nets.ONet:
@@ -123,31 +160,6 @@ def read_photos(negatives: str | Path | Sequence[Pixels] | None, seed: int) -> l
     return [read_image(path) for path in paths]
 
 
-def _learn(
-    net: nets.PNet | nets.RNet | nets.ONet,
-    pools: Pools,
-    out: Path,
-    number: int,
-    recipe: Recipe,
-    seed: int,
-    progress: Progress,
-) -> None:
-    name = NAMES[number]
-    checkpoint = out / f"{name}.checkpoint.pt"
-    if number == 2:
-        recipe = replace(recipe, ratio=recipe.ratio_last)
-    train_stage(
-        net, pools, recipe, nets.loss,
-        steps=recipe.steps[number],
-        alpha=recipe.alpha_last if number == 2 else recipe.alpha_first,
-        seed=seed,
-        checkpoint=checkpoint,
-        report=lambda text: progress((number + 0.5) / 3, f"{name}: {text}"),
-    )  # fmt: skip
-    nets.export(net, out / f"{name}.part")
-    (out / f"{name}.part").replace(out / f"{name}.onnx")
-
-
 def _proposals(
     faces: Faces, photos: list[Pixels], number: int, recipe: Recipe, rng: np.random.Generator
 ) -> Pools:
@@ -169,12 +181,48 @@ def _finder(out: Path, number: int, recipe: Recipe, rng: np.random.Generator) ->
     def find(image: Pixels) -> Floats:
         smallest = float(rng.choice([24, 32, 40]))
         crops = cascade.Crops(image)
-        found = cascade.propose(crops, pnet, smallest, 0.709, recipe.mine_above[number - 1][0])
+        found = cascade.propose(crops, pnet, smallest, 0.709, recipe.mine_above[number - 1])
         if rnet is not None:
-            found = cascade.refine(crops, rnet, found, recipe.mine_above[number - 1][1])
+            found = cascade.refine(crops, rnet, found, recipe.mine_above[2])
         return cascade.square(found.boxes) if len(found) else found.boxes
 
     return find
+
+
+def _mistaken(
+    pools: Pools,
+    faces: Faces,
+    photos: list[Pixels],
+    out: Path,
+    recipe: Recipe,
+    rng: np.random.Generator,
+) -> Pools:
+    """Return the pools with as many negatives that P-Net takes for faces as there are others."""
+    from meanshape.methods.mtcnn import session
+
+    pnet = session(out / "pnet.onnx", 1)
+    groups = scenes(faces, photos, recipe.scenes // 4, rng)
+    some = rng.permutation(len(faces))[: max(10, 5 * recipe.scenes)]
+    cells = []
+    for items, complete, most in (
+        (_empty(photos, recipe.empty_scenes // 2, rng), True, 150),
+        (groups, True, 200),
+        (patch_scenes(faces, some.tolist(), rng), False, 15),
+    ):
+        for scene in items:
+            seen, pixels = cascade.cells(scene.image, pnet, float(rng.choice([30, 40])), 0.709, 0.4)
+            wrong = sort_windows(seen, scene, recipe, complete)[0] == NEGATIVE
+            cells.append(rng.permutation(pixels[wrong])[:most])
+    mined = Samples.negatives(np.concatenate(cells))
+    pools[NEGATIVE] = Samples.join(
+        [mined, pools[NEGATIVE].take(rng.permutation(len(pools[NEGATIVE]))[: len(mined) + 1])]
+    )
+    return pools
+
+
+def _empty(photos: list[Pixels], count: int, rng: np.random.Generator) -> Iterator[Scene]:
+    for _ in range(count):
+        yield Scene(background(photos, rng), np.empty((0, 4)), np.empty((0, 5, 2)))
 
 
 def _harder(
@@ -192,14 +240,10 @@ def _harder(
     def cut(image: Pixels, squares: Floats, side: int) -> Pixels:
         return cascade.Crops(image)(squares, side)
 
-    def empty() -> Iterator[Scene]:
-        for _ in range(recipe.empty_scenes):
-            yield Scene(background(photos, rng), np.empty((0, 4)), np.empty((0, 5, 2)))
-
     groups = scenes(faces, photos, recipe.scenes, rng)
     mined = [
         mine(groups, find, cut, size, recipe, complete=True, most=most),
-        mine(empty(), find, cut, size, recipe, complete=True, most=most),
+        mine(_empty(photos, recipe.empty_scenes, rng), find, cut, size, recipe, complete=True, most=most),
         mine(patch_scenes(faces, range(len(faces)), rng), find, cut, size, recipe, complete=False, most=20),
     ]
     kinds = (NEGATIVE, POSITIVE, PART, LANDMARK)

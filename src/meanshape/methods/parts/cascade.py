@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 Bytes = NDArray[Any]  # uint8
 Floats = NDArray[np.float64]
 # pixels (N, 3, H, W) float32 in 0..255 -> face probability, box offsets, points (x1..x5 y1..y5)
-Net = Callable[[NDArray[np.float32]], tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]]
+Answer = NDArray[np.float32]
+Net = Callable[[NDArray[np.float32]], tuple[Answer, Answer, Answer]]
 
 CELL, STRIDE = 12, 2  # P-Net's window and step
 MARGIN = 3  # grey pixels around each level: windows may hang over the photo's border
@@ -26,7 +27,8 @@ SMALLEST = 9  # a level's short side: the largest face overlaps the photo's shor
 GREY = 127
 MOST = 3000  # proposals that go on to R-Net, and windows per batch
 BATCH = 256
-BLOCK = 256  # boxes compared at once
+MIRROR = [1, 0, 2, 4, 3, 6, 5, 7, 9, 8]  # x1..x5 y1..y5 of the mirrored face
+BLOCK = 64  # boxes compared at once
 
 
 @dataclass(frozen=True)
@@ -101,28 +103,57 @@ def _pack(sizes: list[tuple[int, int]], across: int) -> tuple[tuple[Level, ...],
 
 def propose(crops: Crops, pnet: Net, min_face: float, factor: float, threshold: float) -> Windows:
     """Return P-Net's windows above `threshold`, moved by its offsets; suppressed in and across levels."""
+    seen = _slide(crops, pnet, min_face, factor, threshold)
+    side = seen.windows[:, 2:] - seen.windows[:, :2]
+    found = Windows(seen.windows + np.tile(side, 2) * seen.offsets, seen.scores)
+    keep = suppress(found.boxes, found.scores, 0.5, groups=seen.levels, across=0.7)
+    return found.take(keep[:MOST])
+
+
+def cells(image: Bytes, pnet: Net, min_face: float, factor: float, threshold: float) -> tuple[Floats, Bytes]:
+    """Return the windows (N, 4) that P-Net takes for faces, as it slid over them, and their pixels."""
+    seen = _slide(Crops(image), pnet, min_face, factor, threshold)
+    pixels = [seen.canvas[y : y + CELL, x : x + CELL] for x, y in seen.corners.tolist()]
+    return seen.windows, np.array(pixels, np.uint8).reshape(-1, CELL, CELL, 3)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """Windows above a threshold: in the photo, on the canvas (top-left), their level, score and offsets."""
+
+    canvas: Bytes
+    windows: Floats
+    corners: NDArray[np.int64]
+    levels: NDArray[np.int64]
+    scores: Floats
+    offsets: Floats
+
+
+def _slide(crops: Crops, pnet: Net, min_face: float, factor: float, threshold: float) -> _Seen:
+    """Run P-Net over all levels at once and gather what it sees above `threshold`."""
     height, width = crops.levels[0].shape[:2]
     levels, (across, down) = layout(width, height, float(min_face), factor)
-    boxes, scores, tags = [np.empty((0, 4))], [np.empty(0)], [np.empty(0, int)]
+    canvas: Bytes = np.empty((0, 0, 3), np.uint8)
+    windows, corners, offsets = [np.empty((0, 4))], [np.empty((0, 2), np.int64)], [np.empty((0, 4))]
+    numbers, scores = [np.empty(0, np.int64)], [np.empty(0)]
     if levels:
-        face, offsets, _ = pnet(planes(_draw(crops, levels, across, down)[None]))
+        canvas = _draw(crops, levels, across, down)
+        face, moves, _ = pnet(planes(canvas[None]))
     for number, level in enumerate(levels):
         ow, oh = level.outer
-        rows, columns = (oh - CELL) // STRIDE + 1, (ow - CELL) // STRIDE + 1
         y, x = level.y // STRIDE, level.x // STRIDE
-        heat = face[0, y : y + rows, x : x + columns]
+        heat = face[0, y : y + (oh - CELL) // STRIDE + 1, x : x + (ow - CELL) // STRIDE + 1]
         i, j = np.nonzero(heat > threshold)
         if not len(i):
             continue
-        corner = np.stack([j, i], 1) * STRIDE - MARGIN - 0.5
-        zoom = np.array([width / level.width, height / level.height])
-        moved = np.concatenate([corner, corner + CELL], 1) + CELL * offsets[0, :, y + i, x + j]
-        boxes.append((moved.reshape(-1, 2, 2) + 0.5).reshape(-1, 4) * np.tile(zoom, 2) - 0.5)
-        scores.append(heat[i, j])
-        tags.append(np.full(len(i), number))
-    found = Windows(np.concatenate(boxes), np.concatenate(scores).astype(np.float64))
-    keep = suppress(found.boxes, found.scores, 0.5, groups=np.concatenate(tags), across=0.7)
-    return found.take(keep[:MOST])
+        corner = np.stack([j, i], 1) * STRIDE
+        zoom = np.tile([width / level.width, height / level.height], 2)
+        windows.append(np.concatenate([corner - MARGIN, corner - MARGIN + CELL], 1) * zoom - 0.5)
+        corners.append(corner + np.array([level.x, level.y]))
+        offsets.append(moves[0, :, y + i, x + j].astype(np.float64))
+        numbers.append(np.full(len(i), number))
+        scores.append(heat[i, j].astype(np.float64))
+    return _Seen(canvas, *map(np.concatenate, (windows, corners, numbers, scores, offsets)))
 
 
 def _draw(crops: Crops, levels: tuple[Level, ...], across: int, down: int) -> Bytes:
@@ -154,14 +185,16 @@ def suppress(
     order = np.argsort(-scores, kind="stable")
     boxes, groups = boxes[order], None if groups is None else groups[order]
 
+    left, top, right, bottom = np.ascontiguousarray(boxes.T)
+    area = (right - left) * (bottom - top)
+
     def clash(a: NDArray[np.intp], b: NDArray[np.intp]) -> NDArray[np.bool_]:
-        low = np.maximum(boxes[a, None, :2], boxes[None, b, :2])
-        high = np.minimum(boxes[a, None, 2:], boxes[None, b, 2:])
-        size = np.maximum(high - low, 0)
-        shared = size[..., 0] * size[..., 1]
-        area_a, area_b = ((boxes[i, 2] - boxes[i, 0]) * (boxes[i, 3] - boxes[i, 1]) for i in (a, b))
-        whole = np.minimum(area_a[:, None], area_b) if smaller else area_a[:, None] + area_b - shared
-        most = limit if groups is None else np.where(groups[a, None] == groups[b], limit, across)
+        column = a[:, None]
+        shared = np.minimum(right[column], right[b]) - np.maximum(left[column], left[b])
+        high = np.minimum(bottom[column], bottom[b]) - np.maximum(top[column], top[b])
+        shared = np.maximum(shared, 0) * np.maximum(high, 0)
+        whole = np.minimum(area[column], area[b]) if smaller else area[column] + area[b] - shared
+        most = limit if groups is None else np.where(groups[column] == groups[b], limit, across)
         return np.asarray(shared > most * whole)
 
     alive = np.ones(len(order), dtype=bool)
@@ -199,21 +232,23 @@ class Crops:
     def __call__(self, squares: Floats, size: int) -> Bytes:
         """Return the crops (N, size, size, 3) of squares (N, 4); grey lies outside the photo."""
         out = np.empty((len(squares), size, size, 3), np.uint8)
-        sides = np.maximum(squares[:, 2] - squares[:, 0], 1e-3)
-        wanted = np.maximum(np.floor(np.log2(sides / size) + 0.5), 0).astype(int)
-        for n, (left, top, right, _) in enumerate(squares):
-            level, fx, fy = self._level(int(wanted[n]))
-            zx, zy = size / (right - left), size / (right - left)
-            matrix = np.array(
-                [
-                    [fx * zx, 0, zx * (0.5 * fx - 0.5 - left) - 0.5],
-                    [0, fy * zy, zy * (0.5 * fy - 0.5 - top) - 0.5],
-                ]
-            )
+        side = np.maximum(squares[:, 2] - squares[:, 0], 1e-3)
+        wanted = np.maximum(np.floor(np.log2(side / size) + 0.5), 0).astype(int)
+        back = np.zeros((len(squares), 2, 3))  # crop to halving, as OpenCV wants it
+        levels: dict[int, Bytes] = {}
+        for number in np.unique(wanted).tolist():
+            level, fx, fy = self._level(number)
+            levels[number] = level
+            rows = wanted == number
+            step = side[rows] / size
+            back[rows, 0, 0], back[rows, 1, 1] = step / fx, step / fy
+            back[rows, 0, 2] = (squares[rows, 0] + 0.5 * step + 0.5) / fx - 0.5
+            back[rows, 1, 2] = (squares[rows, 1] + 0.5 * step + 0.5) / fy - 0.5
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        for n, number in enumerate(wanted.tolist()):
             cv2.warpAffine(
-                level, matrix, (size, size), dst=out[n], flags=cv2.INTER_LINEAR,
-                borderMode=cv2.BORDER_CONSTANT, borderValue=(GREY, GREY, GREY),
-            )  # fmt: skip
+                levels[number], back[n], (size, size), out[n], flags, cv2.BORDER_CONSTANT, (GREY, GREY, GREY)
+            )
         return out
 
     def at_least(self, width: int, height: int) -> Bytes:
@@ -249,19 +284,33 @@ def from_part(boxes: Floats, part: Sequence[float]) -> Floats:
     return np.concatenate([corner, corner + size], axis=1)
 
 
-def look(crops: Crops, net: Net, squares: Floats, size: int) -> tuple[Floats, Floats, Floats]:
-    """Run R- or O-Net on squares (N, 4): scores (N,), boxes (N, 4) and points (N, 5, 2) in the photo."""
-    scores, boxes, points = (
-        np.empty(len(squares)),
-        np.empty((len(squares), 4)),
-        np.empty((len(squares), 5, 2)),
-    )
+def look(
+    crops: Crops, net: Net, squares: Floats, size: int, mirror: bool = False
+) -> tuple[Floats, Floats, Floats]:
+    """Run R- or O-Net on squares (N, 4): scores (N,), boxes (N, 4) and points (N, 5, 2) in the photo.
+
+    With `mirror` each crop is seen mirrored, too, and the two answers are averaged.
+    """
+    scores = np.empty(len(squares))
+    boxes, points = np.empty((len(squares), 4)), np.empty((len(squares), 5, 2))
     for start in range(0, len(squares), BATCH):
         part = slice(start, start + BATCH)
-        face, offsets, flat = net(planes(crops(squares[part], size)))
+        face, offsets, flat = answer(net, crops(squares[part], size), mirror)
         scores[part] = face
         boxes[part], points[part] = decode(squares[part], offsets, flat)
     return scores, boxes, points
+
+
+def answer(net: Net, pixels: Bytes, mirror: bool) -> tuple[Answer, Answer, Answer]:
+    """Return what a network says of crops (N, S, S, 3), with `mirror` on average over both ways round."""
+    if not mirror:
+        return net(planes(pixels))
+    count = len(pixels)
+    face, offsets, flat = net(planes(np.concatenate([pixels, pixels[:, :, ::-1]])))
+    turned = offsets[count:, [2, 1, 0, 3]] * np.array([-1, 1, -1, 1], np.float32)
+    back = flat[count:, MIRROR] * np.repeat(np.array([-1, 1], np.float32), 5)
+    back[:, :5] += 1
+    return (face[:count] + face[count:]) / 2, (offsets[:count] + turned) / 2, (flat[:count] + back) / 2
 
 
 def refine(crops: Crops, rnet: Net, found: Windows, threshold: float) -> Windows:
@@ -274,22 +323,23 @@ def refine(crops: Crops, rnet: Net, found: Windows, threshold: float) -> Windows
     return kept.take(suppress(kept.boxes, kept.scores, 0.7))
 
 
-def conclude(crops: Crops, onet: Net, found: Windows, threshold: float, looks: int = 2) -> Windows:
+def conclude(
+    crops: Crops, onet: Net, found: Windows, threshold: float, looks: int = 2, mirror: bool = False
+) -> Windows:
     """Return the faces that O-Net sees in R-Net's windows, with five points, best first.
 
     With two looks each face is cut out again by its own box: the first look starts from R-Net's rough
-    window, the second sees the face where training showed it most often.
+    window, the second (with `mirror`: both ways round) sees the face where training showed it most often.
     """
-    if not len(found):
-        return Windows(np.empty((0, 4)), np.empty(0), np.empty((0, 5, 2)))
+    found = Windows(found.boxes, found.scores, np.empty((len(found), 5, 2)))
     for turn in range(looks):
-        scores, boxes, points = look(crops, onet, square(found.boxes), 48)
+        if not len(found):
+            break
+        scores, boxes, points = look(crops, onet, square(found.boxes), 48, mirror and turn == looks - 1)
         if turn:  # both looks must agree
             scores = (scores + found.scores) / 2
         good = np.flatnonzero((scores > threshold) & (boxes[:, 2:] > boxes[:, :2]).all(1))
         found = Windows(boxes[good], scores[good], points[good])
         found = found.take(suppress(found.boxes, found.scores, 0.7, smaller=True))
         found = found.take(suppress(found.boxes, found.scores, 0.4))
-        if not len(found):
-            break
     return found

@@ -19,6 +19,8 @@ class Recipe:
     ratio: tuple[int, int, int, int] = (3, 1, 1, 2)  # negative : positive : part : landmark
     window_size: tuple[float, float] = (0.8, 1.25)  # of the face's short and long side
     window_shift: float = 0.2  # of the face's width and height
+    landmark_size: tuple[float, float] = (0.8, 1.25)  # the same for landmark windows
+    landmark_shift: float = 0.2
     alpha_first: tuple[float, float, float] = (1.0, 0.5, 0.5)  # face, box, points: P- and R-Net
     alpha_last: tuple[float, float, float] = (1.0, 0.5, 1.0)  # O-Net
     keep: float = 0.7  # the hardest share that learns; 1 switches the mining off
@@ -29,12 +31,11 @@ class Recipe:
     random_windows: tuple[int, int, int] = (200_000, 30_000, 10_000)  # from people-free photos, per stage
     scenes: int = 600  # people-free photos with faces pasted in, to mine in
     empty_scenes: int = 2000  # people-free photos, turned, recoloured, resized, to mine in
-    mine_above: tuple[tuple[float, float], tuple[float, float]] = (
-        (0.35, 0.0),
-        (0.5, 0.04),
-    )  # P-, R-Net's scores
+    mine_above: tuple[float, float, float] = (0.35, 0.5, 0.04)  # P-Net for R-Net; P-, R-Net for O-Net
     ratio_last: tuple[int, int, int, int] = (3, 1, 1, 2)  # the same for O-Net
+    again: int = 0  # steps that P-Net learns once more, against the windows it took for faces
     batch: int = 384
+    batch_last: int = 384
     rate: float = 1e-3
     decay: float = 5e-4
     steps: tuple[int, int, int] = (20_000, 10_000, 10_000)
@@ -48,11 +49,15 @@ class Recipe:
             regression="l1",
             share_labels=True,
             angle=14.0,
-            ratio_last=(2, 2, 1, 2),
+            ratio_last=(2, 1, 1, 3),
+            landmark_size=(0.86, 1.16),
+            landmark_shift=0.1,
+            again=9_000,
             batch=448,
+            batch_last=256,
             rate=2e-3,
             decay=1e-4,
-            steps=(12_000, 2_500, 2_600),
+            steps=(12_000, 2_500, 3_000),
         )
 
     @classmethod
@@ -66,7 +71,9 @@ class Recipe:
             random_windows=(300, 100, 100),
             scenes=4,
             empty_scenes=4,
+            again=20,
             batch=64,
+            batch_last=64,
             rate=3e-3,
             steps=(80, 60, 80),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -86,7 +87,7 @@ def train_stage(
         lambda s: (
             (s + 1) / warm
             if s < warm
-            else 0.5 * (1 + np.cos(np.pi * min(1.0, (s - warm) / max(1, steps - warm)))) + 1e-3
+            else 0.5 * (1 + math.cos(math.pi * min(1.0, (s - warm) / max(1, steps - warm)))) + 1e-3
         ),
     )
     first = 0

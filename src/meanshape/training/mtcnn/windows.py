@@ -132,15 +132,19 @@ def from_faces(
     face lost in a large window. Windows beside it may hold faces that nobody labelled, and are not used.
     """
     kinds: dict[int, list[Samples]] = {k: [] for k in range(4)}
+    spread = {
+        NEGATIVE: ((0.15, 2.4), 0.5),
+        POSITIVE: (recipe.window_size, recipe.window_shift),
+        PART: ((0.6, 1.6), 0.45),
+        LANDMARK: (recipe.landmark_size, recipe.landmark_shift),
+    }
     n, pyramids = len(faces), [pyramid(p) for p in faces.patches]
     for _ in range(views):
         index = np.arange(n)
         angles = rng.normal(0, recipe.angle, n) * (rng.random(n) < 0.7)
         view = faces.turned(index, np.clip(angles, -45, 45), rng.random(n) < 0.5)
         for kind in range(4):
-            wide = {NEGATIVE: (0.15, 2.4), PART: (0.6, 1.6)}.get(kind, recipe.window_size)
-            shift = {NEGATIVE: 0.5, PART: 0.45}.get(kind, recipe.window_shift)
-            windows = _around(view.boxes, wide, shift, rng)
+            windows = _around(view.boxes, *spread[kind], rng)
             overlap = iou(windows, view.boxes)
             good = (
                 overlap < recipe.negative_below
