@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from meanshape import Pipeline
-from meanshape.core.geometry import crop_matrix
-from meanshape.core.image import read_image, warp, write_image
+from meanshape.core.image import crop, read_image, write_image
 from meanshape.core.types import Box
 from meanshape.inference.overlay import Style, draw
 
@@ -19,10 +18,11 @@ SIZE = (680, 800)
 def main() -> None:
     """Draw all points, and the names of the groups, side by side."""
     photo = read_image(ROOT / "examples" / "astronaut.jpg")
-    view = warp(photo, crop_matrix(VIEW, SIZE), SIZE)
+    view, _ = crop(photo, VIEW, SIZE)
     pipeline = Pipeline()
     left = draw(view, pipeline(view))
-    right = draw(view, pipeline(view), Style(names=True, box=False, score=False))
+    named = draw(view, pipeline(view), Style(names=True, box=False, score=False))  # drawn larger
+    right, _ = crop(named, Box.whole(named.shape[1], named.shape[0]), SIZE)
     (ROOT / "docs" / "images").mkdir(exist_ok=True)
     write_image(ROOT / "docs" / "images" / "astronaut.jpg", np.hstack([left, right]), quality=88)
 
