@@ -164,3 +164,12 @@ def test_points_outside_the_frame_keep_their_squares_inside() -> None:
 def test_a_shape_of_another_markup_is_no_start(fitted: DAN, faces: list[Sample]) -> None:
     short = Shape(faces[0].shape.points[17:], "ibug51")
     assert fitted.predict(faces[0].image, faces[0].box, start=short).markup.name == "ibug68"
+
+
+def test_half_precision_trains_the_convolutions_only() -> None:
+    module = dan_training.build(config.override(DAN.tiny().config, {"bf16": "true"}), np.full((68, 2), 0.5))
+    seen: list[torch.dtype] = []
+    module.stages[0].trunk[0].register_forward_hook(lambda *given: seen.append(given[2].dtype))
+    shape = module.train()(torch.rand((2, 3, 32, 32)) * 255, stages=1)[-1]
+    assert seen == [torch.bfloat16]
+    assert shape.dtype == torch.float32

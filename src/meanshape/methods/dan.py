@@ -61,7 +61,7 @@ class Config:
     ema: float = 0.998
     warmup: int = 300
     patience: int = 0  # validations (one a minute) without improvement that end a stage; 0: the time does
-    bf16: bool = False
+    bf16: bool = False  # convolutions in bfloat16 while training: twice as fast where the CPU has AVX-512
     minutes: tuple[float, ...] = (30.0, 60.0)  # per stage; 0 leaves a stage as it is
     steps: tuple[int, ...] = ()  # per stage, instead of minutes
     augmentation: Augmentation = field(default_factory=Augmentation)

@@ -107,7 +107,6 @@ class MTCNN(LandmarkModel):
 
     networks: tuple[bytes, bytes, bytes]
     negatives: str | Path | Sequence[Pixels] | None = None  # people-free photos, or their folder
-    run_folder: str | Path | None = None  # where a stopped training goes on
     _cascade: Cascade
 
     @classmethod

@@ -38,7 +38,6 @@ class Schedule:
     weight_decay: float = 0.01
     ema: float = 0.998
     clip: float = 1.0
-    bf16: bool = False
     validate_every: float = 60.0
     checkpoint_every: float = 120.0
     patience: int = 0  # validations without improvement before a stage is called done; 0: never

@@ -37,6 +37,7 @@ class Stage(nn.Module):
         self.tap = len(layers) - 9
         self.locate = nn.Conv2d(max(4, round(256 * width)), outputs // 2, 1)
         self.located: Tensor | None = None
+        self.bf16 = False
         self.fc1 = nn.Sequential(
             nn.Linear(channels * (size // 16) ** 2, features, bias=False), nn.BatchNorm1d(features), nn.ReLU()
         )
@@ -49,11 +50,13 @@ class Stage(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Features (N, F) of fc1 and the update (N, outputs) of fc2."""
-        for index, layer in enumerate(self.trunk):
-            image = layer(image)
-            if self.training and index == self.tap:
-                self.located = self.locate(image)
-        features = self.fc1(image)
+        with torch.autocast(image.device.type, torch.bfloat16, enabled=self.bf16 and self.training):
+            for index, layer in enumerate(self.trunk):
+                image = layer(image)
+                if self.training and index == self.tap:
+                    self.located = self.locate(image)
+            features = self.fc1(image)
+        features = features.float()  # points, and what becomes of them, stay in single precision
         return features, self.fc2(features)
 
     def start_from(self, other: Stage) -> None:

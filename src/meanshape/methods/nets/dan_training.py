@@ -44,6 +44,8 @@ def build(config: Config, mean: NDArray[np.float64]) -> DAN:
         use_heatmap=config.use_heatmap,
         use_features=config.use_features,
     )
+    for stage in module.stages:
+        cast(Stage, stage).bf16 = config.bf16
     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return module
 
@@ -165,7 +167,6 @@ def stage_schedule(config: Config, index: int) -> Schedule | None:
         weight_decay=config.weight_decay,
         ema=config.ema,
         patience=config.patience,
-        bf16=config.bf16,
     )
 
 

@@ -17,6 +17,7 @@ def save_state(module: nn.Module, path: Path) -> None:
         k: v.half() if v.is_floating_point() and v.ndim > 1 else v for k, v in module.state_dict().items()
     }
     save_file({k: v.contiguous() for k, v in state.items()}, path)
+    path.chmod(0o644)  # safetensors writes for the owner alone
 
 
 def load_state(module: nn.Module, path: Path) -> set[str]:

@@ -153,7 +153,8 @@ def _slide(crops: Crops, pnet: Net, min_face: float, factor: float, threshold: f
         offsets.append(moves[0, :, y + i, x + j].astype(np.float64))
         numbers.append(np.full(len(i), number))
         scores.append(heat[i, j].astype(np.float64))
-    return _Seen(canvas, *map(np.concatenate, (windows, corners, numbers, scores, offsets)))
+    join = np.concatenate
+    return _Seen(canvas, join(windows), join(corners), join(numbers), join(scores), join(offsets))
 
 
 def _draw(crops: Crops, levels: tuple[Level, ...], across: int, down: int) -> Bytes:
@@ -162,7 +163,8 @@ def _draw(crops: Crops, levels: tuple[Level, ...], across: int, down: int) -> By
     source = crops.at_least(levels[0].width, levels[0].height)
     for level in levels:
         top, left = level.y + MARGIN, level.x + MARGIN
-        way = cv2.INTER_AREA if level.width <= source.shape[1] else cv2.INTER_LINEAR
+        # a step of less than a halving does not alias: bilinear will do, and is faster than averaging
+        way = cv2.INTER_AREA if 2 * level.width < source.shape[1] else cv2.INTER_LINEAR
         source = cv2.resize(source, (level.width, level.height), interpolation=way)
         canvas[top : top + level.height, left : left + level.width] = source
     return canvas
@@ -310,7 +312,9 @@ def answer(net: Net, pixels: Bytes, mirror: bool) -> tuple[Answer, Answer, Answe
     turned = offsets[count:, [2, 1, 0, 3]] * np.array([-1, 1, -1, 1], np.float32)
     back = flat[count:, MIRROR] * np.repeat(np.array([-1, 1], np.float32), 5)
     back[:, :5] += 1
-    return (face[:count] + face[count:]) / 2, (offsets[:count] + turned) / 2, (flat[:count] + back) / 2
+    means = ((a[:count] + b) / 2 for a, b in ((face, face[count:]), (offsets, turned), (flat, back)))
+    one, two, three = (mean.astype(np.float32) for mean in means)
+    return one, two, three
 
 
 def refine(crops: Crops, rnet: Net, found: Windows, threshold: float) -> Windows:
