@@ -48,7 +48,7 @@ def search(net: Any, image: NDArray[np.uint8], min_face: float) -> tuple[cascade
     """Return what each stage passes on."""
     first, second, _ = net.config.thresholds
     crops = cascade.Crops(image)
-    proposed = cascade.propose(crops, net.pnet, min_face, net.config.factor, first)
+    proposed = cascade.propose(crops, net.pnet, min_face * net.config.stretch, net.config.factor, first)
     refined = cascade.refine(crops, net.rnet, proposed, second)
     return (
         proposed,
@@ -59,7 +59,8 @@ def search(net: Any, image: NDArray[np.uint8], min_face: float) -> tuple[cascade
 
 def labelled(net: Any, samples: Sequence[Sample], min_face: float) -> tuple[Found, dict[str, float]]:
     """Search photos of one labelled face: the list's own box at IoU 0.4 and 0.5 after each stage."""
-    found, best = Found(), {name: [] for name in ("pnet", "rnet", "onet")}
+    found = Found()
+    best: dict[str, list[float]] = {name: [] for name in ("pnet", "rnet", "onet")}
     for sample in samples:
         assert sample.shape is not None
         truth = np.array([(sample.own_box or sample.box).as_list()])  # type: ignore[union-attr]

@@ -35,7 +35,7 @@ from meanshape.core.markup import markup
 from meanshape.core.types import Box, Sample, Shape
 from meanshape.methods.base import LandmarkModel, Progress
 from meanshape.methods.parts import cascade
-from meanshape.methods.parts.cascade import Net, Windows
+from meanshape.methods.parts.cascade import Answer, Net, Windows
 from meanshape.training.mtcnn.recipe import Recipe
 
 STAGES = ("pnet", "rnet", "onet")
@@ -53,6 +53,7 @@ class Config:
     norm: bool = False  # batch normalisation while training
     min_face: float = 40.0
     factor: float = 0.709
+    stretch: float = 1.0  # P-Net's window on the finest level, in smallest faces
     thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7)
     looks: int = 1  # how often O-Net looks at a face
     mirror: bool = False  # the last look is at the mirrored face, too, and the two are averaged
@@ -67,6 +68,7 @@ class Config:
             rnet=(32, 48, 64, 128),
             activation="relu",
             norm=True,
+            stretch=1.2,
             looks=2,
             mirror=True,
             recipe=Recipe.shipped(),
@@ -79,7 +81,9 @@ class Cascade:
     def __init__(self, folder: str | Path, config: Config, *, threads: int = 1) -> None:
         """Load the networks in `folder`."""
         self.config = config
-        self.pnet, self.rnet, self.onet = (session(Path(folder) / name, threads) for name in FILES)
+        paths = [Path(folder) / name for name in FILES]
+        self.pnet = session(paths[0], threads, points=False)
+        self.rnet, self.onet = (session(path, threads) for path in paths[1:])
 
     def find(
         self,
@@ -94,7 +98,7 @@ class Cascade:
         smallest = self.config.min_face if min_face is None else min_face
         step = self.config.factor if factor is None else factor
         crops = cascade.Crops(image)
-        found = cascade.propose(crops, self.pnet, smallest, step, first)
+        found = cascade.propose(crops, self.pnet, smallest * self.config.stretch, step, first)
         found = cascade.refine(crops, self.rnet, found, second)
         return cascade.conclude(crops, self.onet, found, third, self.config.looks, self.config.mirror)
 
@@ -210,8 +214,8 @@ def train_mtcnn(
     )
 
 
-def session(path: Path, threads: int) -> Net:
-    """Return a network as a function."""
+def session(path: Path, threads: int, points: bool = True) -> Net:
+    """Return a network as a function; without `points` it leaves out that task, which then is empty."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -219,15 +223,17 @@ def session(path: Path, threads: int) -> Net:
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     try:
-        session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+        loaded = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
     except (OSError, RuntimeError) as error:
         raise WeightsError(f"{path}: not a network of mtcnn ({error})") from error
+    names = ["face", "box", "points"] if points else ["face", "box"]
+    only = onnxruntime.RunOptions()
+    only.only_execute_path_to_fetches = True
+    none = np.empty(0, np.float32)
 
-    def run(
-        pixels: NDArray[np.float32],
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-        face, box, points = session.run(["face", "box", "points"], {"image": pixels})
-        return face, box, points
+    def run(pixels: NDArray[np.float32]) -> tuple[Answer, Answer, Answer]:
+        face, box, *rest = loaded.run(names, {"image": pixels}, only)
+        return face, box, rest[0] if rest else none
 
     return run
 

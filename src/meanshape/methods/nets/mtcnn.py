@@ -162,15 +162,35 @@ def _regression(out: Tensor, truth: Tensor, kind: str) -> Tensor:
 
 
 class _Exported(nn.Module):
-    """The network as it is shipped: face probability instead of logits."""
+    """The network as it is shipped, the same function in fewer steps.
+
+    The first convolution takes pixels 0..255 as they come, and one output gives the face's probability:
+    a softmax over two logits is the sigmoid of their difference.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    last: Tensor
+    shift: Tensor
 
     def __init__(self, net: _Net) -> None:
         super().__init__()
-        self.net = net
+        first, face, box = net.trunk[0], net.heads.face, net.heads.box
+        assert isinstance(first, nn.Conv2d)
+        assert first.bias is not None
+        assert face.bias is not None
+        assert box.bias is not None
+        self.rest, self.points = net.trunk[1:], net.heads.points
+        weight = first.weight / 128
+        self.register_buffer("weight", weight.detach())
+        self.register_buffer("bias", (first.bias - 127.5 * weight.sum((1, 2, 3))).detach())
+        self.register_buffer("last", torch.cat([face.weight[1:] - face.weight[:1], box.weight]).detach())
+        self.register_buffer("shift", torch.cat([face.bias[1:] - face.bias[:1], box.bias]).detach())
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        logits, box, points = self.net(image)
-        return torch.softmax(logits, 1)[:, 1], box, points
+        x = self.rest(F.conv2d(image, self.weight, self.bias))
+        out = F.conv2d(x, self.last, self.shift) if x.dim() == 4 else F.linear(x, self.last, self.shift)
+        return torch.sigmoid(out[:, 0]), out[:, 1:], self.points(x)
 
 
 def export(net: _Net, path: Path, *, opset: int = 18) -> None:
