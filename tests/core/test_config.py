@@ -119,3 +119,10 @@ def test_a_wrong_setting_is_one_clear_sentence(settings, said):
 def test_a_wrong_key_in_a_file_names_the_file():
     with pytest.raises(ConfigError, match=r"run\.toml: Optimiser has no setting 'optimiser.lr'"):
         config.from_toml(Net, "[optimiser]\nlr = 1", where="run.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("()", ()), ("(64,)", (64,)), ("1,2", (1, 2)), ("[3]", (3,)), ("5", (5,))]
+)
+def test_a_tuple_may_be_written_in_every_usual_way(text: str, value: tuple[int, ...]) -> None:
+    assert config.override(Net(), {"widths": text}).widths == value

@@ -178,6 +178,8 @@ def _read(text: str, hint: Any) -> Any:
         return None
     containers = (list, tuple, dict, set, frozenset)
     if any((typing.get_origin(option) or option) in containers for option in options):
+        if text.startswith("(") and text.endswith(")"):  # as Python writes a tuple
+            text = text[1:-1].strip().removesuffix(",")
         for candidate in (
             text,
             f"[{text}]",

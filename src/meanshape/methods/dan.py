@@ -63,7 +63,7 @@ class Config:
     patience: int = 0  # validations (one a minute) without improvement that end a stage; 0: the time does
     bf16: bool = False  # convolutions in bfloat16 while training: twice as fast where the CPU has AVX-512
     minutes: tuple[float, ...] = (30.0, 60.0)  # per stage; 0 leaves a stage as it is
-    steps: tuple[int, ...] = ()  # per stage, instead of minutes
+    steps: tuple[int, ...] = ()  # per stage; where given, minutes do not count
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
@@ -135,7 +135,6 @@ class DAN(LandmarkModel):
                 dropout=0.0,
                 heatmap_stride=1,
                 batch=16,
-                minutes=(),
                 steps=(150, 100),
                 warmup=10,
                 ema=0.9,

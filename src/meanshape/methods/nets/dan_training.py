@@ -153,7 +153,7 @@ def fit(
 
 def stage_schedule(config: Config, index: int) -> Schedule | None:
     """The schedule of a stage; None where it gets no time."""
-    minutes = config.minutes[index] if index < len(config.minutes) else 0.0
+    minutes = config.minutes[index] if index < len(config.minutes) and not config.steps else 0.0
     steps = config.steps[index] if index < len(config.steps) else 0
     if not minutes and not steps:
         return None
