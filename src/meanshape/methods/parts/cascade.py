@@ -106,7 +106,7 @@ def propose(crops: Crops, pnet: Net, min_face: float, factor: float, threshold: 
     seen = _slide(crops, pnet, min_face, factor, threshold)
     side = seen.windows[:, 2:] - seen.windows[:, :2]
     found = Windows(seen.windows + np.tile(side, 2) * seen.offsets, seen.scores)
-    keep = suppress(found.boxes, found.scores, 0.5, groups=seen.levels, across=0.7)
+    keep = suppress(found.boxes, found.scores, 0.5, groups=seen.levels, across=0.6)
     return found.take(keep[:MOST])
 
 
@@ -133,28 +133,39 @@ def _slide(crops: Crops, pnet: Net, min_face: float, factor: float, threshold: f
     """Run P-Net over all levels at once and gather what it sees above `threshold`."""
     height, width = crops.levels[0].shape[:2]
     levels, (across, down) = layout(width, height, float(min_face), factor)
-    canvas: Bytes = np.empty((0, 0, 3), np.uint8)
-    windows, corners, offsets = [np.empty((0, 4))], [np.empty((0, 2), np.int64)], [np.empty((0, 4))]
-    numbers, scores = [np.empty(0, np.int64)], [np.empty(0)]
-    if levels:
-        canvas = _draw(crops, levels, across, down)
-        face, moves, _ = pnet(planes(canvas[None]))
+    if not levels:
+        none = np.empty((0, 4))
+        return _Seen(
+            np.empty((0, 0, 3), np.uint8), none, np.empty((0, 2), int), np.empty(0, int), np.empty(0), none
+        )
+    canvas = _draw(crops, levels, across, down)
+    face, moves, _ = pnet(planes(canvas[None]))
+    i, j = np.nonzero(face[0] > threshold)
+    owner = _owners(levels, *face.shape[1:])[i, j]
+    i, j, owner = i[owner >= 0], j[owner >= 0], owner[owner >= 0]
+    corner = np.stack([j, i], 1) * STRIDE
+    place = np.array([[level.x, level.y] for level in levels])[owner]
+    zoom = np.array([[width / level.width, height / level.height] for level in levels])[owner]
+    first = (corner - place - MARGIN) * zoom - 0.5
+    return _Seen(
+        canvas,
+        np.concatenate([first, first + CELL * zoom], axis=1),
+        corner,
+        owner,
+        face[0, i, j].astype(np.float64),
+        moves[0][:, i, j].T.astype(np.float64),
+    )
+
+
+@lru_cache(maxsize=64)
+def _owners(levels: tuple[Level, ...], rows: int, columns: int) -> NDArray[np.int64]:
+    """Return which level each cell's window lies in, -1 where it lies across two."""
+    owner = np.full((rows, columns), -1)
     for number, level in enumerate(levels):
         ow, oh = level.outer
         y, x = level.y // STRIDE, level.x // STRIDE
-        heat = face[0, y : y + (oh - CELL) // STRIDE + 1, x : x + (ow - CELL) // STRIDE + 1]
-        i, j = np.nonzero(heat > threshold)
-        if not len(i):
-            continue
-        corner = np.stack([j, i], 1) * STRIDE
-        zoom = np.tile([width / level.width, height / level.height], 2)
-        windows.append(np.concatenate([corner - MARGIN, corner - MARGIN + CELL], 1) * zoom - 0.5)
-        corners.append(corner + np.array([level.x, level.y]))
-        offsets.append(moves[0, :, y + i, x + j].astype(np.float64))
-        numbers.append(np.full(len(i), number))
-        scores.append(heat[i, j].astype(np.float64))
-    join = np.concatenate
-    return _Seen(canvas, join(windows), join(corners), join(numbers), join(scores), join(offsets))
+        owner[y : y + (oh - CELL) // STRIDE + 1, x : x + (ow - CELL) // STRIDE + 1] = number
+    return owner
 
 
 def _draw(crops: Crops, levels: tuple[Level, ...], across: int, down: int) -> Bytes:
@@ -184,6 +195,8 @@ def suppress(
     Overlap is intersection over union or, with `smaller`, over the smaller box; between boxes of different
     `groups` (pyramid levels) the limit is `across`. Boxes are compared in blocks, not one by one.
     """
+    if len(scores) < 2:
+        return np.arange(len(scores))
     order = np.argsort(-scores, kind="stable")
     boxes, groups = boxes[order], None if groups is None else groups[order]
 

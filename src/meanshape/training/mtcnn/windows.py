@@ -201,10 +201,9 @@ def from_photos(photos: Sequence[Bytes], count: int, size: int, rng: np.random.G
     return out
 
 
-def textures(count: int, size: int, rng: np.random.Generator) -> Bytes:
+def textures(count: int, size: int, rng: np.random.Generator, big: int = 96) -> Bytes:
     """Draw stripes, checks, blobs, noise, gradients and letters: what photos without faces may also hold."""
     out = np.empty((count, size, size, 3), np.uint8)
-    big = 96
     for n in range(count):
         kind = int(rng.integers(5))
         ink, paper = rng.integers(0, 256, 3).tolist(), rng.integers(0, 256, 3).tolist()
