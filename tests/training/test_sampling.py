@@ -70,10 +70,23 @@ def test_a_poorer_markup_teaches_its_points_only(mean_face: np.ndarray) -> None:
     mixed = [dotted(mean_face, 0), dotted(mean_face, 1), dotted(mean_face, 2, "mtfl5")]
     bank = CropBank(mixed, markup("ibug68"))
     batch = sampler(bank, batch_size=4, partial_share=0.25).batch(0)
-    assert np.isfinite(batch["points"][:3]).all()
-    assert np.isnan(batch["points"][3]).all()
-    assert np.isfinite(batch["partial"][3]).all()
-    assert np.isnan(batch["partial"][:3]).all()
+    assert np.isfinite(batch["points"][1:]).all()
+    assert np.isnan(batch["points"][0]).all()
+    assert np.isfinite(batch["partial"][0]).all()
+    assert np.isnan(batch["partial"][1:]).all()
+
+
+def test_self_labelled_faces_come_at_their_share(mean_face: np.ndarray) -> None:
+    faces = [dotted(mean_face, seed) for seed in range(6)]
+    soft = [
+        Sample(f.id, f.image, Shape(f.shape.points, "ibug68", confidence=np.full(68, 0.5)), f.box)
+        for f in faces[3:]
+    ]
+    bank = CropBank([*faces[:3], *soft], markup("ibug68"))
+    for step in range(3):
+        indices = sampler(bank, batch_size=10, soft_share=0.3).indices(step)
+        assert (indices >= 3).sum() == 3
+    assert (sampler(bank, batch_size=10, soft_share=0.0).indices(0) < 3).all()
 
 
 def test_no_usable_face_is_an_error(mean_face: np.ndarray) -> None:

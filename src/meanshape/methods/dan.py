@@ -54,6 +54,7 @@ class Config:
     warm_start: bool = True  # a stage starts from the weights of the one before
     partial_weight: float = 0.5  # of the loss on samples of another mark-up
     partial_share: tuple[float, ...] = (0.25, 0.125)  # of such samples in a batch, per stage
+    soft_share: float = 0.4  # of self-labelled samples (shapes with a confidence) in a batch
     batch: int = 32
     rate: float = 2e-3
     constant_rate: bool = False

@@ -60,6 +60,9 @@ def square_mean(samples: Sequence[Sample], markup: MarkUp) -> Float:
     return np.asarray((mean + mirrored) / 2)
 
 
+LABELLED, PARTIAL, SOFT = range(3)
+
+
 @dataclass(frozen=True, slots=True)
 class StoredFace:
     """One face: a square crop, its points in that crop and what they are worth in the loss."""
@@ -68,6 +71,7 @@ class StoredFace:
     points: Float  # (K, 2) of the target mark-up, NaN where not annotated
     partial: Float  # (L, 2) of the partial mark-up, NaN where not used
     norm: float  # inter-pupil distance in pixels of the crop
+    kind: int = LABELLED
 
 
 class CropBank:
@@ -77,8 +81,8 @@ class CropBank:
     ----------
     samples
         Labelled faces. Those of the target mark-up teach all points; those of another one teach through the
-        conversion of the target to it (a loss on its points), as long as all such samples share one mark-
-        up.
+        conversion of the target to it (a loss on its points), as long as all such samples share one
+        mark-up. Shapes with a confidence count as self-labelled: a model placed their points.
     markup
         The target mark-up.
     """
@@ -105,7 +109,7 @@ class CropBank:
             raise DataSetError(
                 f"no usable face among {len(samples)} samples: each needs a picture, points and a box"
             )
-        self.complete = np.array([np.isfinite(f.points).any() for f in self.faces])
+        self.kinds = np.array([face.kind for face in self.faces])
 
     def __len__(self) -> int:
         return len(self.faces)
@@ -124,8 +128,9 @@ class CropBank:
         lost = np.full((len(self.markup.points), 2), np.nan)
         if own:
             norm = loss_norm(self.markup, points)
-            return StoredFace(image, points, np.full((1, 2), np.nan), norm)
-        return StoredFace(image, lost, points, loss_norm(sample.shape.markup, points))
+            kind = LABELLED if sample.shape.confidence is None else SOFT
+            return StoredFace(image, points, np.full((1, 2), np.nan), norm, kind)
+        return StoredFace(image, lost, points, loss_norm(sample.shape.markup, points), PARTIAL)
 
     def crop(
         self, index: int, size: int, scale: float, jitter: Float | None = None, flip: bool = False
@@ -166,17 +171,20 @@ class CropSampler:
     augmentation: Augmentation
     seed: int = 0
     partial_share: float = 0.25
+    soft_share: float = 0.4
 
     def indices(self, step: int) -> NDArray[np.int64]:
-        """Which faces make batch ``step``: without replacement within an epoch, partly labelled ones at their
-        share.
-        """
-        complete, partial = np.flatnonzero(self.bank.complete), np.flatnonzero(~self.bank.complete)
-        few = round(self.batch_size * self.partial_share) if len(partial) and len(complete) else 0
-        if not len(complete):
-            return self._walk(partial, step, self.batch_size, 1)
-        chosen = self._walk(complete, step, self.batch_size - few, 0)
-        return np.concatenate([chosen, self._walk(partial, step, few, 1)]) if few else chosen
+        """Which faces make batch ``step``: without replacement within an epoch, each kind at its share."""
+        pools = {kind: np.flatnonzero(self.bank.kinds == kind) for kind in (PARTIAL, SOFT, LABELLED)}
+        kinds = [kind for kind, pool in pools.items() if len(pool)]
+        shares = {PARTIAL: self.partial_share, SOFT: self.soft_share, LABELLED: 1.0}
+        chosen, left = [], self.batch_size
+        for kind in kinds:
+            count = left if kind == kinds[-1] else round(self.batch_size * shares[kind])
+            left -= count
+            if count:
+                chosen.append(self._walk(pools[kind], step, count, kind))
+        return np.concatenate(chosen)
 
     def _walk(self, pool: NDArray[np.int64], step: int, count: int, stream: int) -> NDArray[np.int64]:
         positions = np.arange(step * count, (step + 1) * count)
@@ -198,7 +206,7 @@ class CropSampler:
         donor = None
         box_size = self.size / self.scale
         for row, index in enumerate(indices):
-            rng = np.random.default_rng((self.seed, 2, step, row))
+            rng = np.random.default_rng((self.seed, 3, step, row))
             jitter = jitter_matrix(rng, self.augmentation, box_size)
             flip = bool(rng.random() < self.augmentation.flip)
             image, points[row], found, norm[row] = self.bank.crop(

@@ -141,7 +141,14 @@ def fit(
             config.partial_share[min(index, len(config.partial_share) - 1)] if config.partial_share else 0.0
         )
         sampler = CropSampler(
-            bank, config.crop_size, config.crop_scale, config.batch, config.augmentation, seed + index, share
+            bank,
+            config.crop_size,
+            config.crop_scale,
+            config.batch,
+            config.augmentation,
+            seed + index,
+            share,
+            config.soft_share,
         )
         name = f"stage{index + 1}"
         trainer = Trainer(module, StageTask(index, sampler, valid_bank, config), schedule, folder, name, seed)
