@@ -136,7 +136,9 @@ def face(seed: Seed, size: int = 128, **options: Any) -> Sample:
     size : side of the square picture in pixels
     options : see `Options`
 
-    Returns a sample with a uint8 RGB array (size, size, 3), 68 points with their visibility, the tight box,
+    Returns
+    -------
+    a sample with a uint8 RGB array (size, size, 3), 68 points with their visibility, the tight box,
     and attributes: emotion, smile, glasses, pose, and pitch, yaw, roll in degrees.
     """
     chosen = parse(options)

@@ -1,0 +1,124 @@
+"""The rules of the house that no other tool holds: length, docstrings, waivers, no trace of one machine."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import meanshape as ms
+from meanshape.core import registry
+
+ROOT = Path(__file__).parent.parent
+LINES, FUNCTION = 400, 60
+WAIVERS = 15
+"""How many `type: ignore` there may be in the package; each names what it waives."""
+PLACES = re.compile(r"(?<![\w.~$}])/(?:home|root|Users|mnt|opt|srv|work|workspace|private)/\w")
+"""Paths of somebody's machine."""
+TEXT = {".py", ".md", ".toml", ".cff", ".txt", ".yml", ".json", ".csv", ""}
+
+
+def tracked() -> list[Path]:
+    """Return the files that git knows or would add; without git, those in known folders."""
+    try:
+        done = subprocess.run(
+            ["git", "ls-files", "-co", "--exclude-standard"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        names = [ROOT / line for line in done.stdout.splitlines()]
+    except (OSError, subprocess.CalledProcessError):
+        folders = ("src", "tests", "docs", "benchmarks", "examples")
+        names = [*ROOT.glob("*"), *(path for folder in folders for path in (ROOT / folder).rglob("*"))]
+    return [path for path in names if path.is_file() and "_build" not in path.parts]
+
+
+FILES = tracked()
+SOURCES = [path for path in FILES if path.suffix == ".py"]
+PACKAGE = [path for path in SOURCES if path.is_relative_to(ROOT / "src")]
+
+
+def shown(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def test_there_is_something_to_look_at():
+    assert len(PACKAGE) > 50
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=shown)
+def test_files_and_functions_are_short(path):
+    text = path.read_text("utf-8")
+    assert text.count("\n") <= LINES
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            length = (node.end_lineno or 0) - node.lineno + 1
+            assert length <= FUNCTION, f"{node.name} has {length} lines"
+
+
+def test_waivers_are_few_and_name_what_they_waive():
+    found = [
+        line for path in PACKAGE for line in path.read_text("utf-8").splitlines() if "type: ignore" in line
+    ]
+    assert all(re.search(r"# type: ignore\[[a-z-]+", line) for line in found)
+    assert len(found) <= WAIVERS
+
+
+def test_modules_say_what_they_are():
+    for path in PACKAGE:
+        assert ast.get_docstring(ast.parse(path.read_text("utf-8"))), shown(path)
+
+
+@pytest.mark.parametrize("name", ms.__all__)
+def test_public_names_have_docstrings_down_to_their_methods(name):
+    value = getattr(ms, name)
+    assert inspect.getdoc(value)
+    if not inspect.isclass(value):
+        return
+    for part, member in vars(value).items():
+        if not part.startswith("_") and (callable(member) or isinstance(member, (property, classmethod))):
+            assert inspect.getdoc(getattr(value, part)), f"{name}.{part}"
+
+
+@pytest.mark.parametrize("kind", ["methods", "detectors", "datasets"])
+def test_plug_ins_have_cards(kind):
+    for name in registry.names(kind):
+        card = registry.card(kind, name)
+        assert card.get("title"), f"{kind}/{name}"
+
+
+def test_no_file_names_a_place_on_somebodys_machine():
+    for path in FILES:
+        if path.suffix in TEXT and path != Path(__file__):
+            text = path.read_text("utf-8", errors="replace")
+            assert not (found := PLACES.search(text)), (
+                f"{shown(path)}: {text[found.start() : found.end() + 30]!r}"
+            )
+
+
+def test_the_package_prints_only_where_people_look():
+    """Libraries do not print; the command line does."""
+    for path in PACKAGE:
+        if path.is_relative_to(ROOT / "src" / "meanshape" / "apps"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            named = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+            if named and shown(path) != "src/meanshape/inference/outputs.py":
+                assert any(keyword.arg == "file" for keyword in node.keywords), (
+                    f"{shown(path)}: {node.lineno}"
+                )
+
+
+def test_version_is_said_once_and_the_same_everywhere():
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert project["version"] == ms.__version__
+    assert f"version: {ms.__version__}" in (ROOT / "CITATION.cff").read_text("utf-8")
+    assert f"## {ms.__version__}" in (ROOT / "CHANGELOG.md").read_text("utf-8")
