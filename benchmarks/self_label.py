@@ -3,10 +3,10 @@
     python benchmarks/self_label.py runs/dan --data mtfl:ROOT:train --out labels.jsonl
     meanshape train dan --data ibug300w:ROOT:train --data folder:labels.jsonl --init runs/dan …
 
-Each face is seen from two boxes and in the mirror. The mean of the four shapes is kept, with a confidence for
-each point, when the four differ little and their eyes, nose and mouth lie where the photo's own labels have them
-(up to what the two mark-ups differ by in the median). Training takes points with a confidence for self-labelled
-(`soft_share`).
+Each face is seen from two boxes and in the mirror. The mean of the four shapes is kept, with a confidence
+for each point, when the four differ little and their eyes, nose and mouth lie where the photo's own labels
+have them (up to what the two mark-ups differ by in the median). Training takes points with a confidence for
+self-labelled (`soft_share`).
 """
 
 from __future__ import annotations
@@ -61,9 +61,8 @@ def main() -> None:
     offset = (five - truth) / norm[..., None]
     apart = np.linalg.norm(offset - np.median(offset, 0), axis=-1).mean(1)
     keep = (spread.mean(1) < SPREAD) & (apart < FIVE)
-    print(
-        f"{keep.sum()} of {len(keep)} faces kept; medians: spread {np.median(spread):.4f}, five points {np.median(apart):.4f}"
-    )
+    medians = f"spread {np.median(spread):.4f}, five points {np.median(apart):.4f}"
+    print(f"{keep.sum()} of {len(keep)} faces kept; medians: {medians}")
     kept = [
         Prediction(
             (Face(Box.around(points), Shape(points, model.markup, confidence=np.exp(-far / 0.03))),),
