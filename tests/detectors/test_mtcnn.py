@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from pathlib import Path
 
 import numpy as np
@@ -245,3 +246,52 @@ def test_the_mirrored_look_answers_in_the_picture_s_own_coordinates() -> None:
     once, twice = cascade.answer(net, pixels, False), cascade.answer(net, pixels, True)
     for a, b in zip(once, twice, strict=True):
         assert np.allclose(a, b, atol=1e-6)
+
+
+DATA = Path(os.environ.get("MEANSHAPE_DATA", Path(__file__).parents[3] / "shared" / "data"))
+
+
+@pytest.mark.data
+@needs_weights
+@pytest.mark.skipif(not (DATA / "mtfl").exists(), reason="the real data is not beside the checkout")
+def test_real_faces_are_found_wherever_they_lie() -> None:
+    from meanshape.datasets import mtfl
+
+    detector = registry.detector("mtcnn")()
+    for sample in mtfl.samples(DATA / "mtfl", "validation")[:200:20]:
+        image, box = sample.pixels(), sample.box
+        assert box is not None
+        assert sample.shape is not None
+        best = max(detector.detect(image), key=lambda face: detector.canonical(face.box).iou(box))
+        assert detector.canonical(best.box).iou(box) > 0.5
+        assert best.shape is not None
+        eyes = np.linalg.norm(sample.shape.points[0] - sample.shape.points[1])
+        assert np.linalg.norm(best.shape.points - sample.shape.points, axis=1).mean() < 0.2 * eyes
+        left, top, right, bottom = (round(v) for v in box.as_list())
+        filling = image[max(top, 0) : bottom, max(left, 0) : right]
+        assert len(detector.detect(filling)) == 1  # the face is the whole picture
+
+
+@pytest.mark.data
+@needs_weights
+@pytest.mark.skipif(not (DATA / "mtfl").exists(), reason="the real data is not beside the checkout")
+def test_two_hundred_faces_in_one_picture_are_found() -> None:
+    from meanshape.core.image import crop
+    from meanshape.datasets import mtfl
+
+    samples = mtfl.samples(DATA / "mtfl", "validation")[:40]
+    tiles = [crop(s.pixels(), s.box.scaled(1.5), 80)[0] for s in samples if s.box]
+    row = [np.hstack([tiles[(20 * r + c) % len(tiles)] for c in range(20)]) for r in range(10)]
+    faces = registry.detector("mtcnn")().detect(np.vstack(row))
+    assert 190 <= len(faces) <= 210
+    scores = [face.score or 0.0 for face in faces]
+    assert scores == sorted(scores, reverse=True)
+
+
+@pytest.mark.data
+@needs_weights
+@pytest.mark.skipif(not (DATA / "no_people").exists(), reason="the real data is not beside the checkout")
+def test_photos_without_people_have_no_faces() -> None:
+    detector = registry.detector("mtcnn")()
+    held_out = sorted((DATA / "no_people").glob("*.jpg"))[::6]
+    assert sum(len(detector.detect(path)) for path in held_out[:20]) == 0
