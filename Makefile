@@ -8,7 +8,7 @@ ARGS ?= -n 2 --dist loadgroup
 export OMP_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint format picture clean
+.PHONY: help demo test lint format picture docs clean
 
 help:
 	@echo "make demo    find the face in examples/astronaut.jpg, write demo-output/"
@@ -16,6 +16,7 @@ help:
 	@echo "make lint    ruff, mypy, import-linter"
 	@echo "make format  let ruff write the code as it wants it"
 	@echo "make picture draw the pictures in docs/images again"
+	@echo "make docs    build the pages into docs/_build, with the API reference"
 	@echo "make clean   remove .venv and what tools left behind"
 
 demo: .venv/.installed
@@ -38,6 +39,10 @@ format: .venv/.test
 
 picture: .venv/.installed
 	$(BIN)/python docs/pictures.py
+
+docs: .venv/bin/python
+	$(BIN)/python -m pip install -q -e '.[docs]'
+	$(BIN)/python -m sphinx -W --keep-going -q docs docs/_build
 
 clean:
 	rm -rf .venv demo-output .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist
