@@ -173,3 +173,13 @@ def test_half_precision_trains_the_convolutions_only() -> None:
     shape = module.train()(torch.rand((2, 3, 32, 32)) * 255, stages=1)[-1]
     assert seen == [torch.bfloat16]
     assert shape.dtype == torch.float32
+
+
+def test_a_grey_network_sees_luminance() -> None:
+    module = dan_training.build(config.override(DAN.tiny().config, {"channels": "1"}), np.full((68, 2), 0.5))
+    for stage in module.eval().stages:
+        torch.nn.init.normal_(stage.fc2.weight, std=1.0)
+    crop = np.random.default_rng(1).integers(0, 256, (1, 32, 32, 3), np.uint8)
+    light = np.repeat((crop @ np.array(nets.LUMINANCE)).round().astype(np.uint8)[..., None], 3, -1)
+    seen, same, other = (dan_training.run(module, picture, 1) for picture in (crop, light, 255 - crop))
+    assert np.abs(seen - same).max() < 0.2 * np.abs(seen - other).max()

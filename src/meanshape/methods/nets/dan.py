@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+LUMINANCE = (0.299, 0.587, 0.114)
 HEATMAP_REACH = 8  # the heatmap covers a 17 x 17 square around each point
 
 
@@ -18,10 +19,12 @@ class Stage(nn.Module):
     """The stage network of the paper's table: four pairs of 3x3 convolutions (conv - BN - ReLU), fc1, fc2."""
 
     def __init__(
-        self, channels: int, size: int, width: float, features: int, outputs: int, dropout: float
+        self, channels: int, extra: int, size: int, width: float, features: int, outputs: int, dropout: float
     ) -> None:
         super().__init__()
-        layers: list[nn.Module] = [nn.BatchNorm2d(channels)] if channels > 3 else []
+        # Heatmap and feature image come on another scale than the picture.
+        layers: list[nn.Module] = [nn.BatchNorm2d(channels + extra)] if extra else []
+        channels += extra
         for maps in (64, 128, 256, 512):
             maps = max(4, round(maps * width))
             for _ in range(2):
@@ -62,7 +65,7 @@ class Stage(nn.Module):
     def start_from(self, other: Stage) -> None:
         """Take over another stage's weights where they fit; inputs that it does not have start near zero."""
         own, given = list(self.trunk), list(other.trunk)
-        extra = len(own) - len(given)  # the batch norm in front of a stage with more than three channels
+        extra = len(own) - len(given)  # the batch norm in front of a stage with extra channels
         with torch.no_grad():
             for target, source in zip(own[extra:] + list(self.fc1), given + list(other.fc1), strict=True):
                 for name, value in source.state_dict().items():
@@ -125,7 +128,7 @@ def heatmap(points: Tensor, size: int, stride: int = 1) -> Tensor:
 
 
 class DAN(nn.Module):
-    """The cascade. Input: RGB or grey crops (N, C, S, S) in 0..255; output: one (N, K, 2) shape per stage.
+    """The cascade. Input: RGB crops (N, 3, S, S) in 0..255; output: one (N, K, 2) shape per stage.
 
     Parameters
     ----------
@@ -166,7 +169,7 @@ class DAN(nn.Module):
         points = mean.shape[0]
         extra = int(use_heatmap) + int(use_features)
         self.stages = nn.ModuleList(
-            Stage(channels + (extra if i else 0), size, width, features, 2 * points, dropout)
+            Stage(channels, extra if i else 0, size, width, features, 2 * points, dropout)
             for i, (size, width) in enumerate(zip(sizes, widths, strict=True))
         )
         self.feature_images = (
@@ -184,6 +187,8 @@ class DAN(nn.Module):
     def forward(self, image: Tensor, stages: int | None = None) -> list[Tensor]:
         """S_1 ... S_T, each (N, K, 2) in pixels of the crop."""
         image = (image - 127.5) / 64.0
+        if self.channels == 1:
+            image = (image * image.new_tensor(LUMINANCE).reshape(1, 3, 1, 1)).sum(1, keepdim=True)
         ratio = self.crop_size / self.sizes[0]
         first = image if ratio == 1 else functional.avg_pool2d(image, round(ratio))
         features, update = self.stages[0](first)
