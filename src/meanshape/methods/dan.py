@@ -119,7 +119,8 @@ class DAN(LandmarkModel):
     def __init__(self, config: Any = None, *, threads: int = 1) -> None:
         super().__init__(config)
         self.threads = threads
-        self._session: OnnxSession | None = None
+        self._folder: Path | None = None  # where the graphs are; none: torch runs
+        self._sessions: dict[int, OnnxSession] = {}
         self._module: Any = None
         self._mean: NDArray[np.float64] | None = None
 
@@ -164,7 +165,7 @@ class DAN(LandmarkModel):
             progress=progress,
         )
         self._mean = self._module.mean.numpy().astype(np.float64)  # the one that a fit went on from, if any
-        self._session = None
+        self._folder = None
 
     def _save(self, folder: Path) -> None:
         from meanshape.methods.nets import dan_training
@@ -179,11 +180,21 @@ class DAN(LandmarkModel):
 
     def _load(self, folder: Path) -> None:
         self._mean = np.load(folder / MEAN)
-        self._session = OnnxSession(folder / GRAPH, self.threads, self.providers)
+        self._folder = folder
+        self._sessions = {}
+        self._graph(len(self.config.sizes))
+
+    def _graph(self, stage: int) -> OnnxSession:
+        """The graph that ends with a stage, loaded when it is first asked for."""
+        assert self._folder is not None
+        if stage not in self._sessions:
+            name = GRAPH if stage == len(self.config.sizes) else f"stage{stage}.onnx"
+            self._sessions[stage] = OnnxSession(self._folder / name, self.threads, self.providers)
+        return self._sessions[stage]
 
     def _run(self, crops: NDArray[np.uint8], stage: int) -> NDArray[np.float32]:
-        if self._session is not None:
-            return self._session({"pixels": crops}, f"stage{stage}")[0]
+        if self._folder is not None:
+            return self._graph(stage)({"pixels": crops}, f"stage{stage}")[0]
         from meanshape.methods.nets import dan_training
 
         return dan_training.run(self._module, crops, stage)

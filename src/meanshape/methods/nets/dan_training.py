@@ -185,6 +185,19 @@ def run(module: DAN, crops: NDArray[np.uint8], stage: int) -> NDArray[np.float32
     return result
 
 
+class FirstStages(nn.Module):
+    """The first stages of a cascade."""
+
+    def __init__(self, module: DAN, count: int) -> None:
+        super().__init__()
+        self.module, self.count = module, count
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Their shapes."""
+        shapes: list[Tensor] = self.module(image, stages=self.count)
+        return shapes
+
+
 def save(module: DAN, folder: Path, markup: MarkUp) -> None:
     """The graph that users run and the torch weights that training goes on from, both in half precision."""
     stages = [f"stage{i + 1}" for i in range(len(module.sizes))]
@@ -195,4 +208,9 @@ def save(module: DAN, folder: Path, markup: MarkUp) -> None:
     }
     size = (module.crop_size, module.crop_size)
     export(module, folder / GRAPH, size=size, outputs=stages, metadata=metadata)
+    for index in range(1, len(stages)):  # a graph of its own: ONNX Runtime would compute every stage
+        first = FirstStages(module, index)
+        export(
+            first, folder / f"{stages[index - 1]}.onnx", size=size, outputs=stages[:index], metadata=metadata
+        )
     save_state(module, folder / STATE)

@@ -38,8 +38,6 @@ class OnnxSession:
             )
         except Exception as error:  # onnxruntime's own exceptions share no base class
             raise WeightsError(f"{path}: ONNX Runtime cannot load it ({error})") from error
-        self._partial = ort.RunOptions()
-        self._partial.only_execute_path_to_fetches = True
         self.outputs = tuple(output.name for output in self._session.get_outputs())
 
     @property
@@ -48,7 +46,6 @@ class OnnxSession:
         return dict(self._session.get_modelmeta().custom_metadata_map)
 
     def __call__(self, inputs: Mapping[str, NDArray[Any]], *outputs: str) -> list[NDArray[np.float32]]:
-        """The named outputs (all, if none is named); only what they need is computed."""
-        partly = self._partial if outputs else None
-        result: list[NDArray[np.float32]] = self._session.run(list(outputs) or None, dict(inputs), partly)
+        """The named outputs (all, if none is named)."""
+        result: list[NDArray[np.float32]] = self._session.run(list(outputs) or None, dict(inputs))
         return result
