@@ -100,7 +100,8 @@ def test_weights_of_another_shape_are_refused(saved: Path, faces: list[Sample]) 
 
 
 @pytest.mark.parametrize(
-    "settings", [{"sizes": "(64,)"}, {"sizes": "64"}, {"sizes": "(60,64)"}, {"loss": "cubic"}, {"channels": "2"}]
+    "settings",
+    [{"sizes": "(64,)"}, {"sizes": "64"}, {"sizes": "(60,64)"}, {"loss": "cubic"}, {"channels": "2"}],
 )
 def test_settings_that_cannot_be(settings: dict[str, str]) -> None:
     with pytest.raises(ConfigError):
