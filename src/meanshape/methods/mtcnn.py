@@ -29,7 +29,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from meanshape.core.errors import ShapeError, WeightsError
+from meanshape.core.errors import WeightsError
 from meanshape.core.image import Pixels
 from meanshape.core.markup import markup
 from meanshape.core.types import Box, Sample, Shape
@@ -110,6 +110,7 @@ class MTCNN(LandmarkModel):
     name: ClassVar[str] = "mtcnn"
     Config: ClassVar[type[Any]] = Config
 
+    learns_from_others: ClassVar[bool] = True
     networks: tuple[bytes, bytes, bytes]
     negatives: str | Path | Sequence[Pixels] | None = None  # people-free photos, or their folder
     _cascade: Cascade
@@ -124,32 +125,19 @@ class MTCNN(LandmarkModel):
             )
         )  # fmt: skip
 
-    def fit(
-        self,
-        train: Sequence[Sample],
-        valid: Sequence[Sample] | None = None,
-        *,
-        seed: int = 0,
-        progress: Progress | None = None,
-    ) -> Self:
+    def _fit(
+        self, train: Sequence[Sample], valid: Sequence[Sample] | None, *, seed: int, progress: Progress
+    ) -> None:
         """Learn from faces with 5 or 68 points, mixed at will, and from `self.negatives`.
 
         Without photos of no people, parts of faces and drawn textures must do, and the detector will find
         faces where there are none. With `self.run_folder` an interrupted training goes on from there.
         """
-        if not any(sample.shape is not None for sample in train):
-            raise ShapeError(f"{self.name} cannot be fitted: none of {len(train)} samples has points")
+        self.markup = markup("mtfl5")  # whatever the samples have, five points are learnt
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch if self.run_folder is None else self.run_folder)
             train_mtcnn(train, self.negatives, folder, self.config, seed, progress)
-            self.markup = markup("mtfl5")
             self._load(folder)
-        return self
-
-    def _fit(
-        self, train: Sequence[Sample], valid: Sequence[Sample] | None, *, seed: int, progress: Progress
-    ) -> None:
-        raise NotImplementedError("fit does it all: two mark-ups may be mixed")
 
     def _predict_batch(
         self, images: list[Pixels], boxes: list[Box], starts: list[Shape | None], **options: Any
