@@ -39,11 +39,11 @@ def inter_pupil(markup: MarkUp, points: Float) -> float:
     return float(np.hypot(*(left - right)))
 
 
-def loss_norm(markup: MarkUp, points: Float) -> float:
+def loss_norm(markup: MarkUp, points: Float, face: float = FACE) -> float:
     """Inter-pupil distance in a stored crop, at least a quarter of the face: profiles would weigh without
     bound.
     """
-    return max(inter_pupil(markup, points), 0.25 * FACE)
+    return max(inter_pupil(markup, points), 0.25 * face)
 
 
 def square_mean(samples: Sequence[Sample], markup: MarkUp) -> Float:
@@ -85,12 +85,20 @@ class CropBank:
         mark-up. Shapes with a confidence count as self-labelled: a model placed their points.
     markup
         The target mark-up.
+    face, reach
+        Pixels of a face box in a stored crop, and the crop's side in face boxes.
     """
 
     def __init__(
-        self, samples: Sequence[Sample], markup: MarkUp, progress: Callable[[int, int], None] | None = None
+        self,
+        samples: Sequence[Sample],
+        markup: MarkUp,
+        progress: Callable[[int, int], None] | None = None,
+        *,
+        face: int = FACE,
+        reach: float = REACH,
     ):
-        self.markup = markup
+        self.markup, self.face, self.reach = markup, face, reach
         others = {s.shape.markup for s in samples if s.shape is not None} - {markup}
         if len(others) > 1:
             names = sorted(other.name for other in others)
@@ -116,8 +124,8 @@ class CropBank:
 
     def _store(self, sample: Sample) -> StoredFace | None:
         assert sample.box is not None and sample.shape is not None
-        side = round(REACH * FACE)
-        matrix = square_matrix(sample.box, REACH, side)
+        side = round(self.reach * self.face)
+        matrix = square_matrix(sample.box, self.reach, side)
         try:
             image = warp(sample.pixels(), matrix, (side, side))
         except ImageError:
@@ -127,10 +135,10 @@ class CropBank:
         own = sample.shape.markup == self.markup
         lost = np.full((len(self.markup.points), 2), np.nan)
         if own:
-            norm = loss_norm(self.markup, points)
+            norm = loss_norm(self.markup, points, self.face)
             kind = LABELLED if sample.shape.confidence is None else SOFT
             return StoredFace(image, points, np.full((1, 2), np.nan), norm, kind)
-        return StoredFace(image, lost, points, loss_norm(sample.shape.markup, points), PARTIAL)
+        return StoredFace(image, lost, points, loss_norm(sample.shape.markup, points, self.face), PARTIAL)
 
     def crop(
         self, index: int, size: int, scale: float, jitter: Float | None = None, flip: bool = False
@@ -139,7 +147,7 @@ class CropBank:
         partial, norm.
         """
         face = self.faces[index]
-        side, factor = face.image.shape[0], size / (scale * FACE)
+        side, factor = face.image.shape[0], size / (scale * self.face)
         middle = (side - 1) / 2
         matrix = np.array([[factor, 0, -factor * middle], [0, factor, -factor * middle]])
         if jitter is not None:
