@@ -43,6 +43,12 @@ def canonical_box_from_five(points: ArrayLike) -> Box:
     rotation exactly. On the validation faces of 300-W its IoU with the true box is 0.89 in the mean.
     """
     five = np.asarray(points, dtype=np.float64)
+    return Box.around(np.vstack([outline_from_five(five), five]))
+
+
+def outline_from_five(points: ArrayLike) -> Floats:
+    """Jaw and brows (M, 2) as five points (mtfl5) let expect them; see `canonical_box_from_five`."""
+    five = np.asarray(points, dtype=np.float64)
     if five.shape != (5, 2) or not np.isfinite(five).all():
         raise ShapeError(
             f"wanted five finite points (5, 2) to derive a face box, got {five.shape} {five.tolist()}"
@@ -51,7 +57,7 @@ def canonical_box_from_five(points: ArrayLike) -> Box:
     forward = geometry.similarity(five, mean)
     canonical = geometry.apply(forward, five)
     outline = (np.append(canonical.ravel(), 1.0) @ weights).reshape(-1, 2)
-    return Box.around(np.vstack([geometry.apply(geometry.invert(forward), outline), five]))
+    return geometry.apply(geometry.invert(forward), outline)
 
 
 def canonical_box_from_doubled(box: Box) -> Box:
