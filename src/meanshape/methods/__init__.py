@@ -27,7 +27,7 @@ def load(name: str | Path, *, threads: int = 1, providers: Sequence[str] | None 
         return _load(weights.folder(name), options)
     path = Path(name)
     if path.suffix == ".onnx":
-        return _load_onnx(path)
+        return _load_onnx(path, options)
     if path.is_dir():
         return _load(path, options)
     if str(name) in registry.names("methods"):
@@ -47,24 +47,10 @@ def _load(folder: Path, options: Mapping[str, Any]) -> LandmarkModel:
     return model
 
 
-def _load_onnx(path: Path) -> LandmarkModel:
-    """Return the model in one ONNX file, whose metadata name its method.
+def _load_onnx(path: Path, options: Mapping[str, Any]) -> LandmarkModel:
+    """Return the model in one ONNX file that `meanshape export` wrote."""
+    from meanshape.methods.parts.exported import Exported
 
-    Such a method has a class method `load_onnx(path)`.
-    """
     if not path.is_file():
         raise WeightsError(f"{path}: there is no such file")
-    import onnxruntime as ort
-
-    try:
-        session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's own classes, one per cause
-        raise WeightsError(f"{path}: not an ONNX model that runs ({error})") from error
-    name = session.get_modelmeta().custom_metadata_map.get("method")
-    if name is None:
-        raise WeightsError(f"{path}: its metadata name no method; was it written by meanshape export?")
-    method = registry.method(name)
-    if not hasattr(method, "load_onnx"):
-        raise WeightsError(f"{path}: method {name} cannot be loaded from one ONNX file")
-    model: LandmarkModel = method.load_onnx(path)
-    return model
+    return Exported(path, **options)

@@ -23,6 +23,7 @@ from meanshape.core.errors import ConfigError, NotFitted, ShapeError, WeightsErr
 from meanshape.core.image import ImageLike, Pixels, read_image
 from meanshape.core.markup import MarkUp, markup
 from meanshape.core.types import Box, Sample, Shape
+from meanshape.methods.parts.graph import Graph
 
 CONFIG = "config.toml"
 
@@ -81,6 +82,13 @@ class LandmarkModel(ABC):
     @abstractmethod
     def _load(self, folder: Path) -> None:
         """Read what `_save` wrote; hashes are checked already, `config` and `markup` are set."""
+
+    def graph(self) -> Graph:
+        """Return the ONNX graph that the method runs and its crop, for `meanshape export`.
+
+        Raises `ConfigError` for methods that run none.
+        """
+        raise ConfigError(f"{self.name} runs no single ONNX graph that could be exported")
 
     @classmethod
     def tiny(cls) -> Self:

@@ -26,6 +26,7 @@ from meanshape.core.geometry import apply, invert, similarity
 from meanshape.core.image import Pixels, warp
 from meanshape.core.types import Box, Sample, Shape
 from meanshape.methods.base import LandmarkModel, Progress
+from meanshape.methods.parts.graph import Graph
 from meanshape.methods.parts.onnx_session import OnnxSession
 from meanshape.training.augment import Augmentation
 from meanshape.training.sampling import square_matrix, square_mean
@@ -183,6 +184,14 @@ class DAN(LandmarkModel):
         self._folder = folder
         self._sessions = {}
         self._graph(len(self.config.sizes))
+
+    def graph(self) -> Graph:
+        """Return the graph of all stages, for `meanshape export`."""
+        self._fitted()
+        if self._folder is None:
+            raise ConfigError("this DAN was just trained: save it and load its folder, then export it")
+        config, last = self.config, len(self.config.sizes)
+        return Graph.about(self._folder / GRAPH, f"stage{last}", config.crop_size, config.crop_scale)
 
     def _graph(self, stage: int) -> OnnxSession:
         """The graph that ends with a stage, loaded when it is first asked for."""

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from meanshape.methods.parts.onnx_file import halve
+
 OPSET = 20
-SMALLEST = 256  # initialisers below this many numbers stay in single precision: biases, shapes, axes
 
 
 class FromPixels(nn.Module):
@@ -71,22 +71,3 @@ def export(
         entry = model.metadata_props.add()
         entry.key, entry.value = key, value
     path.write_bytes(model.SerializeToString())
-
-
-def halve(model: Any) -> None:
-    """Store the large float initialisers of an ONNX model as float16, each followed by a cast to float32."""
-    import onnx
-    from onnx import numpy_helper
-
-    casts = []
-    for weight in model.graph.initializer:
-        if weight.data_type != onnx.TensorProto.FLOAT or np.prod(weight.dims) < SMALLEST:
-            continue
-        name = weight.name
-        small = numpy_helper.from_array(numpy_helper.to_array(weight).astype(np.float16), name + ".half")
-        weight.CopyFrom(small)
-        casts.append(onnx.helper.make_node("Cast", [small.name], [name], to=onnx.TensorProto.FLOAT))
-    nodes = list(model.graph.node)
-    del model.graph.node[:]
-    model.graph.node.extend([*casts, *nodes])
-    del model.graph.value_info[:]
