@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from meanshape.core.errors import ConfigError, ImageError, NotFitted, ShapeError, WeightsError
+from meanshape.core.markup import Conversion, MarkUp
 from meanshape.core.types import Box, Sample, Shape
 from meanshape.methods.mean_shape import MODEL, relative_mean
 
@@ -112,6 +113,27 @@ def test_save_and_load(model, tmp_path):
     model.save(folder)  # over an old one
     assert MODEL.load(folder).predict(GREY) == model.predict(GREY)
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["mean"]
+
+
+def test_a_mark_up_of_ones_own_travels_with_the_model(tmp_path):
+    kind = MarkUp(
+        "brows2",
+        ("right_brow", "left_brow"),
+        groups={"brows": (0, 1)},
+        edges=((0, 1),),
+        inter_ocular=(0, 1),
+        conversions={"mtfl5": Conversion("mtfl5", ((0,), (1,), (), (), ()), "all but the brows")},
+    )
+    own = [Sample(f"{n}", GREY, Shape([[5, 5 + n], [20, 6]], kind), Box(0, 0, 30, 30)) for n in range(3)]
+    model = MODEL().fit(own)
+    folder = model.save(tmp_path / "own")
+    again = MODEL.load(folder)
+    assert again.markup == kind
+    assert again.predict(GREY, Box(0, 0, 30, 30)) == model.predict(GREY, Box(0, 0, 30, 30))
+    text = (folder / "markup.toml").read_text("utf-8")
+    (folder / "markup.toml").write_text(text.replace("brows2", "brows3"), "utf-8")
+    with pytest.raises(WeightsError, match="markup.toml"):
+        MODEL.load(folder)
 
 
 def test_a_failing_save_leaves_nothing(model, tmp_path, monkeypatch):

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from meanshape.core.errors import MarkUpError, UnknownName
-from meanshape.core.markup import MarkUp, markup, markup_names
+from meanshape.core.markup import MarkUp, from_toml, markup, markup_names, to_toml
+from meanshape.core.types import Shape
 
 COUNTS = {"ibug68": 68, "ibug51": 51, "ibug49": 49, "lfpw29": 29, "mtfl5": 5, "imm73": 73}
 NAMES = markup_names()
@@ -169,3 +170,27 @@ def test_pickles_and_hashes():
     again = pickle.loads(pickle.dumps(kind))
     assert again == kind
     assert hash(again) == hash(kind)
+
+
+def test_an_own_mark_up_is_written_and_read_back():
+    kind = MarkUp(
+        "eyes 4",
+        ("right_eye_outer", "right_eye_inner", "left_eye_inner", "left_eye_outer"),
+        groups={"right_eye": (0, 1), "left_eye": (2, 3)},
+        edges=((0, 1), (2, 3)),
+        inter_ocular=(0, 3),
+        left_eye=(2, 3),
+        right_eye=(0, 1),
+        title='with "quotes" and ä',
+    )
+    assert from_toml("?", to_toml(kind)) == kind
+    for name in NAMES:
+        assert from_toml("?", to_toml(markup(name))) == markup(name)
+
+
+def test_without_sides_nothing_is_mirrored():
+    kind = from_toml("numbers", 'points = ["a", "b"]\nmirror = "unknown"')
+    assert not kind.sides
+    with pytest.raises(MarkUpError, match="numbers does not say which of its points are left and right"):
+        Shape(np.zeros((2, 2)), kind).mirrored(10)
+    assert from_toml("?", to_toml(kind)) == kind

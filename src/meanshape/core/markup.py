@@ -57,6 +57,9 @@ class MarkUp:
     inter_ocular : the outer eye corners (subject's right, left), or None
     left_eye, right_eye : indices whose mean is the centre of the eye, or None
     conversions : by the name of the other mark-up
+    sides : whether it is known which point is the mirror image of which; where not, `mirror` is the identity
+        and stands for nothing, and shapes refuse to be mirrored
+    usual : whether a file that does not name its mark-up may be taken for one of this, by the count of points
     """
 
     name: str
@@ -69,6 +72,8 @@ class MarkUp:
     right_eye: tuple[int, ...] | None = None
     conversions: Mapping[str, Conversion] = field(default_factory=dict)
     title: str = ""
+    sides: bool = True
+    usual: bool = True
 
     def __post_init__(self) -> None:
         """Check that everything points at points there are."""
@@ -126,10 +131,13 @@ class MarkUp:
         name = to if isinstance(to, str) else to.name
         if name == self.name:
             return Conversion(name, tuple((i,) for i in range(len(self))))
-        markup(name)  # an unknown name is another mistake than a missing conversion
+        target = markup(to)  # an unknown name is another mistake than a missing conversion
         if name not in self.conversions:
             there = ", ".join(self.conversions) or "nothing else"
-            raise MarkUpError(f"{self.name} cannot become {name}; it converts to {there}")
+            lost = _some([point for point in target.points if point not in self.points])
+            raise MarkUpError(
+                f"{self.name} cannot become {name}: lost would be {lost}; it converts to {there}"
+            )
         return self.conversions[name]
 
     def convert(self, points: ArrayLike, to: str | MarkUp) -> NDArray[np.float64]:
@@ -154,6 +162,14 @@ class MarkUp:
         return array
 
 
+def _some(points: list[str]) -> str:
+    """Return the first few names of points, and how many there are."""
+    if not points:
+        return "the order of its points"
+    rest = f" and {len(points) - 4} more points" if len(points) > 5 else ""
+    return ", ".join(points[:4] if rest else points) + rest
+
+
 def _mirror_by_name(name: str, points: tuple[str, ...]) -> tuple[int, ...]:
     """Return the permutation that swaps `left_…` and `right_…`."""
     swap = {"left": "right", "right": "left"}
@@ -164,10 +180,14 @@ def _mirror_by_name(name: str, points: tuple[str, ...]) -> tuple[int, ...]:
         raise MarkUpError(f"mark-up {name!r}: no mirror given and no point called {error}") from None
 
 
-def _from_toml(name: str, text: str) -> MarkUp:
-    """Return the mark-up a TOML text describes. Paths (chains of indices) become edges."""
+def from_toml(name: str, text: str) -> MarkUp:
+    """Return the mark-up a TOML text describes, under its own name if it has one. Paths (chains of indices)
+    become edges; `mirror = "unknown"` says that left and right are not known.
+    """
     try:
         card: dict[str, Any] = tomllib.loads(text)
+        mirror = card.get("mirror", ())
+        sides = mirror != "unknown"
         paths = card.get("paths", [])
         conversions = {
             to: Conversion(
@@ -179,19 +199,47 @@ def _from_toml(name: str, text: str) -> MarkUp:
         }
         ocular = card.get("inter_ocular")
         return MarkUp(
-            name=name,
+            name=card.get("name", name),
             title=card.get("title", ""),
             points=tuple(card["points"]),
             groups={key: tuple(value) for key, value in card.get("groups", {}).items()},
             edges=tuple((a, b) for path in paths for a, b in pairwise(path)),
-            mirror=tuple(card.get("mirror", ())),
+            mirror=tuple(mirror) if sides else tuple(range(len(card["points"]))),
             inter_ocular=(ocular[0], ocular[1]) if ocular else None,
             left_eye=tuple(card["left_eye"]) if "left_eye" in card else None,
             right_eye=tuple(card["right_eye"]) if "right_eye" in card else None,
             conversions=conversions,
+            sides=sides,
+            usual=card.get("usual", True),
         )
     except (tomllib.TOMLDecodeError, KeyError, TypeError, IndexError) as error:
         raise MarkUpError(f"mark-up {name!r}: its file is not as it should be: {error!r}") from error
+
+
+def to_toml(kind: MarkUp) -> str:
+    """Return the text from which `from_toml` makes the same mark-up."""
+    from meanshape.core.config import dump
+
+    card: dict[str, Any] = {
+        "name": kind.name,
+        "title": kind.title,
+        "points": kind.points,
+        "mirror": kind.mirror if kind.sides else "unknown",
+        "usual": kind.usual,
+        "paths": kind.edges,
+    }
+    card |= {
+        key: value
+        for key in ("inter_ocular", "left_eye", "right_eye")
+        if (value := getattr(kind, key)) is not None
+    }
+    conversions = {to: {"loses": c.loses, "points": c.sources} for to, c in kind.conversions.items()}
+    return dump(card | {"groups": dict(kind.groups), "conversions": conversions})
+
+
+def shipped(kind: MarkUp) -> bool:
+    """Tell whether a mark-up is one of the package, point for point."""
+    return kind.name in markup_names() and _markup(kind.name) == kind
 
 
 def markup_names() -> tuple[str, ...]:
@@ -204,7 +252,7 @@ def _markup(name: str) -> MarkUp:
     path = FOLDER / f"{name}.toml"
     if name not in markup_names():
         raise UnknownName.of("mark-up", name, markup_names())
-    return _from_toml(name, path.read_text("utf-8"))
+    return from_toml(name, path.read_text("utf-8"))
 
 
 def markup(name: str | MarkUp) -> MarkUp:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from meanshape.core import checks
-from meanshape.core.errors import BoxError, ResultError, ShapeError
+from meanshape.core.errors import BoxError, MarkUpError, ResultError, ShapeError
 from meanshape.core.markup import MarkUp, markup
 
 if TYPE_CHECKING:
@@ -208,6 +208,8 @@ class Shape:
 
     def mirrored(self, width: int) -> Shape:
         """Return the shape on the mirrored picture, which is `width` pixels wide: x to width - 1 - x."""
+        if not self.markup.sides:
+            raise MarkUpError(f"{self.markup.name} does not say which of its points are left and right")
         order = list(self.markup.mirror)
         flipped = self.points[order] * (-1, 1) + (width - 1, 0)
         return Shape(

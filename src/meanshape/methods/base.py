@@ -21,11 +21,13 @@ from meanshape.core import config as configs
 from meanshape.core import weights
 from meanshape.core.errors import ConfigError, NotFitted, ShapeError, WeightsError
 from meanshape.core.image import ImageLike, Pixels, read_image
-from meanshape.core.markup import MarkUp, markup
+from meanshape.core.markup import MarkUp, from_toml, markup, shipped, to_toml
 from meanshape.core.types import Box, Sample, Shape
 from meanshape.methods.parts.graph import Graph
 
 CONFIG = "config.toml"
+MARKUP = "markup.toml"
+"""A mark-up of the user's own; those of the package are known by their names."""
 
 Progress = Callable[[float, str], None]
 """Called while a fit goes on, with the share that is done (0..1) and a few words."""
@@ -168,6 +170,8 @@ class LandmarkModel(ABC):
             inner = Path(scratch) / "model"
             inner.mkdir()
             configs.save(self.config, inner / CONFIG)
+            if not shipped(kind):
+                (inner / MARKUP).write_text(to_toml(kind), "utf-8")
             self._save(inner)
             files = [path.relative_to(inner).as_posix() for path in inner.rglob("*") if path.is_file()]
             card = weights.Card(folder.name, self.name, markup=kind.name)
@@ -188,7 +192,8 @@ class LandmarkModel(ABC):
         if card.markup is None:
             raise WeightsError(f"{folder}: the card does not say its markup")
         model = cls(configs.load(cls.Config, folder / CONFIG) if (folder / CONFIG).exists() else None)
-        model.markup = markup(card.markup)
+        own = folder / MARKUP
+        model.markup = from_toml(card.markup, own.read_text("utf-8")) if own.exists() else markup(card.markup)
         model.threads, model.providers = threads, providers
         model._load(folder)
         return model

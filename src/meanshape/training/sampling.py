@@ -56,6 +56,8 @@ def square_mean(samples: Sequence[Sample], markup: MarkUp) -> Float:
         if s.shape is not None and s.box is not None
     ]
     mean = np.nanmean(np.stack(placed), 0)
+    if not markup.sides:
+        return np.asarray(mean)
     mirrored = mean[list(markup.mirror)] * (-1, 1) + (1, 0)
     return np.asarray((mean + mirrored) / 2)
 
@@ -147,6 +149,7 @@ class CropBank:
         partial, norm.
         """
         face = self.faces[index]
+        flip = flip and self.markup.sides  # else nobody knows what a mirror makes of the points
         side, factor = face.image.shape[0], size / (scale * self.face)
         middle = (side - 1) / 2
         matrix = np.array([[factor, 0, -factor * middle], [0, factor, -factor * middle]])
