@@ -86,9 +86,10 @@ def _smooth(path: Floats, count: int = 40) -> Floats:
 
 def _brows(canvas: _Canvas) -> Floats:
     """A field, 1 in the middle of the brow, 0 outside; the landmarks lie on its upper edge."""
-    top = _smooth(_at("22 23 24 25 26"))
+    line = _at("22 23 24 25 26")
+    top = _smooth(np.concatenate([line, line[-1:] + f32([[1.5, 0.8]])])) + f32([0, 0.7])
     t = np.linspace(0, 1, len(top))
-    thick = f32(np.interp(t, [0, 0.12, 0.55, 0.85, 1], [3.4, 5.8, 5.2, 3.2, 1.2]))
+    thick = f32(np.interp(t, [0, 0.12, 0.55, 0.85, 1], [3.6, 5.8, 5.2, 3.8, 2.6]))
     bottom = top + np.stack([np.zeros_like(thick), thick], 1)
     return canvas.polygon(*_both(np.concatenate([top, bottom[::-1]])), blur=3.2)
 
@@ -116,7 +117,7 @@ def _hollow(canvas: _Canvas) -> Floats:
     socket = canvas.spot(15, -3, 5, 6) + 0.4 * canvas.spot(28, -10, 12, 4)
     total = 1.5 * nostril + 0.85 * crease + 0.45 * wing + 0.75 * parting + 0.22 * socket
     total = total + 0.35 * canvas.spot(46.5, 0, 4.5, 3.5)
-    return f32(total + 0.25 * canvas.spot(0, 86, 13, 3) + 0.6 * canvas.spot(26.5, 68.5, 2.2, 2))
+    return f32(total + 0.25 * canvas.spot(0, 86, 13, 3) + 0.7 * canvas.spot(28, 68.6, 2.2, 1.8))
 
 
 @cache

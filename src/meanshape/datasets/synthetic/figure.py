@@ -13,6 +13,8 @@ from meanshape.datasets.synthetic.person import Person, express
 
 CLOTH = 0.35
 """How much of the head's turn the body follows."""
+HALF = np.append(np.arange(8) / 7.92, 1.0)
+"""Where the points of one half of the jaw lie between ear (0) and chin (1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,4 +74,16 @@ def _outline(candidates: Floats, turn: Floats, distance: float) -> Floats:
     reach = np.einsum("ijk,ik->ij", seen, outward[:, :2])
     weight = np.exp((reach - reach.max(1, keepdims=True)) / np.float32(0.6))
     weight /= weight.sum(1, keepdims=True)
-    return f32((turned * weight[..., None]).sum(1))
+    return _spread(f32((turned * weight[..., None]).sum(1)), distance)
+
+
+def _spread(contour: Floats, distance: float) -> Floats:
+    """Points (17, 3) moved along the line through them until each half is evenly set in the picture.
+
+    That is how 300-W marks a jaw: between ear and chin by spacing, not by places on the bone; the steps to
+    the chin are a little shorter.
+    """
+    seen = contour[:, :2] / (1 - contour[:, 2:] / np.float32(distance))
+    along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(seen, axis=0), axis=1))])
+    wanted = np.concatenate([HALF * along[8], along[16] - HALF[-2::-1] * (along[16] - along[8])])
+    return f32(np.stack([np.interp(wanted, along, contour[:, k]) for k in range(3)], 1))

@@ -66,7 +66,7 @@ def curtain(person: Person) -> tuple[Floats, Floats] | None:
     if not person.hairdo.startswith("long"):
         return None
     rng = np.random.default_rng(person.seed + 1)
-    edge, end = rng.uniform(72, 98), rng.uniform(70, 230)
+    edge, end = rng.uniform(50, 98), rng.uniform(70, 230)
     angle = np.radians(np.linspace(edge, 360 - edge, CURTAIN[1]))[None, :]
     t = np.linspace(0, 1, CURTAIN[0])[:, None]
     y = -55 + (end + 55) * t + 0 * angle

@@ -36,7 +36,7 @@ def ear(side: int, person: Person) -> Floats:
     back = (x + 1) * width
     depth = -5 * (1 - r**2) + 2.5 * np.exp(-(((r - 0.55) / 0.2) ** 2))
     place = np.stack(
-        [72.5 + out * back + depth * 0.8, 22 + 28 * size * y - 0.12 * back, -6 - 0.85 * back + 0.5 * depth],
+        [75.5 + out * back + depth * 0.8, 22 + 28 * size * y - 0.12 * back, -6 - 0.85 * back + 0.5 * depth],
         -1,
     )
     return np.asarray(place * (side, 1, 1), np.float32)
