@@ -132,7 +132,7 @@ def test_a_mark_up_of_ones_own_travels_with_the_model(tmp_path):
     assert again.predict(GREY, Box(0, 0, 30, 30)) == model.predict(GREY, Box(0, 0, 30, 30))
     text = (folder / "markup.toml").read_text("utf-8")
     (folder / "markup.toml").write_text(text.replace("brows2", "brows3"), "utf-8")
-    with pytest.raises(WeightsError, match="markup.toml"):
+    with pytest.raises(WeightsError, match=r"markup\.toml"):
         MODEL.load(folder)
 
 
