@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from meanshape.core.errors import BoxError, ImageError, MeanshapeError, ShapeError
@@ -59,10 +60,9 @@ def predict(
     What is wrong with one photo or with its boxes is the prediction's `error`; what is wrong with the
     model or the run is raised. With `strict`, everything is.
     """
-    for source in sources:
-        start = time.perf_counter()
+    for source, reading in _read_ahead(sources):
         try:
-            pixels = read_image(source)
+            pixels, seconds = reading.result()
             prediction = pipeline(pixels, source=source)
         except (ImageError, BoxError, ShapeError) as error:
             if strict:
@@ -75,7 +75,26 @@ def predict(
                 raise
             yield _broken(pipeline, source, f"{source}: {type(error).__name__}: {error}"), None
         else:
-            yield replace(prediction, seconds=time.perf_counter() - start), pixels
+            yield replace(prediction, seconds=seconds + prediction.seconds), pixels
+
+
+def _read_ahead(sources: Iterable[str]) -> Iterator[tuple[str, Future[tuple[Pixels, float]]]]:
+    """Yield each photo as it is being read, one ahead of the one that is worked on."""
+    with ThreadPoolExecutor(1, "read-ahead") as reader:
+        before: tuple[str, Future[tuple[Pixels, float]]] | None = None
+        for source in sources:
+            after = source, reader.submit(_read, source)
+            if before is not None:
+                yield before
+            before = after
+        if before is not None:
+            yield before
+
+
+def _read(source: str) -> tuple[Pixels, float]:
+    """Return a photo's pixels and how many seconds it took to decode them."""
+    start = time.perf_counter()
+    return read_image(source), time.perf_counter() - start
 
 
 def _broken(pipeline: Pipeline, source: str, error: str) -> Prediction:

@@ -7,6 +7,7 @@ output stays as it was. A run that was stopped, however, leaves its journal, and
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -87,6 +88,7 @@ class Written:
     def __init__(self, target: str | Path, sources: Sequence[str], model: str, resume: bool = False) -> None:
         """Open the journal, so that an output that cannot be written is known before any work."""
         self.target, self.model = Path(target), model
+        self.sources, self._resumed = sources, resume
         self.done: set[str] = set()
         self.folder = _is_folder(target)
         if not self.folder and self.target.suffix.lower() not in formats.SUFFIXES:
@@ -115,6 +117,8 @@ class Written:
         with _sentence(self.target):
             os.fsync(self._file.fileno())
             self._file.close()
+            if self._resumed:
+                _put_in_order(self.journal, self.sources)
             if self._pts is not None:
                 self._pts.write(_rows(self.journal))
             elif self.target.suffix.lower() == ".jsonl":
@@ -238,6 +242,28 @@ def _is_folder(target: str | Path) -> bool:
     """Tell whether an output is a folder: it is one, or its name ends like one's."""
     text = os.fspath(target)
     return text.endswith(("/", os.sep)) or (Path(target).is_dir() and not Path(target).suffix)
+
+
+def _put_in_order(journal: Path, sources: Sequence[str]) -> None:
+    """Sort the lines of a journal as the photos are: a resumed run writes what an undisturbed one writes.
+
+    Lines of photos that are not of this run come first, as they were. Only places in the file are held.
+    """
+    turn = {source: number for number, source in enumerate(sources)}
+    with journal.open("rb") as file:
+        places: list[tuple[int, int]] = []
+        start = 0
+        for line in file:
+            places.append((turn.get(json.loads(line)["source"], -1), start))
+            start += len(line)
+        if places == sorted(places):
+            return
+        ordered = journal.with_name(f"{journal.name}.ordered")
+        with ordered.open("wb") as out:
+            for _, start in sorted(places):
+                file.seek(start)
+                out.write(file.readline())
+    ordered.replace(journal)
 
 
 def _rows(path: Path) -> Iterator[Prediction]:

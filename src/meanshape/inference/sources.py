@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from meanshape.core.errors import ImageError
+from meanshape.core.errors import ConfigError, ImageError
 
 SUFFIXES = frozenset(
     f".{kind}"
@@ -38,6 +38,20 @@ def photos(arguments: Sequence[str], recursive: bool = False) -> list[str]:
         for path in _expand(argument, recursive):
             found.setdefault(os.path.normpath(path), path)
     return list(found.values())
+
+
+def part(sources: Sequence[str], shard: str | None) -> list[str]:
+    """Return the I-th of N parts of the photos, for `shard` "I/N"; the parts in order are the whole."""
+    if shard is None:
+        return list(sources)
+    match = re.fullmatch(r"(\d+)/(\d+)", shard)
+    number, count = (int(group) for group in match.groups()) if match else (0, 0)
+    if not 1 <= number <= count:
+        raise ConfigError(f"a shard is I/N, such as 2/8: the I-th of N parts, from 1; not {shard!r}")
+    first, last = ((len(sources) * (number - step)) // count for step in (1, 0))
+    if first == last:
+        raise ImageError(f"shard {shard} of {len(sources)} photos is empty; take fewer shards")
+    return list(sources[first:last])
 
 
 def natural(text: str) -> tuple[tuple[int, int, str], ...]:

@@ -68,6 +68,18 @@ Recursive = Annotated[
 Resume = Annotated[
     bool, typer.Option("--resume", help="Skip what the output has already.", rich_help_panel=RUNNING)
 ]
+Workers = Annotated[
+    int,
+    typer.Option(min=1, help="Processes that share the photos; one a core is best.", rich_help_panel=RUNNING),
+]
+Shard = Annotated[
+    str | None,
+    typer.Option(
+        metavar="I/N",
+        help="Only the I-th of N equal parts of the photos: one machine each, then meanshape merge.",
+        rich_help_panel=RUNNING,
+    ),
+]
 Threads = Annotated[int, typer.Option(help="Threads for each photo.", rich_help_panel=RUNNING)]
 Numbers = Annotated[bool, typer.Option("--numbers", help="Write point numbers.", rich_help_panel=DRAWING)]
 Names = Annotated[

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -13,7 +14,7 @@ from meanshape.apps.cli import _options as options
 from meanshape.core.errors import ConfigError, ImageError
 
 if TYPE_CHECKING:
-    from meanshape.core.types import Box
+    from meanshape.core.types import Box, Prediction
     from meanshape.detectors.base import FaceDetector
     from meanshape.inference.batch import Summary
     from meanshape.inference.outputs import Results
@@ -39,6 +40,8 @@ def detect(
     recursive: options.Recursive = False,
     resume: options.Resume = False,
     threads: options.Threads = 1,
+    workers: options.Workers = 1,
+    shard: options.Shard = None,
     numbers: options.Numbers = False,
     names: options.Names = False,
 ) -> None:
@@ -50,23 +53,26 @@ def detect(
     from meanshape.inference.overlay import Style
     from meanshape.inference.overlays import Overlays
     from meanshape.inference.pipeline import Pipeline
+    from meanshape.inference.sources import part
     from meanshape.inference.sources import photos as expand
 
-    sources = expand(photos, recursive)
-    pipeline = Pipeline(
-        _given(box, boxes) or detector,
-        model,
-        min_face=min_face,
-        threads=threads,
-        markup=markup,
-        max_faces=max_faces,
-        licence=licence,
-    )
+    sources = part(expand(photos, recursive), shard)
+    settings: dict[str, Any] = {
+        "detector": _given(box, boxes) or detector,
+        "model": model,
+        "min_face": min_face,
+        "threads": threads,
+        "markup": markup,
+        "max_faces": max_faces,
+        "licence": licence,
+    }
+    pipeline = Pipeline(**settings)
     if resume and output is None:
         raise ConfigError("--resume needs -o FILE, the output to go on with")
     drawn = None if overlay is None else Overlays(overlay, sources, Style(numbers=numbers, names=names))
     results = _results(output, overlay, sources, pipeline, resume)
-    summary = _run(pipeline, sources, results, drawn)
+    predictions = _predictions(pipeline, settings, sources, results.done, drawn, workers)
+    summary = _run(predictions, sources, results)
     _close(summary, results, output, overlay, len(sources))
 
 
@@ -86,18 +92,38 @@ def _results(
     return Written(output, sources, pipeline.name, resume)
 
 
-def _run(pipeline: Pipeline, sources: list[str], results: Results, drawn: Overlays | None) -> Summary:
-    """Go through the photos and return what was counted; what is wrong with the only photo is raised."""
-    from meanshape.inference.batch import Summary, predict
+def _predictions(
+    pipeline: Pipeline,
+    settings: dict[str, Any],
+    sources: list[str],
+    done: set[str],
+    drawn: Overlays | None,
+    workers: int,
+) -> Iterator[Prediction]:
+    """Yield what is found in each photo not done yet; what is wrong with the only photo is raised."""
+    from meanshape.inference import batch
+    from meanshape.inference import workers as several
 
-    todo = [source for source in sources if source not in results.done]
-    summary = Summary(skipped=len(sources) - len(todo))
+    todo = [source for source in sources if source not in done]
+    if workers > 1 and len(todo) > 1:
+        yield from several.predict(settings, todo, workers, drawn)
+        return
+    for prediction, pixels in batch.predict(pipeline, todo, strict=len(sources) == 1):
+        if drawn is not None and pixels is not None:
+            drawn.add(pixels, prediction)
+        yield prediction
+
+
+def _run(predictions: Iterator[Prediction], sources: list[str], results: Results) -> Summary:
+    """Write the predictions and return what was counted."""
+    from meanshape.inference.batch import Summary
+
+    summary = Summary(skipped=sum(source in results.done for source in sources))
+    todo = len(sources) - summary.skipped
     try:
-        with console.progress(len(todo), "photos") as step:
-            for prediction, pixels in predict(pipeline, todo, strict=len(sources) == 1):
+        with console.progress(todo, "photos") as step:
+            for prediction in predictions:
                 results.add(prediction)
-                if drawn is not None and pixels is not None:
-                    drawn.add(pixels, prediction)
                 summary.add(prediction)
                 if prediction.error is not None:
                     console.say(f"skipped: {prediction.error}")
@@ -105,7 +131,7 @@ def _run(pipeline: Pipeline, sources: list[str], results: Results, drawn: Overla
     except BaseException as error:
         results.close()
         if isinstance(error, KeyboardInterrupt) and summary.photos:
-            console.say(f"{summary.photos} of {len(todo)} photos done; add --resume to go on")
+            console.say(f"{summary.photos} of {todo} photos done; add --resume to go on")
         raise
     return summary
 

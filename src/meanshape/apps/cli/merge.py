@@ -1,0 +1,55 @@
+"""Join the outputs of several shards or runs into one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from meanshape.apps.cli import _console as console
+from meanshape.core.errors import ConfigError, FormatError
+
+if TYPE_CHECKING:
+    from meanshape.core.types import Prediction
+
+app = typer.Typer()
+
+
+@app.command()
+def merge(
+    parts: Annotated[list[Path], typer.Argument(help="Outputs of meanshape detect, in the order wanted.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The file for all of them, any format.")],
+) -> None:
+    """Join the outputs of several shards or runs into one.
+
+    A photo that is in several stays once: the first time without an error.
+    """
+    from meanshape import formats
+
+    if output in parts:
+        raise ConfigError(f"{output} is one of the parts; choose another output")
+    best: dict[str | None, Prediction] = {}
+    total = 0
+    for path in parts:
+        if not path.is_file():
+            raise FormatError("there is no such file", path=path)
+        for prediction in formats.read(path):
+            total += 1
+            before = best.get(prediction.source)
+            if before is None or (before.error is not None and prediction.error is None):
+                best[prediction.source] = prediction
+    models = sorted({str(prediction.model) for prediction in best.values() if prediction.error is None})
+    if len(models) > 1:
+        raise ConfigError(f"the parts hold points of different models: {', '.join(models)}")
+    formats.write(output, best.values())
+    broken = sum(prediction.error is not None for prediction in best.values())
+    console.table(
+        [
+            ("parts", str(len(parts))),
+            ("photos", str(len(best))),
+            ("in several parts", str(total - len(best))),
+            ("broken photos", str(broken)),
+        ]
+    )
+    console.say(f"written: {output}", plain=True)
