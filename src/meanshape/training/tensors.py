@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ from meanshape.core.image import warp
 from meanshape.core.markup import MarkUp
 from meanshape.core.types import Box, Sample
 from meanshape.datasets.parts.boxes import outline_from_five
+from meanshape.training.changes import Changes
 from meanshape.training.sampling import inter_pupil, square_matrix
 
 Floats = NDArray[np.float64]
@@ -37,34 +39,12 @@ OUTLINE = 32
 GREY = (0.299, 0.587, 0.114)
 
 
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """How faces of a batch are changed. Lengths in face boxes, angles in degrees, the rest probabilities."""
-
-    turn: float = 18.0  # standard deviation
-    shift: float = 0.03  # of the box, as a detector scatters
-    scale: float = 0.035  # its logarithm
-    loose: float = 0.25  # share of faces whose box scatters 2.5 times as much
-    stretch: float = 0.06  # logarithm of width over height
-    flip: float = 0.5
-    light: float = 0.7
-    grey: float = 0.15
-    blur: float = 0.35
-    noise: float = 0.2
-    occluder: float = 0.25
-
-    @classmethod
-    def none(cls) -> Changes:
-        """Return no changes at all."""
-        return cls(*(0.0,) * len(cls.__dataclass_fields__))
-
-
 class FaceTensors:
     """Labelled faces in memory.
 
     Attributes
     ----------
-    images : uint8 (N, C, SIDE, SIDE)
+    images : uint8 (N, SIDE, SIDE, C)
     points : (N, K, 2) in pixels of the crop, NaN where not annotated
     outlines : (N, OUTLINE, 2), whose tight box is the canonical face box
     norms : (N,) inter-pupil distance, at least a quarter of the box
@@ -78,9 +58,11 @@ class FaceTensors:
         with ThreadPoolExecutor(2) as pool:
             rows = [row for row in pool.map(lambda s: _store(s, channels), usable) if row is not None]
         if not rows:
-            raise DataSetError(f"no usable face among {len(samples)} samples: each needs a picture and points")
+            raise DataSetError(
+                f"no usable face among {len(samples)} samples: each needs a picture and points"
+            )
         self.kept = [row[0] for row in rows]
-        self.images = torch.from_numpy(np.stack([row[1] for row in rows]))
+        self.images = np.stack([row[1] for row in rows])
         self.points = np.stack([row[2] for row in rows])
         self.outlines = np.stack([row[3] for row in rows])
         ipd = np.array([inter_pupil(markup, points) for points in self.points])
@@ -91,20 +73,18 @@ class FaceTensors:
 
     def crops(self, indices: NDArray[np.int64], matrices: Floats, size: int) -> Tensor:
         """Crops (B, C, size, size) in 0..255 by matrices (B, 2, 3) from stored pixels to crop pixels."""
-        images = self.images[torch.from_numpy(indices)].float()
-        return sample(images, torch.from_numpy(inverted(matrices)).float(), size)
-
-
-def sample(images: Tensor, backward: Tensor, size: int) -> Tensor:
-    """Bilinear crops of images (B, C, H, W): matrices (B, 2, 3) take crop pixels to image pixels."""
-    line = torch.arange(size, dtype=images.dtype)
-    grid = torch.stack(torch.meshgrid(line, line, indexing="xy"), -1).reshape(1, size * size, 2)
-    points = grid @ backward[:, :, :2].transpose(1, 2) + backward[:, None, :, 2]
-    sides = points.new_tensor([images.shape[-1], images.shape[-2]])
-    normed = ((2 * points + 1) / sides - 1).reshape(-1, size, size, 2)
-    return functional.grid_sample(
-        images, normed, mode="bilinear", padding_mode="border", align_corners=False
-    )
+        backward = inverted(matrices)
+        result = np.empty((len(indices), size, size, self.images.shape[3]), np.uint8)
+        for row, index in enumerate(indices):
+            cv2.warpAffine(
+                self.images[index],
+                backward[row],
+                (size, size),
+                dst=result[row],
+                flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+                borderMode=cv2.BORDER_REPLICATE,
+            )
+        return torch.from_numpy(result).permute(0, 3, 1, 2).float()
 
 
 def inverted(matrices: Floats) -> Floats:
@@ -128,8 +108,7 @@ def _store(sample: Sample, channels: int) -> tuple[Sample, NDArray[np.uint8], Fl
         return None
     if channels == 1:
         image = np.rint(image @ np.array(GREY))[..., None].astype(np.uint8)
-    stored = np.ascontiguousarray(image.transpose(2, 0, 1))
-    return sample, stored, apply(matrix, sample.shape.points), apply(matrix, outline)
+    return sample, np.ascontiguousarray(image), apply(matrix, sample.shape.points), apply(matrix, outline)
 
 
 def outline_of(sample: Sample) -> Floats:
@@ -166,6 +145,17 @@ def composed(first: Floats, then: Floats) -> Floats:
     return np.concatenate([linear, then[:, :, :2] @ first[:, :, 2:] + then[:, :, 2:]], axis=2)
 
 
+def similarities(source: Floats, target: Floats) -> Floats:
+    """The least-squares similarities (B, 2, 3) that take shapes (B, K, 2) to a shape (K, 2) or (B, K, 2)."""
+    middle, goal = source.mean(1), target.mean(-2)
+    first = (source - middle[:, None]) @ (1, 1j)
+    second = (target - goal[..., None, :]) @ (1, 1j)
+    factor = (first.conj() * second).sum(1) / np.maximum((np.abs(first) ** 2).sum(1), 1e-9)
+    linear = np.stack([factor.real, -factor.imag, factor.imag, factor.real], 1).reshape(-1, 2, 2)
+    shift = goal.reshape(-1, 2, 1) - linear @ middle[:, :, None]
+    return np.concatenate([linear, shift], axis=2)
+
+
 @dataclass(frozen=True, slots=True)
 class TensorSampler:
     """Batches of changed faces: crops of `scale` face boxes on `size` pixels."""
@@ -176,6 +166,8 @@ class TensorSampler:
     batch_size: int
     changes: Changes
     seed: int = 0
+    upright: float = 0.0  # share of faces framed by their points, as a second look frames them
+    mean: Floats | None = None  # mean shape (K, 2) in the unit square about the box, for that
 
     def indices(self, step: int) -> NDArray[np.int64]:
         """Which faces make batch `step`: all once, in a new order, before any comes again."""
@@ -195,7 +187,9 @@ class TensorSampler:
         matrices, flip = self.matrices(rng, indices)
         return self.cut(rng, indices, matrices, flip)
 
-    def matrices(self, rng: np.random.Generator, indices: NDArray[np.int64]) -> tuple[Floats, NDArray[np.bool_]]:
+    def matrices(
+        self, rng: np.random.Generator, indices: NDArray[np.int64]
+    ) -> tuple[Floats, NDArray[np.bool_]]:
         """Stored crop -> crop, for faces turned, stretched, framed with a detector's scatter and mirrored."""
         changes, count = self.changes, len(indices)
         turned = turns(rng, count, changes)
@@ -206,12 +200,26 @@ class TensorSampler:
         offset = rng.normal(0, 1, (count, 2)) * spread * changes.shift * self.size / self.scale
         factor = np.exp(rng.normal(0, 1, (count, 1)) * spread * changes.scale)
         middle = (self.size - 1) / 2
+        if self.upright and self.mean is not None:
+            self._bring_upright(rng, indices, turned, matrices)
         matrices[:, :, :2] *= factor[:, :, None]
         matrices[:, :, 2] = (matrices[:, :, 2] - middle) * factor + middle + offset
         flip = rng.random(count) < changes.flip
         matrices[flip, 0] *= -1
         matrices[flip, 0, 2] += self.size - 1
         return matrices, flip
+
+    def _bring_upright(
+        self, rng: np.random.Generator, indices: NDArray[np.int64], turned: Floats, matrices: Floats
+    ) -> None:
+        """Replace some matrices by the similarity that takes points, a little wrong, to the mean."""
+        assert self.mean is not None
+        points = moved(turned, self.faces.points[indices])
+        chosen = (rng.random(len(points)) < self.upright) & np.isfinite(points).all((1, 2))
+        points = points[chosen]
+        points += rng.normal(0, 0.02 * FACE, (len(points), 1, 2)) + rng.normal(0, 0.015 * FACE, points.shape)
+        target = (self.mean - 0.5) / self.scale * self.size + (self.size - 1) / 2
+        matrices[chosen] = composed(turned[chosen], similarities(points, target))
 
     def cut(
         self, rng: np.random.Generator, indices: NDArray[np.int64], matrices: Floats, flip: NDArray[np.bool_]
@@ -254,66 +262,62 @@ def turns(rng: np.random.Generator, count: int, changes: Changes) -> Floats:
 
 
 def change(rng: np.random.Generator, images: Tensor, changes: Changes) -> Tensor:
-    """Occluders, light, blur and noise: what leaves the points where they are."""
-    if changes.occluder:
-        images = _occlude(rng, images, changes.occluder)
-    if changes.light:
-        images = _light(rng, images, changes)
-    if changes.blur:
-        images = _blur(rng, images, changes.blur)
-    if changes.noise:
-        strength = _some(rng, len(images), changes.noise) * _column(rng.uniform(2, 12, len(images)))
-        noise = rng.standard_normal((len(images), 1, *images.shape[-2:]), np.float32)
-        images = images + strength * torch.from_numpy(noise)
-    return images.clamp(0, 255)
+    """Occluders, light, blur and noise: what leaves the points where they are. The images are overwritten."""
+    steps = (
+        (_occluded, changes.occluder),
+        (_lit, changes.light),
+        (_greyed, changes.grey if images.shape[1] == 3 else 0.0),
+        (_blurred, changes.blur),
+        (_noisy, changes.noise),
+    )
+    for step, share in steps:
+        chosen = torch.from_numpy(np.flatnonzero(rng.random(len(images)) < share))
+        if len(chosen):
+            images[chosen] = step(rng, images[chosen])
+    return images.clamp_(0, 255)
 
 
 def _column(values: Floats) -> Tensor:
     return torch.from_numpy(np.asarray(values, np.float32)).reshape(-1, 1, 1, 1)
 
 
-def _some(rng: np.random.Generator, count: int, share: float) -> Tensor:
-    return _column((rng.random(count) < share).astype(np.float64))
+def _noisy(rng: np.random.Generator, images: Tensor) -> Tensor:
+    """The same noise on all channels, a deviation of 2 to 12."""
+    noise = rng.standard_normal((len(images), 1, *images.shape[-2:]), np.float32)
+    return images + _column(rng.uniform(2, 12, len(images))) * torch.from_numpy(noise)
 
 
-def _light(rng: np.random.Generator, images: Tensor, changes: Changes) -> Tensor:
-    """Gamma, contrast, brightness, a cast; grey at times."""
+def _greyed(rng: np.random.Generator, images: Tensor) -> Tensor:
+    return (images * torch.tensor(GREY).reshape(1, 3, 1, 1)).sum(1, keepdim=True).expand(-1, 3, -1, -1)
+
+
+def _lit(rng: np.random.Generator, images: Tensor) -> Tensor:
+    """Gamma, contrast, brightness, a cast."""
     count, channels = images.shape[:2]
-    on = _some(rng, count, changes.light)
-    gamma = torch.exp(on * _column(rng.normal(0, 0.25, count)))
-    contrast = torch.exp(on * _column(rng.normal(0, 0.25, count)))
-    brightness = on * _column(rng.normal(0, 0.1, count))
+    gamma, contrast = (_column(np.exp(rng.normal(0, 0.25, count))) for _ in range(2))
+    brightness = _column(rng.normal(0, 0.1, count))
     images = ((images / 255).clamp(1e-3, 1) ** gamma - 0.5) * contrast + 0.5 + brightness
     if channels == 3:
         cast = np.exp(rng.normal(0, 0.08, (count, 3, 1, 1))).astype(np.float32)
-        images = images * torch.where(on > 0, torch.from_numpy(cast), 1.0)
-        grey = (images * torch.tensor(GREY).reshape(1, 3, 1, 1)).sum(1, keepdim=True)
-        images = torch.where(_some(rng, count, changes.grey) > 0, grey, images)
+        images = images * torch.from_numpy(cast)
     return images * 255
 
 
-def _blur(rng: np.random.Generator, images: Tensor, share: float) -> Tensor:
-    """Gaussian blur of 0.4 to 1.8 pixels on a share of the images."""
-    chosen = np.flatnonzero(rng.random(len(images)) < share)
-    if not len(chosen):
-        return images
-    sigma = rng.uniform(0.4, 1.8, len(chosen))[:, None]
+def _blurred(rng: np.random.Generator, images: Tensor) -> Tensor:
+    """Gaussian blur of 0.4 to 1.6 pixels."""
+    sigma = rng.uniform(0.4, 1.6, len(images))[:, None]
     kernel = np.exp(-0.5 * (np.arange(-3, 4) / sigma) ** 2)
     weight = torch.from_numpy((kernel / kernel.sum(1, keepdims=True)).astype(np.float32))
-    part = images[torch.from_numpy(chosen)]
-    channels = part.shape[1]
-    flat = functional.pad(part, (3, 3, 3, 3), mode="reflect").flatten(0, 1)[None]
-    weight = weight.repeat_interleave(channels, 0)
+    weight = weight.repeat_interleave(images.shape[1], 0)[:, None]
     groups = len(weight)
-    flat = functional.conv2d(flat, weight[:, None, None, :], groups=groups)
-    flat = functional.conv2d(flat, weight[:, None, :, None], groups=groups)
-    images = images.clone()
-    images[torch.from_numpy(chosen)] = flat[0].reshape(part.shape)
-    return images
+    flat = functional.pad(images, (3, 3, 3, 3), mode="reflect").contiguous().flatten(0, 1)[None]
+    flat = functional.conv2d(flat, weight[:, :, None, :], groups=groups)
+    flat = functional.conv2d(flat, weight[:, :, :, None], groups=groups)
+    return flat[0].reshape(images.shape)
 
 
-def _occlude(rng: np.random.Generator, images: Tensor, share: float) -> Tensor:
-    """Cover a rectangle or an ellipse with one colour or with a part of the next face."""
+def _occluded(rng: np.random.Generator, images: Tensor) -> Tensor:
+    """A rectangle or an ellipse covered with one colour or with a part of the next face."""
     count, channels, size = images.shape[:3]
     half = rng.uniform(0.06, 0.24, (count, 2)) * size
     centre = rng.uniform(0, size, (count, 2))
@@ -322,10 +326,9 @@ def _occlude(rng: np.random.Generator, images: Tensor, share: float) -> Tensor:
     y = np.abs(line[None] - centre[:, 1:]) / half[:, 1:]
     box = (x[:, None, :] <= 1) & (y[:, :, None] <= 1)
     ellipse = x[:, None, :] ** 2 + y[:, :, None] ** 2 <= 1
-    round_ones = (rng.random(count) < 0.5)[:, None, None]
-    mask = np.where(round_ones, ellipse, box) & (rng.random(count) < share)[:, None, None]
+    mask = np.where((rng.random(count) < 0.5)[:, None, None], ellipse, box)
     colour = torch.from_numpy(rng.uniform(0, 255, (count, channels, 1, 1)).astype(np.float32))
-    cover = torch.where(_some(rng, count, 0.5) > 0, images.roll(1, 0), colour)
+    cover = torch.where(_column(rng.random(count)) < 0.5, images.roll(1, 0), colour)
     return torch.where(torch.from_numpy(mask)[:, None], cover, images)
 
 

@@ -1,0 +1,179 @@
+"""TCDCN as a torch module (Zhang 2014): one small network, a head for the points and one for each task.
+
+The module holds the crops: from the picture around a face box it cuts the square that the network sees,
+and, where it looks twice, the same face upright and centred by what the first look answered. Points are in
+pixels of the input crop, pixel centres at whole numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from meanshape.methods.nets.blocks import grey, look, raster
+from meanshape.methods.nets.dan import inverse, similarity
+
+
+class AbsoluteTanh(nn.Module):
+    """|tanh|, as both papers have it."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """The same shape."""
+        return torch.tanh(maps).abs()
+
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {"abs_tanh": AbsoluteTanh, "relu": nn.ReLU}
+
+
+class Trunk(nn.Module):
+    """Four convolutions (5, 3, 3 and 2 pixels), the first three pooled: crops (N, C, S, S) to (N, F).
+
+    Parameters
+    ----------
+    padded
+        The network of VanillaCNN: paddings 2, 1, 0, 0 and a third pool of 3 x 3 with stride 2, which leaves
+        3 x 3 of a 40 x 40 crop. Else no padding and pools of 2 x 2, which leave 2 x 2.
+    norm
+        Batch normalisation between a convolution and its activation; ONNX Runtime folds it.
+    """
+
+    def __init__(
+        self, channels: int, widths: Sequence[int], activation: str, norm: bool, padded: bool, size: int = 40
+    ) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for index, (maps, kernel) in enumerate(zip(widths, (5, 3, 3, 2), strict=True)):
+            padding = (2, 1, 0, 0)[index] if padded else 0
+            convolution = nn.Conv2d(channels, maps, kernel, padding=padding, bias=not norm)
+            nn.init.xavier_uniform_(convolution.weight, nn.init.calculate_gain("tanh"))
+            if convolution.bias is not None:
+                nn.init.constant_(convolution.bias, 0.2)
+            pool = [nn.MaxPool2d(3, 2, ceil_mode=True) if index == 2 and padded else nn.MaxPool2d(2)]
+            rest = [*([nn.BatchNorm2d(maps)] if norm else []), ACTIVATIONS[activation]()]
+            # ReLU and pooling may change places, which is cheaper; |tanh| and pooling may not.
+            pooled = [*pool, *rest] if activation == "relu" else [*rest, *pool]
+            layers += [convolution, *(pooled if index < 3 else rest)]
+            channels = maps
+        self.layers = nn.Sequential(*layers, nn.Flatten())
+        self.eval()
+        with torch.no_grad():
+            self.outputs = self.layers(torch.zeros(1, self.layers[0].in_channels, size, size)).shape[1]
+        self.train()
+
+    def forward(self, image: Tensor) -> Tensor:
+        """What enters the fully connected layer."""
+        features: Tensor = self.layers(image)
+        return features
+
+
+class Looking(nn.Module):
+    """Where a network looks: the frame of its crops in the input, and the mean shape in that frame.
+
+    Parameters
+    ----------
+    mean
+        Mean shape (K, 2) in the unit square about the face box.
+    crop_size, crop_scale
+        Side of the input in pixels and in face boxes.
+    size, scale
+        The same of the crop that the network sees.
+    """
+
+    mean: Tensor
+    places: Tensor
+
+    def __init__(
+        self, mean: Tensor, crop_size: int, crop_scale: float, size: int, scale: float, looks: int
+    ) -> None:
+        super().__init__()
+        self.crop_size, self.crop_scale, self.size, self.scale = crop_size, crop_scale, size, scale
+        self.looks = looks
+        self.register_buffer("mean", mean.float())
+        middle, half = (crop_size - 1) / 2, scale / crop_scale * crop_size / 2
+        frame = raster(middle - half, middle - half, middle + half, middle + half, (size, size))
+        self.register_buffer("places", frame, persistent=False)
+
+    def target(self) -> Tensor:
+        """Mean shape (K, 2) in pixels of the network's crop."""
+        return (self.mean - 0.5) / self.scale * self.size + (self.size - 1) / 2
+
+    def first(self, image: Tensor) -> Tensor:
+        """The crop (N, C, size, size) of the face box."""
+        return look(image, self.places.expand(image.shape[0], -1, -1, -1))
+
+    def outward(self, points: Tensor) -> Tensor:
+        """Points of the first crop as points of the input."""
+        ratio = self.scale / self.crop_scale * self.crop_size / self.size
+        return (points - (self.size - 1) / 2) * ratio + (self.crop_size - 1) / 2
+
+    def again(self, image: Tensor, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The crop brought upright by points (N, K, 2) of the input, and the way back: q @ matrix + shift."""
+        back, shift = inverse(*similarity(points, self.target()))
+        line = torch.arange(self.size, dtype=points.dtype)
+        grid = torch.stack(torch.meshgrid(line, line, indexing="xy"), -1).reshape(1, -1, 2)
+        places = (grid @ back + shift).reshape(-1, self.size, self.size, 2)
+        return look(image, places), back, shift
+
+
+def scaled(image: Tensor, channels: int) -> Tensor:
+    """Pixels 0..255 as numbers about zero; one channel: grey."""
+    image = (image - 127.5) / 64.0
+    return grey(image) if channels == 1 and image.shape[1] == 3 else image
+
+
+class TCDCN(nn.Module):
+    """Points and tasks from one feature vector. Input: RGB (N, 3, crop_size, crop_size) in 0..255."""
+
+    active: Tensor
+
+    def __init__(
+        self,
+        looking: Looking,
+        tasks: Mapping[str, Sequence[str]],
+        *,
+        widths: Sequence[int],
+        features: int,
+        activation: str,
+        norm: bool,
+        channels: int = 1,
+    ) -> None:
+        super().__init__()
+        self.looking, self.tasks, self.channels = looking, tuple(tasks), channels
+        self.trunk = Trunk(channels, widths, activation, norm, False, looking.size)
+        self.shared = nn.Sequential(
+            nn.Linear(self.trunk.outputs, features, bias=not norm),
+            *([nn.BatchNorm1d(features)] if norm else []),
+            ACTIVATIONS[activation](),
+        )
+        self.points = nn.Linear(features, looking.mean.numel())
+        self.heads = nn.ModuleList(nn.Linear(features, len(labels)) for labels in tasks.values())
+        nn.init.normal_(self.points.weight, std=0.01)
+        nn.init.zeros_(self.points.bias)
+        # Which tasks still teach; an integer, so that averaging weights copies it.
+        self.register_buffer("active", torch.ones(len(tasks), dtype=torch.int64))
+
+    def features(self, crops: Tensor) -> Tensor:
+        """What all tasks share (N, F), from crops (N, C, size, size) in 0..255."""
+        shared: Tensor = self.shared(self.trunk(scaled(crops, self.channels)))
+        return shared
+
+    def shape(self, features: Tensor) -> Tensor:
+        """Points (N, K, 2) in pixels of the network's crop."""
+        # The head speaks in tenths of the crop: its weights are of one size whatever the resolution.
+        update = self.points(features).reshape(-1, *self.looking.mean.shape)
+        return self.looking.target() + update * (self.looking.size / 10)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Points (N, K, 2) in pixels of the input, then the probabilities (N, L) of each task."""
+        if self.channels == 1:
+            image = grey(image)
+        features = self.features(self.looking.first(image))
+        points = self.looking.outward(self.shape(features))
+        for _ in range(1, self.looking.looks):
+            crop, back, shift = self.looking.again(image, points)
+            features = self.features(crop)
+            points = self.shape(features) @ back + shift
+        return [points, *(functional.softmax(head(features), -1) for head in self.heads)]

@@ -1,0 +1,213 @@
+"""TCDCN: Tasks-Constrained Deep Convolutional Network (Zhang, Luo, Loy, Tang, ECCV 2014).
+
+What a face is like (gender, smile, glasses, where the head points) helps to say where its points are. One
+small network on a grey crop of 40 x 40 pixels, four convolutions and 100 features, feeds a linear head for
+the points and a logistic one for each task. The objective is
+
+    sum_i 1/2 |y_i - f(x_i; W)|^2  -  sum_i sum_a lambda_a y_i^a log p(y_i^a | x_i; W^a)  +  |W|^2,
+
+and each task is dropped once it has taught what it can (`nets/tcdcn_stopping.py`); the points never stop.
+
+What differs from the paper is a value of `Config`, and `PRESETS["paper"]` has the paper's: wider maps with
+batch normalisation, wing loss over the eye distance, two looks (the second at the face brought upright by the
+first, by the same network), and heads that are fitted anew on the finished features.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meanshape.core.errors import ConfigError, MissingExtra
+from meanshape.core.geometry import apply, invert
+from meanshape.core.image import ImageLike, Pixels, read_image, warp
+from meanshape.core.types import Box, Sample, Shape
+from meanshape.methods.base import LandmarkModel, Progress
+from meanshape.methods.parts.onnx_session import OnnxSession
+from meanshape.training.changes import Changes
+from meanshape.training.sampling import square_matrix, square_mean
+
+GRAPH, MEAN, LOG = "model.onnx", "mean.npy", "tasks.json"
+BATCH = 32
+TASKS = {
+    "gender": ("male", "female"),
+    "smile": ("smiling", "not smiling"),
+    "glasses": ("glasses", "no glasses"),
+    "pose": ("left profile", "left", "frontal", "right", "right profile"),
+}
+"""The tasks and their labels, in MTFL's words and order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What is decided before a TCDCN is trained. Defaults are the shipped model's."""
+
+    crop_size: int = 96  # side of the input crop, pixels
+    crop_scale: float = 2.0  # and in face boxes
+    size: int = 40  # side of what the network sees, pixels
+    scale: float = 1.1  # and in face boxes
+    looks: int = 2
+    channels: int = 1
+    widths: tuple[int, ...] = (24, 64, 96, 96)  # maps of the four convolutions
+    features: int = 128
+    activation: str = "relu"
+    norm: bool = True  # batch normalisation
+    tasks: tuple[str, ...] = tuple(TASKS)
+    task_weight: float = 0.01  # lambda, the same for all
+    stopping: bool = True  # task by task
+    check_every: int = 200  # steps between two checks of the rule
+    window: int = 8  # checks
+    threshold: float = 4.0  # epsilon
+    refit: int = 400  # batches on whose features the tasks' heads are fitted anew at the end; 0: they stay
+    loss: str = "wing"
+    upright: float = 0.4  # share of training faces framed as the second look frames them
+    batch: int = 128
+    steps: int = 20000
+    rate: float = 3e-3
+    constant_rate: bool = False
+    weight_decay: float = 0.02
+    ema: float = 0.999
+    warmup: int = 300
+    changes: Changes = field(default_factory=Changes)
+
+    def __post_init__(self) -> None:
+        """Check what would fail late."""
+        if unknown := [task for task in self.tasks if task not in TASKS]:
+            raise ConfigError(f"tasks are {', '.join(TASKS)}, not {unknown[0]!r}")
+        if len(self.widths) != 4 or self.looks < 1 or self.channels not in (1, 3):
+            raise ConfigError(
+                f"wanted four widths, looks of 1 or more, channels 1 or 3; "
+                f"got {self.widths}, {self.looks}, {self.channels}"
+            )
+        if self.activation not in ("relu", "abs_tanh") or self.loss not in ("point", "wing", "squared"):
+            raise ConfigError(
+                f"activation is relu or abs_tanh, loss point, wing or squared; "
+                f"got {self.activation!r}, {self.loss!r}"
+            )
+
+
+PAPER = Config(
+    looks=1,
+    upright=0.0,
+    widths=(16, 48, 64, 64),
+    features=100,
+    activation="abs_tanh",
+    norm=False,
+    loss="squared",
+    refit=0,
+    rate=1e-3,
+)
+PRESETS = {"paper": PAPER}
+
+
+class TCDCN(LandmarkModel):
+    """Points and labels of appearance from one small network, run as one ONNX graph."""
+
+    name: ClassVar[str] = "tcdcn"
+    Config: ClassVar[type[Any]] = Config
+
+    def __init__(self, config: Any = None, *, threads: int = 1) -> None:
+        super().__init__(config)
+        self.threads = threads
+        self.stops: dict[str, Any] = {}
+        self._session: OnnxSession | None = None
+        self._module: Any = None
+        self._mean: NDArray[np.float64] | None = None
+
+    @property
+    def tasks(self) -> dict[str, tuple[str, ...]]:
+        """The labels of each task that the model learns."""
+        return {task: TASKS[task] for task in self.config.tasks}
+
+    @classmethod
+    def tiny(cls) -> Self:
+        """Return a network for a few dozen faces."""
+        changes = Changes(turn=5, light=0, grey=0, blur=0, noise=0, occluder=0, loose=0)
+        return cls(
+            Config(
+                widths=(8, 16, 32, 32), features=64, batch=16, steps=250, warmup=10, ema=0.95, refit=4,
+                changes=changes,
+            )
+        )  # fmt: skip
+
+    def _fit(
+        self, train: Sequence[Sample], valid: Sequence[Sample] | None, *, seed: int, progress: Progress
+    ) -> None:
+        try:
+            from meanshape.methods.nets import tcdcn_training
+        except ImportError as error:
+            raise MissingExtra.of("train", "Training TCDCN") from error
+        assert self.markup is not None
+        mean = square_mean(train, self.markup)
+        self._module, stops = tcdcn_training.fit(
+            self.config, mean, self.markup, self.tasks, train, valid,
+            seed=seed, folder=self.run_folder, initial=self.initial, progress=progress,
+        )  # fmt: skip
+        self.stops = {task: stops.get(task, "never") for task in self.tasks}
+        self._mean, self._session = mean, None
+
+    def _save(self, folder: Path) -> None:
+        from meanshape.methods.nets import tcdcn_training
+
+        assert self.markup is not None and self._mean is not None
+        if self._module is None:
+            raise ConfigError(
+                "this TCDCN was loaded from a graph without torch weights; copy its folder instead"
+            )
+        np.save(folder / MEAN, self._mean)
+        log = {"stopped at step": self.stops, "of": self.config.steps}
+        (folder / LOG).write_text(json.dumps(log, indent=1) + "\n", "utf-8")
+        tcdcn_training.save(self._module, folder, self.markup, self.tasks)
+
+    def _load(self, folder: Path) -> None:
+        self._mean = np.load(folder / MEAN)
+        self.stops = json.loads((folder / LOG).read_text("utf-8"))["stopped at step"]
+        self._session = OnnxSession(folder / GRAPH, self.threads, self.providers)
+
+    def _run(self, crops: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """Points (N, K, 2) in pixels of the crops (N, S, S, 3), then the probabilities of each task."""
+        if self._session is not None:
+            return self._session({"pixels": crops})
+        from meanshape.methods.nets import tcdcn_training
+
+        return tcdcn_training.run(self._module, crops)
+
+    def _crop(self, image: Pixels, box: Box) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+        size = self.config.crop_size
+        matrix = square_matrix(box, self.config.crop_scale, size)
+        return warp(image, matrix, (size, size)), matrix
+
+    def _predict_batch(
+        self, images: list[Pixels], boxes: list[Box], starts: list[Shape | None], **options: Any
+    ) -> NDArray[np.float64]:
+        parts = []
+        for first in range(0, len(images), BATCH):
+            pairs = zip(images[first : first + BATCH], boxes[first : first + BATCH], strict=True)
+            crops, matrices = zip(*(self._crop(image, box) for image, box in pairs), strict=True)
+            points = self._run(np.stack(crops))[0].astype(np.float64)
+            parts.append(apply(invert(np.stack(matrices)), points))
+        return np.concatenate(parts)
+
+    def attributes(self, image: ImageLike, box: Box | None = None) -> dict[str, dict[str, float]]:
+        """Return the probability of each label of each task, for the face in the canonical box.
+
+        Labels are words of annotators for an appearance. All labels of a task count as equally frequent
+        beforehand.
+        """
+        self._fitted()
+        pixels = read_image(image)
+        crop, _ = self._crop(pixels, box or Box.whole(pixels.shape[1], pixels.shape[0]))
+        answers = self._run(crop[None])[1:]
+        return {
+            task: dict(zip(labels, answer[0].astype(float).tolist(), strict=True))
+            for (task, labels), answer in zip(self.tasks.items(), answers, strict=True)
+        }
+
+
+MODEL = TCDCN
