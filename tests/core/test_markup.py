@@ -10,9 +10,32 @@ from meanshape.core.errors import MarkUpError, UnknownName
 from meanshape.core.markup import MarkUp, from_toml, markup, markup_names, to_toml
 from meanshape.core.types import Shape
 
-COUNTS = {"ibug68": 68, "ibug51": 51, "ibug49": 49, "lfpw29": 29, "mtfl5": 5, "imm73": 73}
+COUNTS = {
+    "ibug68": 68,
+    "ibug51": 51,
+    "ibug49": 49,
+    "lfpw29": 29,
+    "mtfl5": 5,
+    "imm73": 73,
+    "imm58": 58,
+    "xm2vts68": 68,
+    "multipie39": 39,
+    "ar130": 130,
+    "muct76": 76,
+    "put30": 30,
+    "bioid20": 20,
+    "aflw21": 21,
+    "aflw19": 19,
+    "lfpw35": 35,
+    "afw6": 6,
+    "helen194": 194,
+    "wflw98": 98,
+    "mediapipe478": 478,
+}
 NAMES = markup_names()
+SIDED = [name for name in NAMES if markup(name).sides]
 PAIRS = [(a, b) for a in NAMES for b in markup(a).conversions]
+SIDED_PAIRS = [(a, b) for a, b in PAIRS if a in SIDED and b in SIDED]
 
 
 def some_points(count):
@@ -24,7 +47,7 @@ def test_mark_ups_are_there_with_their_counts():
     assert {name: len(markup(name)) for name in COUNTS} == COUNTS
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SIDED)
 def test_mirror_swaps_left_and_right_names_groups_and_eyes(name):
     kind = markup(name)
     swap = {"left": "right", "right": "left"}
@@ -73,7 +96,7 @@ def test_68_to_the_others(points):
     assert np.allclose(kind.convert(points, "mtfl5"), five, atol=1e-9)
 
 
-@pytest.mark.parametrize(("name", "to"), PAIRS)
+@pytest.mark.parametrize(("name", "to"), SIDED_PAIRS)
 @given(data=st.data())
 def test_conversion_commutes_with_mirroring(name, to, data):
     kind, other = markup(name), markup(to)
@@ -84,7 +107,16 @@ def test_conversion_commutes_with_mirroring(name, to, data):
     assert np.allclose(first, last, atol=1e-8, equal_nan=True)
 
 
-@pytest.mark.parametrize(("name", "to"), [("ibug68", "mtfl5"), ("ibug68", "lfpw29"), ("ibug51", "lfpw29")])
+@pytest.mark.parametrize(
+    ("name", "to"),
+    [
+        ("ibug68", "mtfl5"),
+        ("ibug68", "lfpw29"),
+        ("ibug51", "lfpw29"),
+        ("wflw98", "ibug49"),
+        ("muct76", "lfpw29"),
+    ],
+)
 @given(data=st.data())
 def test_conversion_by_way_of_another_is_the_same(name, to, data):
     kind = markup(name)
@@ -194,3 +226,22 @@ def test_without_sides_nothing_is_mirrored():
     with pytest.raises(MarkUpError, match="numbers does not say which of its points are left and right"):
         Shape(np.zeros((2, 2)), kind).mirrored(10)
     assert from_toml("?", to_toml(kind)) == kind
+
+
+def test_what_a_conversion_would_lose_is_named():
+    with pytest.raises(MarkUpError, match="put30 cannot become mtfl5: it has no right_eye, left_eye, nose"):
+        markup("put30").convert(np.zeros((30, 2)), "mtfl5")
+    with pytest.raises(
+        MarkUpError, match=r"it has no right_jaw_1, .* and 50 more points; it converts to mtfl5"
+    ):
+        markup("bioid20").conversion("ibug68")
+
+
+def test_mesh_and_contours_become_the_68():
+    """On a face whose points are drawn, each converted point is where the 68 have it."""
+    wflw, ibug = markup("wflw98"), markup("ibug68")
+    points = np.random.default_rng(0).normal(size=(98, 2))
+    there = wflw.convert(points, "ibug68")
+    assert np.array_equal(there[0], points[0]) and np.array_equal(there[8], points[16])
+    assert np.array_equal(there[list(ibug.groups["mouth"])], points[76:96])
+    assert len({tuple(s) for s in markup("mediapipe478").conversion("ibug68").sources}) == 68

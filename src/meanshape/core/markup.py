@@ -135,9 +135,7 @@ class MarkUp:
         if name not in self.conversions:
             there = ", ".join(self.conversions) or "nothing else"
             lost = _some([point for point in target.points if point not in self.points])
-            raise MarkUpError(
-                f"{self.name} cannot become {name}: lost would be {lost}; it converts to {there}"
-            )
+            raise MarkUpError(f"{self.name} cannot become {name}: it has no {lost}; it converts to {there}")
         return self.conversions[name]
 
     def convert(self, points: ArrayLike, to: str | MarkUp) -> NDArray[np.float64]:
@@ -165,7 +163,7 @@ class MarkUp:
 def _some(points: list[str]) -> str:
     """Return the first few names of points, and how many there are."""
     if not points:
-        return "the order of its points"
+        return "such conversion"
     rest = f" and {len(points) - 4} more points" if len(points) > 5 else ""
     return ", ".join(points[:4] if rest else points) + rest
 

@@ -12,12 +12,14 @@ from meanshape.core.types import Box, Face, Shape
 
 
 def guess_markup(count: int, source: str | Path, line: int | None = None) -> str:
-    """The one mark-up of `count` points; `FormatError` where there is none, or more than one."""
+    """The one usual mark-up of `count` points; `FormatError` where there is none, or more than one."""
     fitting = [name for name in markup_names() if len(markup(name)) == count]
-    if len(fitting) == 1:
-        return fitting[0]
+    usual = [name for name in fitting if markup(name).usual]
+    if len(usual) == 1:
+        return usual[0]
     if fitting:
-        message = f"{', '.join(fitting)} all have {count} points; say which with markup="
+        have = "all have" if len(fitting) > 1 else "alone has"
+        message = f"{', '.join(fitting)} {have} {count} points; say that it is meant with markup="
     else:
         message = f"no mark-up has {count} points; there are {', '.join(markup_names())}"
     raise FormatError(message, path=source, line=line)
