@@ -1,0 +1,206 @@
+"""DCNN: deep convolutional network cascade (Sun, Wang, Tang, CVPR 2013). Five points, 23 small networks.
+
+Level 1 looks at the face: F1 at all of it, EN1 at eyes and nose, NM1 at nose and mouth; where they answer
+the same point, the answers are averaged. Levels 2 and 3 look twice at a patch around each point, by two
+networks whose patches differ in size, and add the mean of their two offsets:
+
+    x = mean(x of level 1) + mean(two offsets of level 2) + mean(two offsets of level 3).
+
+A face is not the same everywhere: the deeper convolutions of level 1 share their weights within the blocks
+of a grid only. Convolutions are rectified by |tanh|.
+
+The crops are fractions of the face box of CNN_FacePoint, the paper's data; `Config.box` says where the
+canonical box lies in it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meanshape.core.errors import ConfigError, MissingExtra
+from meanshape.core.geometry import apply, invert
+from meanshape.core.image import Pixels, warp
+from meanshape.core.markup import MarkUp, markup
+from meanshape.core.types import Box, Sample, Shape
+from meanshape.methods.base import LandmarkModel, Progress
+from meanshape.methods.parts.onnx_session import OnnxSession
+from meanshape.training.augment import Augmentation
+from meanshape.training.sampling import square_matrix, square_mean
+
+GRAPH = "model.onnx"
+LEVELS = 3
+BATCH = 32
+POINTS = "mtfl5"
+MILD = Augmentation(
+    shift=0.03, scale=0.05, rotation=8, colour=0.3, grey=0.1, blur=0.1, jpeg=0.05, noise=0.05, occluder=0.1
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What is decided before a cascade is trained. The networks' sizes are the paper's."""
+
+    box: tuple[float, float, float, float] = (-0.0372, 0.0554, 1.0594, 1.1258)
+    """The canonical box as a part (left, top, right, bottom) of the box whose fractions the crops are."""
+    crop_size: int = 96  # side of the input crop, pixels
+    crop_scale: float = 1.4  # and in such boxes
+    channels: int = 1  # grey; 3: colour
+    local: bool = True  # weights shared within the paper's grids; False: everywhere, as is usual
+    maps: tuple[int, int, int, int] = (20, 40, 60, 80)  # of level 1's convolutions
+    hidden: tuple[int, int] = (120, 100)  # dense units of F1, and of EN1 and NM1
+    patch_maps: tuple[int, int] = (20, 40)  # of levels 2 and 3
+    patch_hidden: int = 60
+    loss: str = "wing"  # point, wing or squared (the paper's)
+    looks: int = 2
+    """Patches that levels 2 and 3 learn from at a time: the first is where the level before points, the
+    others miss that by `jitter` (deviation, in boxes)."""
+    jitter: tuple[float, float] = (0.015, 0.01)
+    batch: int = 64
+    rate: float = 3e-3
+    weight_decay: float = 0.01
+    warmup: int = 200
+    ema: float = 0.997
+    steps: tuple[int, int, int] = (1800, 900, 700)  # per level; 0 leaves it as it is
+    augmentation: Augmentation = MILD
+
+    def __post_init__(self) -> None:
+        """Check what cannot be."""
+        if self.loss not in ("point", "wing", "squared") or self.channels not in (1, 3):
+            raise ConfigError(
+                f"loss is point, wing or squared, channels 1 or 3; got {self.loss!r}, {self.channels}"
+            )
+        if self.box[2] <= self.box[0] or self.box[3] <= self.box[1]:
+            raise ConfigError(f"box wants left, top, right, bottom, got {self.box}")
+        if self.crop_scale < 1.1 or self.crop_size % 2:
+            raise ConfigError(
+                f"the crop holds 1.1 boxes at least, on an even number of pixels; got {self.crop_scale}"
+                f" and {self.crop_size}"
+            )
+
+
+PRESETS = {
+    "paper": Config(
+        loss="squared",
+        rate=1e-3,
+        augmentation=Augmentation(
+            shift=0.02, scale=0, rotation=5, colour=0, grey=0, blur=0, jpeg=0, noise=0, occluder=0
+        ),
+    )
+}
+
+
+class DCNN(LandmarkModel):
+    """The cascade of 23 networks, trained in torch and run as one ONNX graph.
+
+    ``predict(..., levels=1)`` returns what the first level says.
+    """
+
+    name: ClassVar[str] = "dcnn"
+    Config: ClassVar[type[Any]] = Config
+
+    def __init__(self, config: Any = None, *, threads: int = 1) -> None:
+        super().__init__(config)
+        self.threads = threads
+        self._session: OnnxSession | None = None
+        self._module: Any = None
+
+    @classmethod
+    def tiny(cls) -> Self:
+        """A cascade for a few dozen faces."""
+        plain = Augmentation(rotation=5, colour=0, grey=0, blur=0, jpeg=0, noise=0, occluder=0)
+        return cls(
+            Config(
+                maps=(8, 8, 16, 16), hidden=(32, 32), patch_maps=(4, 8), patch_hidden=16, batch=16,
+                rate=3e-3, warmup=10, ema=0.9, steps=(150, 40, 20), augmentation=plain,
+            )
+        )  # fmt: skip
+
+    def _fit(
+        self, train: Sequence[Sample], valid: Sequence[Sample] | None, *, seed: int, progress: Progress
+    ) -> None:
+        try:
+            from meanshape.methods.nets import dcnn_training
+        except ImportError as error:
+            raise MissingExtra.of("train", "Training DCNN") from error
+        self.markup = markup(POINTS)  # whatever the samples have, five points are learnt
+        train = self._prepared(train, self.markup)
+        self._module = dcnn_training.fit(
+            self.config,
+            square_mean(train, self.markup),
+            train,
+            self._prepared(valid, self.markup) if valid else None,
+            seed=seed,
+            folder=self.run_folder,
+            initial=self.initial,
+            progress=progress,
+        )
+        self._session = None
+
+    def _prepared(self, samples: Sequence[Sample], kind: MarkUp) -> list[Sample]:
+        """The labelled faces with five points and the box whose fractions the crops are."""
+        return [
+            replace(s, shape=s.shape.to(kind), box=self.square(s.box))
+            for s in samples
+            if s.shape is not None and s.box is not None
+        ]
+
+    def square(self, box: Box) -> Box:
+        """The square that stands for the data set's box of a face, from the canonical box.
+
+        The boxes of CNN_FacePoint are square to 2 %; a canonical box need not be, and its crop keeps the
+        picture's proportions.
+        """
+        left, top, right, bottom = self.config.box
+        side = box.size / math.sqrt((right - left) * (bottom - top))
+        x = box.center[0] + side * (1 - left - right) / 2
+        y = box.center[1] + side * (1 - top - bottom) / 2
+        return Box(x - side / 2, y - side / 2, x + side / 2, y + side / 2)
+
+    def _save(self, folder: Path) -> None:
+        from meanshape.methods.nets import dcnn_training
+
+        if self._module is None:
+            raise ConfigError(
+                "this DCNN was loaded from a graph without torch weights; copy its folder instead"
+            )
+        dcnn_training.save(self._module, folder, POINTS)
+
+    def _load(self, folder: Path) -> None:
+        self._session = OnnxSession(folder / GRAPH, self.threads, self.providers)
+
+    def _run(self, crops: NDArray[np.uint8], level: int) -> NDArray[np.float32]:
+        if self._session is not None:
+            return self._session({"pixels": crops}, f"level{level}")[0]
+        from meanshape.methods.nets import dcnn_training
+
+        return dcnn_training.run(self._module, crops)[level - 1]
+
+    def _predict_batch(
+        self, images: list[Pixels], boxes: list[Box], starts: list[Shape | None], **options: Any
+    ) -> NDArray[np.float64]:
+        level = _level(**options)
+        size, scale = self.config.crop_size, self.config.crop_scale
+        matrices = [square_matrix(self.square(box), scale, size) for box in boxes]
+        shapes = []
+        for first in range(0, len(images), BATCH):
+            part = slice(first, first + BATCH)
+            crops = [warp(i, m, (size, size)) for i, m in zip(images[part], matrices[part], strict=True)]
+            shapes.append(self._run(np.stack(crops), level))
+        return apply(invert(np.stack(matrices)), np.concatenate(shapes).astype(np.float64))
+
+
+def _level(levels: int = LEVELS) -> int:
+    """Return after which level to answer."""
+    if not 1 <= levels <= LEVELS:
+        raise ConfigError(f"DCNN has {LEVELS} levels, asked for {levels}")
+    return levels
+
+
+MODEL = DCNN
