@@ -17,7 +17,7 @@ from meanshape.datasets.synthetic.arrays import Floats, f32
 from meanshape.datasets.synthetic.head import head
 
 Bytes = NDArray[np.uint8]
-TEXELS = 5
+TEXELS = 7
 # four masks a picture, because cv2.remap takes four channels at once
 PACKS = (
     ("lips", "mouth", "eye", "brow"),

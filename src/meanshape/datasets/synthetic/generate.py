@@ -108,7 +108,7 @@ def _rng(seed: Seed, purpose: int) -> np.random.Generator:
 def _pose(options: Options, rng: np.random.Generator) -> tuple[float, float, float]:
     """Pitch, yaw and roll in degrees: mostly near the front, with long tails to the sides."""
     drawn = np.clip(
-        (rng.normal(-1, 7.5), 15 * rng.standard_t(6), rng.normal(0, 9)), (-28, -65, -50), (28, 65, 50)
+        (rng.normal(-1, 8.5), 14.5 * rng.standard_t(7), rng.normal(0, 9)), (-30, -65, -50), (30, 65, 50)
     )
     asked = (options.pitch, options.yaw, options.roll)
     pitch, yaw, roll = (float(d if a is None else a) for d, a in zip(drawn, asked, strict=True))
@@ -198,28 +198,52 @@ def _occlude(
 def finish(canvas: Floats, rng: np.random.Generator, degrade: bool) -> Pixels:
     """Linear colours (h, w, 3) to a photo: exposure, gamma and, if asked, what cameras and files add."""
     np.clip(canvas, 0, 1, out=canvas)
-    photo = np.sqrt(canvas)
+    photo = f32(np.sqrt(canvas))
     if degrade:
-        mean = float(photo.mean())
-        photo = (photo - mean) * np.float32(np.clip(rng.normal(1.18, 0.2), 0.6, 1.8)) + np.float32(
-            np.clip(mean * rng.normal(1, 0.1), 0.12, 0.85)
-        )
-        if rng.random() < 0.12:
-            photo = np.repeat(photo.mean(-1, keepdims=True), 3, -1)
-        else:
-            photo *= rng.normal(1, 0.035, 3).astype(np.float32)
-        if rng.random() < 0.3:
-            photo = cv2.GaussianBlur(
-                photo, (0, 0), float(rng.uniform(0.3, 1.1)) * max(photo.shape[0] / 160, 0.6)
-            )
-        if rng.random() < 0.5:
-            noise = rng.standard_normal(photo.shape, dtype=np.float32)
-            photo += noise * np.float32(rng.exponential(0.010))
+        photo = _grain(_tones(photo, rng), rng)
     pixels = np.clip(photo * 255 + 0.5, 0, 255).astype(np.uint8)
     if degrade and rng.random() < 0.4:
-        _, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(35, 95))])
+        _, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(30, 95))])
         pixels = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
     return np.ascontiguousarray(pixels)
+
+
+def _tones(photo: Floats, rng: np.random.Generator) -> Floats:
+    """Contrast, exposure, light that falls off to a side, and colours as cameras and editors leave them."""
+    mean = float(photo.mean())
+    photo = (photo - mean) * np.float32(np.clip(rng.normal(1.15, 0.25), 0.5, 1.9)) + np.float32(
+        np.clip(mean * rng.normal(1, 0.15), 0.12, 0.85)
+    )
+    if rng.random() < 0.4:
+        h, w = photo.shape[:2]
+        down, right = rng.normal(0, 0.25, 2)
+        fall = np.linspace(-down, down, h)[:, None] + np.linspace(-right, right, w)[None]
+        photo *= np.exp(f32(fall))[..., None]
+    if rng.random() < 0.3:
+        photo = np.maximum(photo, 0) ** np.float32(np.exp(rng.normal(0, 0.3)))
+    kind = rng.random()
+    if kind < 0.12:
+        return np.repeat(photo.mean(-1, keepdims=True), 3, -1)
+    if kind < 0.4:
+        photo += (photo.mean(-1, keepdims=True) - photo) * np.float32(rng.uniform(-0.4, 0.8))
+    return f32(photo * f32(rng.normal(1, 0.04 if kind < 0.85 else 0.18, 3).clip(0.3, 1.8)))
+
+
+def _grain(photo: Floats, rng: np.random.Generator) -> Floats:
+    """Blur, few pixels and noise."""
+    size = photo.shape[1], photo.shape[0]
+    kind = rng.random()
+    if kind < 0.25:
+        photo = f32(cv2.GaussianBlur(photo, (0, 0), float(rng.uniform(0.3, 1.3)) * max(size[1] / 160, 0.6)))
+    elif kind < 0.4:
+        share = float(rng.uniform(0.35, 0.8))
+        few = max(round(size[0] * share), 8), max(round(size[1] * share), 8)
+        few_pixels = cv2.resize(photo, few, interpolation=cv2.INTER_AREA)
+        photo = f32(cv2.resize(few_pixels, size, interpolation=cv2.INTER_LINEAR))
+    if rng.random() < 0.5:
+        noise = rng.standard_normal(photo.shape, dtype=np.float32)
+        photo = photo + noise * np.float32(rng.exponential(0.015))
+    return photo
 
 
 def scene(

@@ -107,3 +107,32 @@ def paint_strands(person: Person, strand: Floats, normal: Floats, light: Light) 
     shine = light.shine(facing, 3) * np.clip(0.5 + 0.5 * strand, 0, 2) * (0.03 + 0.12 * person.gloss)
     colour += (0.4 * light.lamp + 1.5 * person.hair * light.lamp)[:, None] * shine
     return colour, lit
+
+
+def hat(person: Person) -> tuple[Hairdo, Floats | None] | None:
+    """A hat as a shell over the hair, and the vertices (5, 25, 3) mm of its peak, if it has one."""
+    if person.hat is None:
+        return None
+    h = head()
+    rng = np.random.default_rng(person.seed + 21)
+    u, v = h.u[None, :], h.v[:, None]
+    front, back = rng.uniform(-62, -34), rng.uniform(-40, 25)
+    tilt = rng.normal(0, 6)
+    edge = front + (back - front) * (0.5 - 0.5 * np.cos(np.clip(np.abs(u) / 200, 0, 1) * np.pi))
+    inside = edge + tilt * np.sin(u / 85) - v
+    loose = rng.uniform(6, 16) + (0.6 * person.hair_volume if person.hairdo != "bald" else 0)
+    shell = Hairdo(f32(inside), f32(np.clip((inside + 3) / 8, 0, 1) ** 0.5 * loose))
+    if rng.random() < 0.5:
+        return shell, None
+    angle = np.radians(np.linspace(-68, 68, 25))[None, :]
+    t = np.linspace(0, 1, 5)[:, None]
+    out = loose + rng.uniform(35, 75) * t * np.cos(angle) ** 0.7
+    y = front - 2 + rng.uniform(-2, 16) * t + 10 * t * np.sin(angle) ** 2
+    return shell, f32(
+        np.stack([(76 + out * 0.4) * np.sin(angle), y + 0 * angle, (96 + out) * np.cos(angle)], -1)
+    )
+
+
+def hat_cover(shell: Hairdo, spots: Spots) -> Floats:
+    """Opacity (N,) of a hat's shell."""
+    return f32(spots.of(shell.inside) + 0.5)

@@ -25,9 +25,9 @@ from meanshape.datasets.synthetic.arrays import Floats
 ARC = 85.0  # mm of u for one radian
 STEPS = 14  # places between a jaw point and the middle of the face where the visible contour may run
 # Height (on the unrolled head) and closeness of the grid's lines: finer at eyes and mouth.
-_ROWS = ((-190, 12, 6), (-118, 9, 8), (-46, 5, 4), (-26, 3.2, 5), (-10, 1.9, 11), (11, 3.4, 7),
-         (35, 2.3, 7), (51, 2.6, 5), (64, 1.75, 11), (83, 3.6, 11), (122, 8.5, 13))  # fmt: skip
-_COLUMNS = ((0, 2.5, 20), (50, 5, 8), (90, 9, 7), (153, 14.25, 9))
+_ROWS = ((-190, 18, 4), (-118, 12, 6), (-46, 20 / 3, 3), (-26, 4, 4), (-10, 7 / 3, 9), (11, 4, 6),
+         (35, 8 / 3, 6), (51, 3.25, 4), (64, 19 / 9, 9), (83, 39 / 8, 8), (122, 11, 10))  # fmt: skip
+_COLUMNS = ((0, 4, 12), (48, 7, 6), (90, 10.5, 6), (153, 19, 7))
 
 
 def _lines(pieces: tuple[tuple[float, float, int], ...]) -> NDArray[np.float64]:

@@ -11,10 +11,14 @@ from meanshape.datasets.synthetic.arrays import Floats, f32
 
 @dataclass(frozen=True, slots=True)
 class Light:
-    """A lamp (unit vector toward it, linear colour), and light from above and from below; (3,) each."""
+    """A lamp (unit vector toward it, linear colour), a second one, and light from above and from below; (3,)
+    each.
+    """
 
     toward: Floats
     lamp: Floats
+    second_toward: Floats
+    second: Floats
     sky: Floats
     ground: Floats
 
@@ -23,7 +27,7 @@ class Light:
 
         `wrap`: how far each colour creeps round the edge of the shadow, as it does in skin.
         """
-        lit = self.toward @ normal
+        lit, other = self.toward @ normal, np.maximum(self.second_toward @ normal, 0)
         light = np.empty_like(normal)
         up = 0.5 - 0.5 * normal[1]
         for k in range(3):
@@ -31,6 +35,7 @@ class Light:
             channel *= self.lamp[k] / (1 + wrap[k])
             channel += self.ground[k]
             channel += up * (self.sky[k] - self.ground[k])
+            channel += other * self.second[k]
             light[k] = channel
         return light, np.clip(lit * 1.5 + 0.2, 0, 1)
 
@@ -43,17 +48,25 @@ class Light:
         return f32(value)
 
 
+def _direction(azimuth: float, height: float) -> Floats:
+    """Unit vector (3,) toward a lamp, by degrees to the picture's right and up."""
+    a, h = np.radians([azimuth, height])
+    return f32([np.sin(a) * np.cos(h), -np.sin(h), np.cos(a) * np.cos(h)])
+
+
 def draw_light(rng: np.random.Generator) -> Light:
-    """Draw lamp and surroundings: mostly from above and before, of a warm or cold colour."""
-    azimuth = np.radians(rng.normal(0, 42))
-    height = np.radians(np.clip(rng.normal(30, 20), -25, 75))
-    flat = np.cos(height)
+    """Draw lamps and surroundings: mostly from above and before, of warm or cold colours."""
+    toward = _direction(rng.normal(0, 45), np.clip(rng.normal(28, 22), -30, 75))
     warmth = rng.normal(0, 0.12)
-    contrast, exposure = rng.beta(2, 2), rng.lognormal(0, 0.22)
+    contrast, exposure = rng.beta(1.6, 2), rng.lognormal(0, 0.25)
     surround = np.array([1 - warmth, 1, 1 + warmth]) * rng.normal(1, 0.05, 3) * exposure
+    side = _direction(rng.choice([-1, 1]) * rng.uniform(40, 130), rng.uniform(-15, 50))
+    strength = rng.exponential(0.35) * exposure if rng.random() < 0.5 else 0.0
     return Light(
-        toward=f32([np.sin(azimuth) * flat, -np.sin(height), np.cos(azimuth) * flat]),
+        toward=toward,
         lamp=f32(np.array([1 + warmth, 1, 1 - warmth]) * exposure * (0.35 + 0.85 * contrast)),
+        second_toward=side,
+        second=f32(strength * rng.normal(1, 0.15, 3).clip(0.4, 1.6)),
         sky=f32(surround * (0.75 - 0.5 * contrast)),
         ground=f32(surround * (0.45 - 0.3 * contrast) * rng.normal((1.05, 1, 0.9), 0.05)),
     )

@@ -32,7 +32,10 @@ def paint_skin(
     soft = spots.grain("soft", person.seed, 2.0, 2.0, places)
     fine = spots.grain("fine", person.seed + 77, 3.3, 3.3, places)
     strand = spots.grain("strands", person.seed + 1234, 4.5, 0.9, places)
-    colour = person.skin[:, None] * (1 + 0.025 * soft + 0.03 * fine)
+    cloud = spots.grain("clouds", person.seed + 9, 1.5, 1.5, places)
+    uneven = np.float32(person.mottle)
+    colour = person.skin[:, None] * np.exp(uneven * (0.035 * soft + 0.04 * fine + 0.05 * cloud))
+    _tint(colour, 0.05 * uneven * np.clip(cloud + soft, 0, 3), (0.3, 1.0, 0.9))
     _tint(colour, mask["blush"] * np.float32(person.blush), (0.02, 0.20, 0.16))
     tired = 0.25 + 0.5 * person.age
     _tint(colour, mask["tired"], (0.30 * tired, 0.36 * tired, 0.28 * tired))

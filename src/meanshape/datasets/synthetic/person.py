@@ -22,8 +22,8 @@ class Person:
 
     `offsets` (n, 3) mm: the head's control points; `skin`, `hair`, `brow`, `lips`, `iris`: linear colours
     (3,); `brow_edge`: the smaller, the thicker the brows; `hairdo`: bald, short, parted, fringe, long or
-    long_fringe; `hair_volume`, `hairline`: mm; `ear`: its size, 1 is common; `seed`: for noise. All others:
-    strengths, 0..1.
+    long_fringe; `hair_volume`, `hairline`: mm; `ear`: its size, 1 is common; `hat`: its colour; `mottle`: how
+    uneven the skin is, 1 is common; `seed`: for noise. All others: strengths, 0..1.
     """
 
     offsets: Floats
@@ -48,6 +48,8 @@ class Person:
     hairline: float
     ear: float
     curl: float
+    hat: Floats | None
+    mottle: float
     seed: int
 
 
@@ -103,15 +105,25 @@ def draw_person(rng: np.random.Generator) -> Person:
         hairline=float(rng.normal(-4, 5) - 9 * age * (habits == "one")),
         ear=float(rng.uniform(0.85, 1.2)),
         curl=float(rng.beta(0.6, 1.2)),
+        hat=f32((rng.beta(0.7, 1.6) * (1 + rng.normal(0, 0.5, 3))).clip(0.006, 0.85))
+        if rng.random() < people()["hats"]
+        else None,
+        mottle=float(rng.lognormal(0, 0.6)),
         seed=int(rng.integers(1 << 30)),
     )
 
 
+@cache
+def _identity_modes() -> Floats:
+    """All modes of identity (modes, n, 3)."""
+    return np.stack(list(head().modes["identity"].values()))
+
+
 def _identity(h: Head, rng: np.random.Generator) -> Floats:
     """Control points of one identity: named modes, a smooth field of small offsets, a little asymmetry."""
-    offsets = h.control.copy()
-    for mode in h.modes["identity"].values():
-        offsets += np.float32(0.85 * np.clip(rng.normal(), -2.3, 2.3)) * mode
+    modes = _identity_modes()
+    drawn = 0.85 * np.clip(rng.normal(size=len(modes)), -2.3, 2.3)
+    offsets = h.control + np.tensordot(f32(drawn), modes, 1)
     field = h.smooth @ f32(rng.standard_normal((len(h.names), 3)))
     field = 0.75 * (field + field[h.mirror] * f32([-1, 1, 1])) + 0.25 * field
     young = np.float32(max(rng.normal(-1, 1), 0))  # children: short, round faces with short noses

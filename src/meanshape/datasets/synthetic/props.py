@@ -25,8 +25,10 @@ class Projector(Protocol):
         """Depth."""
 
 
-def ear(side: int, person: Person) -> Floats:
-    """Vertices (11, 9, 3) mm of an ear: a bowl with a rim, fixed in front; `side` +1: the picture's right."""
+def ears(person: Person) -> Floats:
+    """Vertices (11, 20, 3) mm of both ears, bowls with a rim, fixed in front: nine columns each, the picture's
+    left one first; the two columns between are no ear.
+    """
     t, s = np.meshgrid(np.linspace(-1, 1, 11), np.linspace(-1, 1, 9), indexing="ij")
     x, y = s * np.sqrt(1 - t * t / 2), t * np.sqrt(1 - s * s / 2)
     r = np.hypot(x, y)
@@ -39,7 +41,8 @@ def ear(side: int, person: Person) -> Floats:
         [75.5 + out * back + depth * 0.8, 22 + 28 * size * y - 0.12 * back, -6 - 0.85 * back + 0.5 * depth],
         -1,
     )
-    return np.asarray(place * (side, 1, 1), np.float32)
+    left = place * (-1, 1, 1)
+    return np.concatenate([left, left[:, -1:], place[:, :1], place], 1).astype(np.float32)
 
 
 def shoulders(rng: np.random.Generator) -> Floats:

@@ -35,11 +35,38 @@ class Layer:
 
 @cache
 def _triangles(rows: int, columns: int) -> tuple[NDArray[np.intp], Floats, Floats]:
-    """Corners' vertices (3, T), and their grid columns and rows (3, T)."""
+    """Corners' vertices (3, T), and their grid columns and rows (3, T): upper triangles of all cells first."""
     r, c = (a.ravel() for a in np.mgrid[0 : rows - 1, 0 : columns - 1])
     row = np.stack([np.concatenate([r, r + 1]), np.concatenate([r, r + 1]), np.concatenate([r + 1, r])])
     column = np.stack([np.concatenate([c, c + 1]), np.concatenate([c + 1, c]), np.concatenate([c, c + 1])])
     return row * columns + column, column.astype(np.float32), row.astype(np.float32)
+
+
+def _facing(x: Floats, y: Floats, size: tuple[int, int], both_sides: bool) -> NDArray[np.intp]:
+    """Indices of the triangles that face the viewer, touch the picture and cross the middle of a line.
+
+    Worked out on the grid (R, C) of the vertices, without gathering the corners of every triangle.
+    """
+    width, height = size
+    right, down = np.diff(x, axis=1), np.diff(x, axis=0)
+    right_y, down_y = np.diff(y, axis=1), np.diff(y, axis=0)
+    area = np.stack(
+        [
+            right[:-1] * down_y[:, :-1] - down[:, :-1] * right_y[:-1],
+            right[1:] * down_y[:, 1:] - down[:, 1:] * right_y[1:],
+        ]
+    )
+    keep = np.abs(area) > 1e-6 if both_sides else area > 1e-6
+    shared_low = np.minimum(y[:-1, 1:], y[1:, :-1]), np.minimum(x[:-1, 1:], x[1:, :-1])
+    shared_high = np.maximum(y[:-1, 1:], y[1:, :-1]), np.maximum(x[:-1, 1:], x[1:, :-1])
+    for k, (corner_y, corner_x) in enumerate(((y[:-1, :-1], x[:-1, :-1]), (y[1:, 1:], x[1:, 1:]))):
+        low = np.ceil(np.minimum(shared_low[0], corner_y))
+        high = np.floor(np.maximum(shared_high[0], corner_y))
+        keep[k] &= (high >= np.maximum(low, 0)) & (low <= height - 1)
+        keep[k] &= (np.maximum(shared_high[1], corner_x) >= 0) & (
+            np.minimum(shared_low[1], corner_x) <= width - 1
+        )
+    return np.flatnonzero(keep)
 
 
 def _runs(first: Ints, counts: Ints) -> tuple[NDArray[np.intp], Ints]:
@@ -49,7 +76,14 @@ def _runs(first: Ints, counts: Ints) -> tuple[NDArray[np.intp], Ints]:
     return owner, np.arange(len(owner), dtype=np.int32) + (first - start.astype(np.int32))[owner]
 
 
-def rasterise(xy: Floats, depth: Floats, size: tuple[int, int], *, both_sides: bool = False) -> Layer | None:
+def rasterise(
+    xy: Floats,
+    depth: Floats,
+    size: tuple[int, int],
+    *,
+    both_sides: bool = False,
+    hidden: NDArray[np.bool_] | None = None,
+) -> Layer | None:
     """Draw a grid of vertices into a picture of `size` (width, height).
 
     Parameters
@@ -57,27 +91,27 @@ def rasterise(xy: Floats, depth: Floats, size: tuple[int, int], *, both_sides: b
     xy : (R, C, 2) pixels (x, y), pixel centres on whole numbers.
     depth : (R, C) mm, larger is nearer.
     both_sides : draw triangles that face away, too.
+    hidden : (R, C), vertices where nothing is; triangles of three such vertices are left out.
 
     Returns None where nothing falls inside the picture.
     """
     rows, columns = depth.shape
     index, column, row = _triangles(rows, columns)
     width, height = size
-    all_x, all_y = (np.ascontiguousarray(xy[..., k]).ravel() for k in (0, 1))
-    x, y = all_x[index], all_y[index]
-    area = (x[1] - x[0]) * (y[2] - y[0]) - (x[2] - x[0]) * (y[1] - y[0])
-    low, high = np.ceil(_least(y)), np.floor(_most(y))
-    keep = np.abs(area) > 1e-6 if both_sides else area > 1e-6
-    keep &= (high >= np.maximum(low, 0)) & (low <= height - 1) & (_most(x) >= 0) & (_least(x) <= width - 1)
-    chosen = np.flatnonzero(keep)
+    all_x, all_y = (np.ascontiguousarray(xy[..., k]) for k in (0, 1))
+    chosen = _facing(all_x, all_y, size, both_sides)
+    if hidden is not None:
+        chosen = chosen[~hidden.ravel()[index[:, chosen]].all(0)]
     if not len(chosen):
         return None
-    z = depth.ravel()[np.take(index, chosen, axis=1)]
+    corners = np.take(index, chosen, axis=1)
+    z = depth.ravel()[corners]
     order = np.argsort(z[0] + z[1] + z[2])  # the farthest first: the last one written to a pixel stays
-    chosen, z = chosen[order], np.take(z, order, axis=1)
-    x, y, area = np.take(x, chosen, axis=1), np.take(y, chosen, axis=1), area[chosen]
-    top = np.maximum(low[chosen], 0).astype(np.int32)
-    bottom = np.minimum(high[chosen], height - 1).astype(np.int32)
+    chosen, z, corners = chosen[order], np.take(z, order, axis=1), np.take(corners, order, axis=1)
+    x, y = all_x.ravel()[corners], all_y.ravel()[corners]
+    area = (x[1] - x[0]) * (y[2] - y[0]) - (x[2] - x[0]) * (y[1] - y[0])
+    top = np.maximum(np.ceil(_least(y)), 0).astype(np.int32)
+    bottom = np.minimum(np.floor(_most(y)), height - 1).astype(np.int32)
     left, right = max(int(np.ceil(x.min())), 0), min(int(np.floor(x.max())), width - 1)
     if right < left:
         return None

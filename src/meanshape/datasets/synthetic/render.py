@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -42,10 +43,14 @@ class _Stage:
         coverage: Coverage | None = None,
         nearer: float = 0.0,
         both_sides: bool = False,
+        hidden: NDArray[np.bool_] | None = None,
+        normal: Floats | None = None,
     ) -> None:
-        """Bring on a mesh (R, C, 3) mm, drawn `nearer` mm before its place."""
+        """Bring on a mesh (R, C, 3) mm, drawn `nearer` mm before its place; `hidden` (R, C): where it is not."""
         depth = np.ascontiguousarray(vertices[..., 2])
-        layer = rasterise(self.camera.project(vertices), depth, self.size, both_sides=both_sides)
+        layer = rasterise(
+            self.camera.project(vertices), depth, self.size, both_sides=both_sides, hidden=hidden
+        )
         if layer is None:
             return
         y, x = np.divmod(np.arange(layer.depth.size), layer.depth.shape[1])
@@ -59,7 +64,7 @@ class _Stage:
         place = place[seen]
         self.depth[place], self.owner[place] = distance[seen], len(self.surfaces)
         self.column[place], self.row[place] = column, row
-        self.surfaces.append((normals(vertices), painter))
+        self.surfaces.append((normals(vertices) if normal is None else normal, painter))
 
     def paint(self) -> tuple[Floats, Floats]:
         """Colour (3, pixels) and lit share (pixels,)."""
@@ -86,8 +91,10 @@ def draw(
     width, height = size
     stage = _Stage(camera, size)
     local, turned = figure.vertices()
-    _add_head(stage, figure, local, turned, light)
-    _add_hair(stage, figure, turned, light)
+    skull = _Skull(local, turned, normals(turned))
+    _add_head(stage, figure, skull, light)
+    _add_hair(stage, figure, skull, light)
+    _add_hat(stage, figure, skull, light)
     _add_ears(stage, figure, light)
     _add_body(stage, figure, light, rng)
     color, lit = stage.paint()
@@ -99,6 +106,22 @@ def draw(
         eyes = paint.eye_corners(figure.offsets).mean(1)
         props.wear_glasses(picture, depth, _Projector(figure, camera), eyes, camera.scale, rng)
     return picture, f32(stage.owner >= 0).reshape(height, width), _visible(depth, figure, camera)
+
+
+@dataclass(frozen=True, slots=True)
+class _Skull:
+    """The head's vertices (R, C, 3) mm as they are and turned, and the turned ones' normals."""
+
+    local: Floats
+    turned: Floats
+    normal: Floats
+
+    def shell(self, style: hair.Hairdo) -> tuple[Floats, NDArray[np.bool_]]:
+        """Vertices (r, C, 3) of what lies over the skull, and where (r, C) it does not."""
+        bare = style.inside < -16  # strands of noise reach less far out
+        rows = min(int(np.flatnonzero(~bare.all(1))[-1]) + 2, len(bare))
+        thick = style.thickness[:rows, :, None]
+        return self.turned[:rows] + self.normal[:rows] * thick, bare[:rows]
 
 
 class _Projector(props.Projector):
@@ -114,19 +137,19 @@ class _Projector(props.Projector):
         return self.figure.stance(places)[..., 2]
 
 
-def _add_head(stage: _Stage, figure: Figure, local: Floats, turned: Floats, light: Light) -> None:
+def _add_head(stage: _Stage, figure: Figure, skull: _Skull, light: Light) -> None:
     person = figure.person
 
     def painter(spots: Spots, normal: Floats) -> tuple[Floats, Floats]:
         mask = spots.masks()
         color, lit = paint.paint_skin(person, spots, mask, normal, light, figure.moves)
-        place = spots.of(local)
+        place = spots.of(skull.local)
         corners = paint.eye_corners(figure.offsets)
         paint.paint_eyes(color, mask["eye"], place, person, light, corners, figure.turn, _gaze(figure))
         paint.paint_mouth(color, mask["mouth"], place, light, _teeth(figure), person.seed)
         return color, lit
 
-    stage.add(turned, painter)
+    stage.add(skull.turned, painter, normal=skull.normal)
 
 
 def _gaze(figure: Figure) -> Floats:
@@ -164,25 +187,31 @@ def _add_ears(stage: _Stage, figure: Figure, light: Light) -> None:
     def painter(spots: Spots, normal: Floats) -> tuple[Floats, Floats]:
         shade, lit = light.shade(np.where(normal[2] < 0, -normal, normal), (0.6, 0.4, 0.3))
         column, row = (a.reshape(-1)[: spots.count] for a in (spots.column, spots.row))
-        r = np.hypot(column / 4 - 1, row / 5 - 1)
+        r = np.hypot(column % 11 / 4 - 1, row / 5 - 1)
         groove = 1 - 0.45 * np.exp(-(((r - 0.72) / 0.13) ** 2)) - 0.4 * np.exp(-((r / 0.35) ** 2))
         return skin[:, None] * f32(groove) * shade, lit
 
-    for side in (-1, 1):
-        stage.add(figure.stance(props.ear(side, figure.person)), painter, both_sides=True)
+    between = np.zeros((11, 20), np.bool_)
+    between[:, 9:11] = True
+    stage.add(figure.stance(props.ears(figure.person)), painter, both_sides=True, hidden=between)
 
 
-def _add_hair(stage: _Stage, figure: Figure, turned: Floats, light: Light) -> None:
+def _add_hair(stage: _Stage, figure: Figure, skull: _Skull, light: Light) -> None:
     person = figure.person
     style, hanging = hair.hairdo(person), hair.curtain(person)
     if style is not None:
-        rows = int(np.searchsorted(head().v, 100))
-        vertices = turned[:rows] + normals(turned[:rows]) * style.thickness[:rows, :, None]
+        vertices, bare = skull.shell(style)
 
         def paint_shell(spots: Spots, normal: Floats) -> tuple[Floats, Floats]:
             return hair.paint_strands(person, hair.shell_cover(person, style, spots)[1], normal, light)
 
-        stage.add(vertices, paint_shell, coverage=lambda s: hair.shell_cover(person, style, s)[0], nearer=0.6)
+        stage.add(
+            vertices,
+            paint_shell,
+            coverage=lambda s: hair.shell_cover(person, style, s)[0],
+            nearer=0.6,
+            hidden=bare,
+        )
     if hanging is not None:
         vertices, cover = figure.stance(hanging[0]), hanging[1]
 
@@ -195,6 +224,24 @@ def _add_hair(stage: _Stage, figure: Figure, turned: Floats, light: Light) -> No
             coverage=lambda s: hair.curtain_cover(person, cover, s)[0],
             both_sides=True,
         )
+
+
+def _add_hat(stage: _Stage, figure: Figure, skull: _Skull, light: Light) -> None:
+    found = hair.hat(figure.person)
+    cloth = figure.person.hat
+    if found is None or cloth is None:
+        return
+    shell, peak = found
+    weave = ("soft", "locks", "fine")[figure.person.seed % 3]
+
+    def painter(spots: Spots, normal: Floats) -> tuple[Floats, Floats]:
+        shade, lit = light.shade(np.where(normal[2] < 0, -normal, normal), (0.2, 0.2, 0.2))
+        return cloth[:, None] * np.exp(0.2 * spots.grain(weave, figure.person.seed, 9.0, 9.0)) * shade, lit
+
+    vertices, bare = skull.shell(shell)
+    stage.add(vertices, painter, coverage=lambda spots: hair.hat_cover(shell, spots), nearer=1.2, hidden=bare)
+    if peak is not None:
+        stage.add(figure.stance(peak), painter, both_sides=True)
 
 
 def _visible(depth: Floats, figure: Figure, camera: Camera) -> NDArray[np.bool_]:
