@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanshape.core.errors import WeightsError
-from meanshape.core.image import Pixels
+from meanshape.core.image import Pixels, crop
 from meanshape.core.markup import markup
 from meanshape.core.types import Box, Sample, Shape
 from meanshape.methods.base import LandmarkModel, Progress
@@ -51,6 +51,7 @@ class Config:
     onet: tuple[int, int, int, int, int] = (32, 64, 64, 128, 256)
     activation: str = "prelu"  # or "relu"
     norm: bool = False  # batch normalisation while training
+    stem: str = "pool"  # the first layer: "pool", or one convolution of "stride" 2
     min_face: float = 40.0
     factor: float = 0.709
     stretch: float = 1.0  # P-Net's window on the finest level, in smallest faces
@@ -64,12 +65,15 @@ class Config:
     def shipped(cls) -> Config:
         """Return the config of the shipped weights."""
         return cls(
-            pnet=(16, 16, 32),
-            rnet=(32, 48, 64, 128),
+            pnet=(16, 16, 24),
+            rnet=(24, 32, 64, 128),
             activation="relu",
             norm=True,
+            stem="stride",
             factor=0.68,
             stretch=1.05,
+            thresholds=(0.45, 0.4, 0.9),
+            canonical=(-0.046, 0.057, 1.055, 1.138),
             looks=2,
             mirror=True,
             recipe=Recipe.shipped(),
@@ -103,6 +107,15 @@ class Cascade:
         found = cascade.refine(crops, self.rnet, found, second)
         return cascade.conclude(crops, self.onet, found, third, self.config.looks, self.config.mirror)
 
+    def check(self, image: Pixels, boxes: Sequence[Box]) -> list[float]:
+        """Return R-Net's score of each canonical face box in RGB pixels (H, W, 3)."""
+        if not boxes:
+            return []
+        own = cascade.from_part(np.array([box.as_list() for box in boxes]), self.config.canonical)
+        squares = [Box(*square) for square in cascade.square(own).tolist()]
+        pixels = np.stack([crop(image, square, 24)[0] for square in squares])
+        return [float(score) for score in self.rnet(cascade.planes(pixels))[0]]
+
 
 class MTCNN(LandmarkModel):
     """Places five points in a face box by O-Net; without a box, the whole cascade looks for the best face."""
@@ -121,7 +134,7 @@ class MTCNN(LandmarkModel):
         return cls(
             Config(
                 pnet=(8, 8, 8), rnet=(8, 8, 16, 32), onet=(8, 16, 16, 32, 64),
-                activation="relu", norm=True, looks=2, recipe=Recipe.tiny(),
+                activation="relu", norm=True, stem="stride", looks=2, recipe=Recipe.tiny(),
             )
         )  # fmt: skip
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 NEGATIVE, POSITIVE, PART, LANDMARK = range(4)  # the kinds of training windows
 
@@ -17,16 +18,25 @@ def _block(
 ) -> list[nn.Module]:
     """Return convolution, norm, activation and (for `pool` > 0) Caffe's ceiling max-pooling of stride 2.
 
-    ReLU commutes with the maximum, so it may come after the pooling, on a quarter of the values.
+    ReLU commutes with the maximum, and so does a norm whose factors are positive: both may come after the
+    pooling, on a quarter of the values.
     """
     layers: list[nn.Module] = [nn.Conv2d(inputs, outputs, kernel, bias=not norm)]
-    if norm:
-        layers.append(nn.BatchNorm2d(outputs))
-    last = [_activation(outputs, activation)]
-    if pool:
-        shrink = nn.MaxPool2d(pool, 2, ceil_mode=True)
-        last = [shrink, *last] if activation == "relu" else [*last, shrink]
-    return [*layers, *last]
+    shrink = [nn.MaxPool2d(pool, 2, ceil_mode=True)] if pool else []
+    last: list[nn.Module] = [nn.BatchNorm2d(outputs)] if norm else []
+    last.append(_activation(outputs, activation))
+    return [*layers, *shrink, *last] if activation == "relu" else [*layers, *last, *shrink]
+
+
+def _stem(outputs: int, activation: str, stem: str, pool: int) -> list[nn.Module]:
+    """Return the first layers: the paper's, or one convolution with the same outlook and step.
+
+    A 3x3 convolution pooled with stride 2 and a 4x4 convolution of stride 2 give maps of one size; the
+    second takes a fifth to a half of the time, as the map of full size, the largest of all, is never made.
+    """
+    if stem == "pool":
+        return _block(3, outputs, 3, activation, False, pool=pool)
+    return [nn.Conv2d(3, outputs, 4, 2), _activation(outputs, activation)]
 
 
 def _activation(channels: int, name: str) -> nn.Module:
@@ -68,12 +78,16 @@ class PNet(_Net):
     size = 12
 
     def __init__(
-        self, channels: Sequence[int] = (10, 16, 32), activation: str = "prelu", norm: bool = False
+        self,
+        channels: Sequence[int] = (10, 16, 32),
+        activation: str = "prelu",
+        norm: bool = False,
+        stem: str = "pool",
     ) -> None:
         super().__init__()
         a, b, c = channels
         self.trunk = nn.Sequential(
-            *_block(3, a, 3, activation, False, pool=2),
+            *_stem(a, activation, stem, 2),
             *_block(a, b, 3, activation, norm),
             *_block(b, c, 3, activation, norm),
         )
@@ -86,12 +100,16 @@ class RNet(_Net):
     size = 24
 
     def __init__(
-        self, channels: Sequence[int] = (28, 48, 64, 128), activation: str = "prelu", norm: bool = False
+        self,
+        channels: Sequence[int] = (28, 48, 64, 128),
+        activation: str = "prelu",
+        norm: bool = False,
+        stem: str = "pool",
     ) -> None:
         super().__init__()
         a, b, c, d = channels
         self.trunk = nn.Sequential(
-            *_block(3, a, 3, activation, False, pool=3),
+            *_stem(a, activation, stem, 3),
             *_block(a, b, 3, activation, norm, pool=3),
             *_block(b, c, 2, activation, norm),
             nn.Flatten(),
@@ -107,12 +125,16 @@ class ONet(_Net):
     size = 48
 
     def __init__(
-        self, channels: Sequence[int] = (32, 64, 64, 128, 256), activation: str = "prelu", norm: bool = False
+        self,
+        channels: Sequence[int] = (32, 64, 64, 128, 256),
+        activation: str = "prelu",
+        norm: bool = False,
+        stem: str = "pool",
     ) -> None:
         super().__init__()
         a, b, c, d, e = channels
         self.trunk = nn.Sequential(
-            *_block(3, a, 3, activation, False, pool=3),
+            *_stem(a, activation, stem, 3),
             *_block(a, b, 3, activation, norm, pool=3),
             *_block(b, c, 3, activation, norm, pool=2),
             *_block(c, d, 2, activation, norm),
@@ -161,6 +183,23 @@ def _regression(out: Tensor, truth: Tensor, kind: str) -> Tensor:
     return F.smooth_l1_loss(out, truth, reduction="none", beta=0.02).sum(1).mean()
 
 
+def _fold(layers: Iterable[nn.Module]) -> nn.Sequential:
+    """Return the layers with each norm after a pooling moved into the convolution before, where it may be.
+
+    (Norms right after their convolutions are left to the exporter.)
+    """
+    out: list[nn.Module] = []
+    for layer in layers:
+        before = out[-2:]
+        if isinstance(layer, nn.BatchNorm2d) and len(before) == 2 and isinstance(before[1], nn.MaxPool2d):
+            assert isinstance(before[0], nn.Conv2d)
+            if (layer.weight > 0).all():
+                out[-2] = fuse_conv_bn_eval(before[0].eval(), layer.eval())
+                continue
+        out.append(layer)
+    return nn.Sequential(*out)
+
+
 class _Exported(nn.Module):
     """The network as it is shipped, the same function in fewer steps.
 
@@ -180,7 +219,7 @@ class _Exported(nn.Module):
         assert first.bias is not None
         assert face.bias is not None
         assert box.bias is not None
-        self.rest, self.points = net.trunk[1:], net.heads.points
+        self.rest, self.points, self.step = _fold(list(net.trunk)[1:]), net.heads.points, first.stride
         weight = first.weight / 128
         self.register_buffer("weight", weight.detach())
         self.register_buffer("bias", (first.bias - 127.5 * weight.sum((1, 2, 3))).detach())
@@ -188,7 +227,7 @@ class _Exported(nn.Module):
         self.register_buffer("shift", torch.cat([face.bias[1:] - face.bias[:1], box.bias]).detach())
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        x = self.rest(F.conv2d(image, self.weight, self.bias))
+        x = self.rest(F.conv2d(image, self.weight, self.bias, self.step))
         out = F.conv2d(x, self.last, self.shift) if x.dim() == 4 else F.linear(x, self.last, self.shift)
         return torch.sigmoid(out[:, 0]), out[:, 1:], self.points(x)
 

@@ -31,6 +31,7 @@ from meanshape.training.mtcnn.windows import (
     Samples,
     from_faces,
     from_photos,
+    hang_over,
     textures,
 )
 
@@ -125,10 +126,10 @@ def _pools(
 def build(config: Config, number: int) -> nets.PNet | nets.RNet | nets.ONet:
     """Return the untrained network of a stage."""
     if number == 0:
-        return nets.PNet(config.pnet, config.activation, config.norm)
+        return nets.PNet(config.pnet, config.activation, config.norm, config.stem)
     if number == 1:
-        return nets.RNet(config.rnet, config.activation, config.norm)
-    return nets.ONet(config.onet, config.activation, config.norm)
+        return nets.RNet(config.rnet, config.activation, config.norm, config.stem)
+    return nets.ONet(config.onet, config.activation, config.norm, config.stem)
 
 
 def gather(samples: Sequence[Sample]) -> Faces:
@@ -166,7 +167,10 @@ def _proposals(
     """Return windows drawn at random: what P-Net learns from, and a part of what the others do."""
     size, count = SIZES[number], recipe.random_windows[number]
     pools = from_faces(faces, size, recipe, rng, recipe.views[number])
+    for samples in pools.values():
+        hang_over(samples.pixels, recipe.cut, rng)
     drawn = [from_photos(photos, count, size, rng), textures(max(1, count // 20), size, rng)]
+    hang_over(drawn[0], recipe.cut, rng)
     pools[NEGATIVE] = Samples.join([pools[NEGATIVE], *map(Samples.negatives, drawn)])
     return pools
 
@@ -241,10 +245,11 @@ def _harder(
         return cascade.Crops(image)(squares, side)
 
     groups = scenes(faces, photos, recipe.scenes, rng)
+    real = rng.permutation(len(faces))[: recipe.patches].tolist()
     mined = [
         mine(groups, find, cut, size, recipe, complete=True, most=most),
         mine(_empty(photos, recipe.empty_scenes, rng), find, cut, size, recipe, complete=True, most=most),
-        mine(patch_scenes(faces, range(len(faces)), rng), find, cut, size, recipe, complete=False, most=20),
+        mine(patch_scenes(faces, real, rng), find, cut, size, recipe, complete=False, most=20),
     ]
     kinds = (NEGATIVE, POSITIVE, PART, LANDMARK)
     return {k: Samples.join([pools[k], *(m[k] for m in mined if k in m)]) for k in kinds}

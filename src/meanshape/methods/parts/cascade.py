@@ -216,13 +216,15 @@ def suppress(
     keep: list[NDArray[np.intp]] = [np.empty(0, np.intp)]
     for start in range(0, len(order), BLOCK):
         block = start + np.flatnonzero(alive[start : start + BLOCK])
-        table, stays = clash(block, block), np.ones(len(block), dtype=bool)
-        for row in range(len(block)):
-            if stays[row]:
-                stays[row + 1 :] &= ~table[row, row + 1 :]
+        stays = [True] * len(block)
+        better, worse = (side.tolist() for side in clash(block, block).nonzero())
+        for a, b in zip(better, worse, strict=True):
+            if a < b and stays[a]:
+                stays[b] = False
         keep.append(block[stays])
         rest = start + BLOCK + np.flatnonzero(alive[start + BLOCK :])
-        alive[rest[clash(keep[-1], rest).any(0)]] = False
+        if len(rest):
+            alive[rest[clash(keep[-1], rest).any(0)]] = False
     return order[np.concatenate(keep)]
 
 

@@ -29,6 +29,8 @@ class Recipe:
     angle: float = 5.0  # in-plane turns of the augmentation, standard deviation in degrees
     views: tuple[int, int, int] = (6, 4, 4)  # windows cut per face, kind and stage
     random_windows: tuple[int, int, int] = (200_000, 30_000, 10_000)  # from people-free photos, per stage
+    cut: float = 0.0  # the share of windows that hang over a photo's border
+    patches: int = 20_000  # real photos, at most, to mine in
     scenes: int = 600  # people-free photos with faces pasted in, to mine in
     empty_scenes: int = 2000  # people-free photos, turned, recoloured, resized, to mine in
     mine_above: tuple[float, float, float] = (0.35, 0.5, 0.04)  # P-Net for R-Net; P-, R-Net for O-Net
@@ -49,15 +51,20 @@ class Recipe:
             regression="l1",
             share_labels=True,
             angle=14.0,
-            ratio_last=(2, 1, 1, 3),
+            random_windows=(150_000, 25_000, 10_000),
+            cut=0.1,
+            patches=5_000,
+            scenes=400,
+            empty_scenes=1_500,
+            ratio_last=(2, 1, 1, 5),
             landmark_size=(0.86, 1.16),
             landmark_shift=0.1,
-            again=9_000,
+            again=6_000,
             batch=448,
-            batch_last=256,
+            batch_last=160,
             rate=2e-3,
             decay=1e-4,
-            steps=(12_000, 2_500, 3_000),
+            steps=(9_000, 2_000, 3_600),
         )
 
     @classmethod
@@ -67,6 +74,7 @@ class Recipe:
             regression="l1",
             alpha_last=(1.0, 2.0, 4.0),
             share_labels=True,
+            cut=0.05,
             views=(6, 6, 6),
             random_windows=(300, 100, 100),
             scenes=4,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
@@ -161,24 +160,33 @@ def from_faces(
     return {k: Samples.join(v) for k, v in kinds.items()}
 
 
+def hang_over(pixels: Bytes, share: float, rng: np.random.Generator) -> None:
+    """Let a share of the windows (N, S, S, 3) hang over a photo's border: grey fills up to 0.35 of a side."""
+    size = pixels.shape[1]
+    for row in np.flatnonzero(rng.random(len(pixels)) < share):
+        depth = max(1, round(rng.uniform(0, 0.35) * size))
+        np.rot90(pixels[row], int(rng.integers(4)))[:depth] = GREY  # a view: any of the four sides
+
+
 def photo_variant(photo: Bytes, rng: np.random.Generator, turn: bool = True) -> Bytes:
     """Return a face-free photo flipped, turned by quarters, recoloured: one more face-free photo."""
     if turn and rng.random() < 0.5:
         photo = np.rot90(photo, int(rng.integers(1, 4)))
     if rng.random() < 0.5:
         photo = photo[:, ::-1]
-    out: NDArray[Any] = photo.astype(np.float32)
+    mix = np.eye(3)  # of the channels
     if rng.random() < 0.25:
-        out = np.repeat(out.mean(2, keepdims=True), 3, axis=2)
+        mix = np.full((3, 3), 1 / 3)
     if rng.random() < 0.15:
-        out = out[..., rng.permutation(3)]
-    if rng.random() < 0.05:
-        out = 255 - out
+        mix = mix[rng.permutation(3)]
+    inverted = rng.random() < 0.05
     if rng.random() < 0.3:  # towards skin: what is coloured like a face is harder
-        out = out.mean(2, keepdims=True) * np.array([1.15, 0.92, 0.8], np.float32) * rng.uniform(0.8, 1.1)
-    out = 255 * (np.clip(out, 0, 255) / 255) ** rng.uniform(0.6, 1.6)
-    out = (out - 127) * rng.uniform(0.5, 1.3) + 127 + rng.uniform(-30, 30)
-    return np.ascontiguousarray(np.clip(out, 0, 255).astype(np.uint8))
+        mix = np.outer([1.15, 0.92, 0.8], np.full(3, 1 / 3)) * rng.uniform(0.8, 1.1)
+    photo = np.ascontiguousarray(255 - photo if inverted else photo)
+    curve = 255 * np.linspace(0, 1, 256) ** rng.uniform(0.6, 1.6)
+    curve = (curve - 127) * rng.uniform(0.5, 1.3) + 127 + rng.uniform(-30, 30)
+    out: Bytes = cv2.LUT(cv2.transform(photo, mix), np.clip(curve, 0, 255).astype(np.uint8))
+    return out
 
 
 def from_photos(photos: Sequence[Bytes], count: int, size: int, rng: np.random.Generator) -> Bytes:
