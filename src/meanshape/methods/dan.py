@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from meanshape.core.errors import ConfigError, MissingExtra
 from meanshape.core.geometry import apply, invert, similarity
 from meanshape.core.image import Pixels, warp
+from meanshape.core.markup import MarkUp
 from meanshape.core.types import Box, Sample, Shape
 from meanshape.methods.base import LandmarkModel, Progress
 from meanshape.methods.parts.graph import Graph
@@ -227,10 +228,17 @@ class DAN(LandmarkModel):
         scale, size = self.config.crop_scale, self.config.crop_size
         if start is None:
             return square_matrix(box, scale, size)
-        mean = (self._mean - 0.5) / scale * size + (size - 1) / 2
-        if start.markup != self.markup:
-            mean = self.markup.convert(mean, start.markup)
-        return similarity(start.points, mean)
+        return upright_matrix(start, self._mean, self.markup, scale, size)
+
+
+def upright_matrix(
+    start: Shape, mean: NDArray[np.float64], kind: MarkUp, scale: float, size: int
+) -> NDArray[np.float64]:
+    """Image -> crop of ``scale`` boxes on size x size pixels: the similarity from an earlier shape to the mean
+    shape (K, 2), which is given in the unit square of the face box.
+    """
+    placed = (mean - 0.5) / scale * size + (size - 1) / 2
+    return similarity(start.points, placed if start.markup == kind else kind.convert(placed, start.markup))
 
 
 def _stages(trained: int, stages: int | None = None) -> int:

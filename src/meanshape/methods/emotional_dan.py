@@ -1,0 +1,292 @@
+"""EmotionalDAN: landmarks and emotion learnt together (Tautkute, Trzcinski, Bielski, CVPR workshops 2018).
+
+DAN's stages bring the face upright; the last stage sees it with a heatmap of the shape so far, and two heads read
+its features: one moves the points as in DAN, one says which emotion the face seems to show. The joint loss is
+share * error of the points + (1 - share) * cross entropy.
+
+What differs from the paper: no data set at hand has both labels, so batches hold faces of both kinds and each pays
+for the label that it has; the stages before the joint one are a finished DAN; the joint stage sees a grey frame of
+its own, smaller size and no feature image; labels are smoothed, classes weighted, faces mixed, weights averaged; the
+probabilities are calibrated on the validation faces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meanshape.core.errors import ConfigError, MissingExtra, WeightsError
+from meanshape.core.geometry import apply, invert
+from meanshape.core.image import ImageLike, Pixels, image_size, read_image, warp
+from meanshape.core.types import Box, Emotion, Sample, Shape
+from meanshape.methods import dan
+from meanshape.methods.base import LandmarkModel, Progress
+from meanshape.methods.parts.onnx_session import OnnxSession
+from meanshape.training.augment import Augmentation
+from meanshape.training.sampling import square_matrix, square_mean
+
+GRAPH, MEAN, LABELS = "model.onnx", "mean.npy", "labels.txt"
+BATCH = 32
+EMOTIONS = ("neutral", "happy", "sad", "surprise", "fear", "disgust", "anger")
+SMALL = 20.0
+"""Faces below this size (pixels, square root of the box's area) get flatter probabilities."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What is decided before an EmotionalDAN is trained. Defaults are the shipped model's."""
+
+    cascade: dan.Config = field(default_factory=lambda: dan.Config(minutes=(0.0, 0.0)))  # 0: as it was loaded
+    size: int = 48  # side of the joint stage's frame, pixels
+    maps: tuple[int, ...] = (16, 48, 128, 192)  # of each pair of its convolutions
+    features: int = 256
+    dropout: float = 0.3
+    warm_start: bool = True  # from the convolutions of the stage before
+    share: float = 0.5  # of the points in the loss
+    points_share: float = 0.125  # of faces with points in a batch
+    own_points: bool = False  # faces with an emotion also pay for the points that the cascade places on them
+    smoothing: float = 0.1  # of the labels
+    balance: float = 0.25  # classes count by their frequency to this power, inverted
+    mixup: float = 0.0  # of its Beta distribution, in every second batch; 0: none
+    batch: int = 64
+    rate: float = 2e-3
+    weight_decay: float = 0.05
+    ema: float = 0.998
+    warmup: int = 200
+    minutes: float = 60.0
+    steps: int = 0  # where given, minutes do not count
+    augmentation: Augmentation = field(
+        default_factory=lambda: Augmentation(
+            shift=0.03, scale=0.06, rotation=5, colour=0.5, blur=0.1, jpeg=0, noise=0.15, occluder=0.4
+        )
+    )  # of the joint stage's frame
+
+    def __post_init__(self) -> None:
+        """Check that the joint stage can be built."""
+        if self.size % 2 ** len(self.maps) or not self.maps:
+            raise ConfigError(f"size must be a multiple of {2 ** len(self.maps)}, got {self.size}")
+        for name in ("share", "points_share", "smoothing"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name} must lie in 0..1, got {getattr(self, name)}")
+        if self.points_share == 0:
+            raise ConfigError("points_share must be above 0: the model places points too")
+
+
+PRESETS = {
+    "paper": Config(
+        cascade=replace(
+            dan.PRESETS["paper"],
+            crop_size=224,
+            sizes=(224,),
+            widths=(1.0,),
+            use_features=False,
+            minutes=(600.0,),
+        ),
+        size=224,
+        maps=(64, 128, 256, 512),
+        dropout=0.5,
+        warm_start=False,
+        smoothing=0.0,
+        balance=0.0,
+        mixup=0.0,
+        points_share=0.5,
+        batch=50,
+        rate=1e-3,
+        weight_decay=0.0,
+        minutes=600.0,
+        augmentation=Augmentation(
+            shift=0, scale=0, rotation=0, flip=0, colour=1, grey=0, blur=0, jpeg=0, noise=0, occluder=0
+        ),
+    )
+}
+
+
+class EmotionalDAN(LandmarkModel):
+    """DAN with a last stage that also answers an emotion, trained in torch and run as one ONNX graph.
+
+    ``emotion(image, box)`` gives an `Emotion`; ``emotions`` those of several faces.
+    """
+
+    name: ClassVar[str] = "emotional_dan"
+    Config: ClassVar[type[Any]] = Config
+
+    def __init__(self, config: Any = None, *, threads: int = 1) -> None:
+        super().__init__(config)
+        self.threads = threads
+        self.labels: tuple[str, ...] = ()
+        self._session: OnnxSession | None = None  # none: torch runs
+        self._module: Any = None
+        self._mean: NDArray[np.float64] | None = None
+
+    @classmethod
+    def tiny(cls) -> Self:
+        """One stage and a joint one for a few dozen faces."""
+        plain = Augmentation(rotation=5, colour=0, grey=0, blur=0, jpeg=0, noise=0, occluder=0)
+        cascade = replace(
+            dan.DAN.tiny().config, sizes=(32,), widths=(0.125,), use_features=False, steps=(150,), minutes=()
+        )
+        return cls(
+            Config(
+                cascade, size=32, maps=(8, 16, 32, 64), features=64, dropout=0.0, mixup=0.0, batch=16, steps=100,
+                warmup=10, ema=0.9, points_share=0.5, rate=1e-3, augmentation=replace(plain, rotation=2, shift=0.02),
+            )
+        )  # fmt: skip
+
+    def fit(
+        self,
+        train: Sequence[Sample],
+        valid: Sequence[Sample] | None = None,
+        *,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> Self:
+        """Learn from faces with points, with an emotion (`attributes["emotion"]`), or both, of any label set.
+
+        A face with neither points nor a box fills its picture.
+        """
+        self.labels = label_set([*train, *(valid or ())])
+        return super().fit(
+            [_whole(sample) for sample in train],
+            None if valid is None else [_whole(sample) for sample in valid],
+            seed=seed,
+            progress=progress,
+        )
+
+    def _fit(
+        self, train: Sequence[Sample], valid: Sequence[Sample] | None, *, seed: int, progress: Progress
+    ) -> None:
+        try:
+            from meanshape.methods.nets import emotional_dan_training
+        except ImportError as error:
+            raise MissingExtra.of("train", "Training EmotionalDAN") from error
+        assert self.markup is not None
+        self._module = emotional_dan_training.fit(
+            self.config,
+            square_mean([s for s in train if s.shape is not None], self.markup),
+            self.markup,
+            self.labels,
+            train,
+            valid,
+            seed=seed,
+            folder=self.run_folder,
+            initial=self.initial,
+            progress=progress,
+        )
+        self._mean = self._module.cascade.mean.numpy().astype(np.float64)
+        self._session = None
+
+    def _save(self, folder: Path) -> None:
+        from meanshape.methods.nets import emotional_dan_training
+
+        assert self._mean is not None and self.markup is not None
+        if self._module is None:
+            raise ConfigError(
+                "this EmotionalDAN was loaded from a graph without torch weights; copy its folder instead"
+            )
+        np.save(folder / MEAN, self._mean)
+        (folder / LABELS).write_text("".join(f"{label}\n" for label in self.labels), "utf-8")
+        emotional_dan_training.save(self._module, folder, self.markup, self.labels)
+
+    def _load(self, folder: Path) -> None:
+        self._mean = np.load(folder / MEAN)
+        self.labels = tuple((folder / LABELS).read_text("utf-8").split())
+        self._session = OnnxSession(folder / GRAPH, self.threads, self.providers)
+
+    def _run(self, crops: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Points (N, K, 2) in pixels of the crops, and probabilities (N, L)."""
+        last = f"stage{len(self.config.cascade.sizes) + 1}"
+        if self._session is not None:
+            points, shares = self._session({"pixels": crops}, last, "emotion")
+        else:
+            from meanshape.methods.nets import emotional_dan_training
+
+            *_, points, shares = emotional_dan_training.run(self._module, crops)
+        return points.astype(np.float64), shares.astype(np.float64)
+
+    def _answer(
+        self, images: Sequence[Pixels], boxes: Sequence[Box], starts: Sequence[Shape | None]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Points (N, K, 2) in image pixels, and probabilities (N, L)."""
+        assert self.markup is not None and self._mean is not None
+        size, scale = self.config.cascade.crop_size, self.config.cascade.crop_scale
+        matrices = np.stack(
+            [
+                square_matrix(box, scale, size)
+                if start is None
+                else dan.upright_matrix(start, self._mean, self.markup, scale, size)
+                for box, start in zip(boxes, starts, strict=True)
+            ]
+        )
+        answers = []
+        for first in range(0, len(images), BATCH):
+            part = slice(first, first + BATCH)
+            crops = [warp(i, m, (size, size)) for i, m in zip(images[part], matrices[part], strict=True)]
+            answers.append(self._run(np.stack(crops)))
+        points, shares = (np.concatenate(parts) for parts in zip(*answers, strict=True))
+        return apply(invert(matrices), points), shares
+
+    def _predict_batch(
+        self, images: list[Pixels], boxes: list[Box], starts: list[Shape | None], **options: Any
+    ) -> NDArray[np.float64]:
+        return self._answer(images, boxes, starts)[0]
+
+    # Emotions
+
+    def predict_all(
+        self, images: Sequence[ImageLike], boxes: Sequence[Box]
+    ) -> tuple[list[Shape], list[Emotion]]:
+        """Return shapes and emotions of faces, from one run."""
+        kind = self._fitted()
+        if not self.labels:
+            raise WeightsError(f"this {self.name} was trained without emotions: it only places points")
+        if not len(images):
+            return [], []
+        points, shares = self._answer([read_image(i) for i in images], boxes, [None] * len(boxes))
+        emotions = [self._emotion(share, box) for share, box in zip(shares, boxes, strict=True)]
+        return [Shape(found, kind) for found in points], emotions
+
+    def emotions(self, images: Sequence[ImageLike], boxes: Sequence[Box]) -> list[Emotion]:
+        """Return what faces seem to express: labels of appearance, with calibrated probabilities."""
+        return self.predict_all(images, boxes)[1]
+
+    def emotion(self, image: ImageLike, box: Box | None = None) -> Emotion:
+        """Return what one face seems to express; no box: the whole picture."""
+        pixels = read_image(image)
+        return self.emotions([pixels], [box or Box.whole(pixels.shape[1], pixels.shape[0])])[0]
+
+    def attributes(self, image: ImageLike, box: Box | None = None) -> Mapping[str, Any]:
+        """Return by attribute a probability for each label: the emotion, if it was learnt."""
+        return {"emotion": dict(self.emotion(image, box).probabilities)} if self.labels else {}
+
+    def _emotion(self, shares: NDArray[np.float64], box: Box) -> Emotion:
+        """The emotion of a face; below `SMALL` pixels the probabilities draw together, in proportion."""
+        trust = min(1.0, box.size / SMALL)
+        shares = trust * shares / shares.sum() + (1 - trust) / len(shares)
+        probabilities = dict(zip(self.labels, shares.tolist(), strict=True))
+        return Emotion(self.labels[int(shares.argmax())], probabilities)
+
+
+def label_set(samples: Sequence[Sample]) -> tuple[str, ...]:
+    """Return the emotions that occur: ours in our order, then others by name."""
+    found = {s.attributes["emotion"] for s in samples if isinstance(s.attributes.get("emotion"), str)}
+    return (*(name for name in EMOTIONS if name in found), *sorted(found - set(EMOTIONS)))
+
+
+def _whole(sample: Sample) -> Sample:
+    """Return a sample with neither points nor box with a box of its whole picture."""
+    if sample.box is not None or sample.shape is not None:
+        return sample
+    image = sample.image
+    if isinstance(image, (str, Path)):
+        width, height = image_size(image)
+    else:
+        height, width = read_image(image).shape[:2]
+    return replace(sample, box=Box.whole(width, height))
+
+
+MODEL = EmotionalDAN

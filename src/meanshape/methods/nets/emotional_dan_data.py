@@ -1,0 +1,199 @@
+"""Faces with an emotion, kept as upright grey frames, and batches that mix them with faces that have points.
+
+The cascade that comes before the joint stage does not learn any more, so its answer for a face is computed once:
+what is kept is the face in a frame somewhat larger than the joint stage's, and the shape in that frame. That
+saves a quarter of the time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from meanshape.core.errors import ImageError
+from meanshape.core.image import warp
+from meanshape.core.markup import MarkUp
+from meanshape.core.types import Sample
+from meanshape.methods.nets.emotional_dan import EmotionalDAN, upright
+from meanshape.training.augment import Augmentation, as_pixels, jitter_matrix
+from meanshape.training.sampling import Batch, CropSampler, square_matrix
+
+MARGIN = 1.5  # side of a kept frame over the joint stage's
+TOGETHER = 64
+
+
+@dataclass(frozen=True, slots=True)
+class EmotionBank:
+    """Upright faces in memory: frames (N, S, S), points (N, K, 2) in pixels of the joint stage's frame, labels
+    (N,).
+    """
+
+    frames: NDArray[np.uint8]
+    placed: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    size: int
+    mirror: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def look(
+        self, index: int, jitter: NDArray[np.float64] | None = None, flip: bool = False
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
+        """A face in the frame, moved by ``jitter`` about its centre: image, shape so far, where it should be."""
+        frame, placed = self.frames[index], self.placed[index]
+        middle, centre = (self.size - 1) / 2, (frame.shape[0] - 1) / 2
+        moves = np.eye(2, 3) if jitter is None else jitter
+        if flip:
+            frame = frame[:, ::-1]
+            placed = (placed * (-1, 1) + (self.size - 1, 0))[list(self.mirror)].astype(np.float32)
+        matrix = moves.copy()
+        matrix[:, 2] += middle - moves[:, :2] @ (centre, centre)
+        image = cv2.warpAffine(
+            np.ascontiguousarray(frame), matrix, (self.size, self.size), borderMode=cv2.BORDER_REFLECT_101
+        )
+        target = (placed - middle) @ moves[:, :2].T + moves[:, 2] + middle
+        return as_pixels(image), placed, target.astype(np.float32)
+
+    def plain(self, start: int, count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Faces as they are: images (N, 1, size, size) and shapes."""
+        seen = [self.look(i) for i in range(start, min(start + count, len(self)))]
+        return np.stack([s[0] for s in seen])[:, None].astype(np.float32), np.stack([s[1] for s in seen])
+
+
+def build(
+    module: EmotionalDAN, samples: Sequence[Sample], labels: Sequence[str], markup: MarkUp, cache: Path | None
+) -> EmotionBank:
+    """Run the cascade over labelled faces; with a ``cache`` file, once for a run and its resumptions."""
+    if cache is not None and cache.exists():
+        with np.load(cache) as kept:
+            return EmotionBank(kept["frames"], kept["placed"], kept["labels"], module.size, markup.mirror)
+    frames, placed, numbers = [], [], []
+    with ThreadPoolExecutor(1) as pool:
+        parts = [samples[i : i + TOGETHER] for i in range(0, len(samples), TOGETHER)]
+        for crops, found in pool.map(lambda part: _crops(module, part), parts):
+            if not found:
+                continue
+            frame, points = _upright(module, crops)
+            frames.append(frame)
+            placed.append(points)
+            numbers += [labels.index(sample.attributes["emotion"]) for sample in found]
+    bank = EmotionBank(
+        np.concatenate(frames), np.concatenate(placed), np.array(numbers), module.size, markup.mirror
+    )
+    if cache is not None:
+        beside = cache.with_name(f"{cache.stem}.part.npz")
+        np.savez(beside, frames=bank.frames, placed=bank.placed, labels=bank.labels)
+        beside.replace(cache)
+    return bank
+
+
+def _crops(module: EmotionalDAN, part: Sequence[Sample]) -> tuple[NDArray[np.uint8], list[Sample]]:
+    """The crops that a prediction would see, of the samples whose picture can be read."""
+    size, scale = module.cascade.crop_size, module.cascade.crop_scale
+    crops, found = [], []
+    for sample in part:
+        assert sample.box is not None
+        try:
+            pixels = sample.pixels()
+        except ImageError:
+            continue
+        crops.append(warp(pixels, square_matrix(sample.box, scale, size), (size, size)))
+        found.append(sample)
+    return np.stack(crops) if crops else np.empty(0, np.uint8), found
+
+
+def _upright(module: EmotionalDAN, crops: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Frames larger than the joint stage's by ``MARGIN``, and the shapes in its own frame."""
+    with torch.no_grad():
+        image = torch.from_numpy(crops).permute(0, 3, 1, 2).float()
+        shape = module.cascade(image)[-1]
+        matrix, shift = module.frame(shape)
+        side = 2 * round(module.size * MARGIN / 2)
+        wide = upright(image, matrix, shift + (side - module.size) / 2, side)[:, 0]
+        return wide.round().clamp(0, 255).to(torch.uint8).numpy(), (shape @ matrix + shift).numpy()
+
+
+@dataclass(frozen=True, slots=True)
+class JointSampler:
+    """Batches of both kinds: ``batch(step)`` is the same whenever it is asked for.
+
+    Faces with points come as crops; faces with an emotion as frames. ``augmentation`` moves and changes both in
+    the joint stage's frame, beside what the crops have gone through.
+    """
+
+    points: CropSampler
+    emotions: EmotionBank | None
+    count: int  # of faces with an emotion in a batch
+    augmentation: Augmentation
+    size: int
+    frame_scale: float
+    classes: int
+    seed: int
+
+    def batch(self, step: int) -> Batch:
+        """image, points, norm and jitter of the one kind; face, placed, target and label of the other."""
+        batch = dict(self.points.batch(step))
+        batch["jitter"] = np.stack(
+            [
+                self._jitter(np.random.default_rng((self.seed, 5, step, row)))
+                for row in range(len(batch["norm"]))
+            ]
+        ).astype(np.float32)
+        if self.emotions is not None and self.count:
+            batch |= self._faces(self.emotions, step)
+        return batch
+
+    def _jitter(self, rng: np.random.Generator) -> NDArray[np.float64]:
+        return jitter_matrix(rng, self.augmentation, self.size / self.frame_scale)
+
+    def _faces(self, bank: EmotionBank, step: int) -> Batch:
+        faces = np.empty((self.count, 1, self.size, self.size), np.float32)
+        placed = np.empty((self.count, *bank.placed.shape[1:]), np.float32)
+        target = np.empty_like(placed)
+        label = np.zeros((self.count, self.classes), np.float32)
+        for row, index in enumerate(self._walk(len(bank), step)):
+            rng = np.random.default_rng((self.seed, 6, step, row))
+            flip = bool(rng.random() < self.augmentation.flip)
+            face, placed[row], target[row] = bank.look(int(index), self._jitter(rng), flip)
+            faces[row, 0] = change_grey(rng, face, self.augmentation)
+            label[row, bank.labels[index]] = 1
+        return {"face": faces, "placed": placed, "target": target, "label": label}
+
+    def _walk(self, total: int, step: int) -> NDArray[np.int64]:
+        """Which faces make the batch: without replacement within an epoch."""
+        positions = np.arange(step * self.count, (step + 1) * self.count)
+        orders = {
+            epoch: np.random.default_rng((self.seed, 7, int(epoch))).permutation(total)
+            for epoch in np.unique(positions // total)
+        }
+        return np.array([orders[p // total][p % total] for p in positions])
+
+
+def change_grey(
+    rng: np.random.Generator, face: NDArray[np.uint8], augmentation: Augmentation
+) -> NDArray[np.float32]:
+    """Brightness, contrast and gamma; blur; noise; a flat rectangle over a part of the face."""
+    image = face.astype(np.float32)
+    if rng.random() < augmentation.colour:
+        gamma, contrast = math.exp(rng.normal(0, 0.25)), math.exp(rng.normal(0, 0.2))
+        image = ((image / 255) ** gamma - 0.5) * contrast + 0.5 + rng.normal(0, 0.1)
+        image = np.clip(image, 0, 1) * 255
+    if rng.random() < augmentation.blur:
+        image = np.asarray(cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.4, 1.2))), np.float32)
+    if rng.random() < augmentation.noise:
+        image = np.clip(image + rng.normal(0, rng.uniform(2, 12), image.shape), 0, 255)
+    if rng.random() < augmentation.occluder:
+        size = image.shape[0]
+        w, h = (int(v) for v in rng.uniform(0.1, 0.4, 2) * size)
+        x, y = int(rng.uniform(0, size - w)), int(rng.uniform(0, size - h))
+        image[y : y + h, x : x + w] = rng.uniform(0, 255)
+    return image.astype(np.float32)

@@ -1,0 +1,301 @@
+"""How EmotionalDAN learns: DAN's stages as DAN does, then the joint stage from faces of both kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from meanshape.core.errors import WeightsError
+from meanshape.core.markup import MarkUp
+from meanshape.core.types import Sample
+from meanshape.core.weights import read_card
+from meanshape.methods.base import Progress
+from meanshape.methods.nets import dan_training
+from meanshape.methods.nets.dan import Stage, inverse
+from meanshape.methods.nets.emotional_dan import EmotionalDAN, upright
+from meanshape.methods.nets.emotional_dan_data import EmotionBank, JointSampler, build
+from meanshape.methods.nets.export import export
+from meanshape.methods.nets.state import load_state, save_state
+from meanshape.training.loop import Batch, Schedule, Trainer
+from meanshape.training.losses import LOSSES, masked_mean, point_distances
+from meanshape.training.sampling import CropBank, CropSampler
+
+if TYPE_CHECKING:
+    from meanshape.methods.emotional_dan import Config
+
+GRAPH, STATE = "model.onnx", "weights.safetensors"
+CHECK_EVERY = 240.0  # seconds between validations: one over FER2013 takes ten
+
+
+class JointTask:
+    """The joint stage: every face pays for the labels it has."""
+
+    def __init__(
+        self,
+        sampler: JointSampler,
+        valid_points: CropBank | None,
+        valid_emotions: EmotionBank | None,
+        config: Config,
+    ) -> None:
+        self.sampler, self.config = sampler, config
+        self.valid_points = None if valid_points is None else replace(sampler.points, bank=valid_points)
+        self.valid_emotions = valid_emotions
+        self.shape_loss = LOSSES[config.cascade.loss]
+        bank = sampler.emotions
+        self.weights = None if bank is None else class_weights(bank.labels, sampler.classes, config.balance)
+
+    def batch(self, step: int) -> Batch:
+        """Batch ``step``."""
+        return self.sampler.batch(step)
+
+    def loss(self, module: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+        """share * error of the points + (1 - share) * cross entropy."""
+        assert isinstance(module, EmotionalDAN)
+        module.cascade.eval()
+        with torch.no_grad():
+            shape = module.cascade(batch["image"])[-1]
+            matrix, shift = module.frame(shape)
+            placed = shape @ matrix + shift
+            # The frame is moved, the shape so far is not: an error of that shape looks just so.
+            matrix, shift = moved(matrix, shift, batch["jitter"], module.size)
+            seen = [module.with_heatmap(upright(batch["image"], matrix, shift, module.size), placed)]
+        count = len(placed)
+        target = None
+        if "face" in batch:
+            mixed, target = self._mixed(batch)
+            seen.append(module.with_heatmap(mixed, batch["placed"]))
+        update, logits = module.joint(torch.cat(seen))
+        back, back_shift = inverse(matrix, shift)
+        found = (placed + module.step(update[:count])) @ back + back_shift
+        distances, known = point_distances(found, batch["points"], batch["norm"])
+        error = masked_mean(self.shape_loss(distances), known)
+        if target is None:
+            return error
+        if self.config.own_points:
+            error = (error + self._own(module, batch, update[count:])) / 2
+        wrong = -(target * torch.log_softmax(logits[count:], -1)).sum(-1).mean()
+        return self.config.share * error + (1 - self.config.share) * wrong
+
+    def _mixed(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Faces and what their logits should say: smoothed, weighted by class, at times mixed with another's."""
+        face, label = batch["face"], batch["label"]
+        assert self.weights is not None
+        smooth = self.config.smoothing
+        target = (label * (1 - smooth) + smooth / label.shape[1]) * (label @ self.weights)[:, None]
+        if not self.config.mixup or torch.rand(()) > 0.5:
+            return face, target
+        share = float(torch.distributions.Beta(self.config.mixup, self.config.mixup).sample())
+        return share * face + (1 - share) * face.flip(0), share * target + (1 - share) * target.flip(0)
+
+    def _own(self, module: EmotionalDAN, batch: dict[str, Tensor], update: Tensor) -> Tensor:
+        """Error of the points on faces without points, against those that the cascade itself placed."""
+        eyes = self.sampler.points.bank.markup
+        left, right = (
+            batch["target"][:, list(eye)].mean(1) for eye in (eyes.left_eye or (), eyes.right_eye or ())
+        )
+        norm = (left - right).norm(dim=-1).clamp(min=0.1 * module.size)
+        distances, known = point_distances(batch["placed"] + module.step(update), batch["target"], norm)
+        return masked_mean(self.shape_loss(distances), known)
+
+    def validate(self, module: nn.Module) -> dict[str, float]:
+        """Accuracy and error in percent; ``error`` is the weighted sum of what is wrong of either."""
+        assert isinstance(module, EmotionalDAN)
+        figures = {
+            "points": point_error(module, self.valid_points or self.sampler.points, self.valid_points is None)
+        }
+        figures["error"] = figures["points"]
+        if self.valid_emotions is not None:
+            logits = emotion_logits(module, self.valid_emotions)
+            figures |= emotion_figures(logits, self.valid_emotions.labels)
+            wrong = 100 - figures["accuracy"]
+            figures["error"] = self.config.share * figures["points"] + (1 - self.config.share) * wrong
+        return figures
+
+
+def moved(matrix: Tensor, shift: Tensor, jitter: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """A similarity into the frame, followed by (N, 2, 3) moves about the frame's centre."""
+    turn, middle = jitter[:, :, :2].transpose(1, 2), (size - 1) / 2
+    return matrix @ turn, (shift - middle) @ turn + jitter[:, None, :, 2] + middle
+
+
+def class_weights(labels: NDArray[np.int64], classes: int, power: float) -> Tensor:
+    """What a face of each class counts: 1 / frequency to a power, 1 on average over the faces."""
+    counts = np.maximum(np.bincount(labels, minlength=classes), 1).astype(np.float64)
+    weights = counts**-power
+    return torch.from_numpy(weights * counts.sum() / (weights * counts).sum()).float()
+
+
+def point_error(module: EmotionalDAN, sampler: CropSampler, training: bool) -> float:
+    """NME over inter-pupil distance in percent, after the joint stage."""
+    total = min(64, len(sampler.bank)) if training else len(sampler.bank)
+    errors = []
+    with torch.no_grad():
+        for start in range(0, total, 50):
+            batch = sampler.plain(start, min(50, total - start))
+            shape = module(torch.from_numpy(batch["image"]))[-2]
+            distances, known = point_distances(
+                shape, torch.from_numpy(batch["points"]), torch.from_numpy(batch["norm"])
+            )
+            errors.append((distances * known).sum(1) / known.sum(1).clamp(min=1))
+    return 100 * float(torch.cat(errors).mean())
+
+
+def emotion_logits(module: EmotionalDAN, bank: EmotionBank) -> Tensor:
+    """Logits (N, L) of the faces of a bank."""
+    parts = []
+    with torch.no_grad():
+        for start in range(0, len(bank), 128):
+            face, placed = bank.plain(start, 128)
+            parts.append(
+                module.joint(module.with_heatmap(torch.from_numpy(face), torch.from_numpy(placed)))[1]
+            )
+    return torch.cat(parts)
+
+
+def emotion_figures(logits: Tensor, labels: NDArray[np.int64]) -> dict[str, float]:
+    """Accuracy, and the mean of the classes' accuracies, in percent."""
+    right = (logits.argmax(1).numpy() == labels).astype(np.float64)
+    classes = [right[labels == label].mean() for label in np.unique(labels)]
+    return {"accuracy": 100 * float(right.mean()), "balanced": 100 * float(np.mean(classes))}
+
+
+def best_temperature(logits: Tensor, labels: NDArray[np.int64]) -> float:
+    """The temperature that makes the true labels likeliest."""
+    truth = torch.from_numpy(labels)
+    options = torch.exp(torch.linspace(-1.5, 1.5, 301))
+    costs = [float(functional.cross_entropy(logits / t, truth)) for t in options]
+    return float(options[int(np.argmin(costs))])
+
+
+def fit(
+    config: Config, mean: NDArray[np.float64], markup: MarkUp, labels: Sequence[str], train: Sequence[Sample],
+    valid: Sequence[Sample] | None, *, seed: int, folder: Path | None, initial: Path | None, progress: Progress,
+) -> EmotionalDAN:  # fmt: skip
+    """Train the cascade where its config gives it time, then the joint stage."""
+    with_points = [s for s in train if s.shape is not None]
+    check = [s for s in valid or () if s.shape is not None] or None
+    module = start(config, mean, labels, initial)
+    if any(dan_training.stage_schedule(config.cascade, i) for i in range(len(config.cascade.sizes))):
+        trained = dan_training.fit(
+            config.cascade, mean, markup, with_points, check,
+            seed=seed, folder=folder, initial=_cascade_folder(initial), progress=progress,
+        )  # fmt: skip
+        module.cascade.load_state_dict(trained.state_dict())
+    if config.warm_start and _method(initial) != "emotional_dan":
+        module.joint.start_from(cast(Stage, module.cascade.stages[-1]))
+    schedule = joint_schedule(config)
+    if schedule is None:
+        return module.eval()
+    module.requires_grad_(False)
+    module.joint.requires_grad_(True)
+    module.cascade.eval()
+    emotions = _bank(module, train, labels, markup, folder, "train")
+    valid_emotions = _bank(module, valid or (), labels, markup, folder, "valid")
+    count = round(config.batch * (1 - config.points_share)) if emotions is not None else 0
+    crops = CropSampler(
+        CropBank(with_points, markup), config.cascade.crop_size, config.cascade.crop_scale,
+        config.batch - count, config.cascade.augmentation, seed + 100, 0.0, config.cascade.soft_share,
+    )  # fmt: skip
+    sampler = JointSampler(
+        crops,
+        emotions,
+        count,
+        config.augmentation,
+        config.size,
+        config.cascade.frame_scale,
+        len(labels),
+        seed,
+    )
+    task = JointTask(sampler, CropBank(check, markup) if check else None, valid_emotions, config)
+    Trainer(module, task, schedule, folder, "joint", seed).run(
+        lambda share, text: progress(share, f"joint: {text}")
+    )
+    if valid_emotions is not None:
+        logits = emotion_logits(module.eval(), valid_emotions)
+        module.temperature.fill_(best_temperature(logits, valid_emotions.labels))
+    return module.eval()
+
+
+def start(
+    config: Config, mean: NDArray[np.float64], labels: Sequence[str], initial: Path | None
+) -> EmotionalDAN:
+    """The module of a configuration, with the weights of a DAN or of an EmotionalDAN if there are any."""
+    module = EmotionalDAN(
+        dan_training.build(config.cascade, mean),
+        size=config.size,
+        maps=config.maps,
+        features=config.features,
+        labels=len(labels),
+        dropout=config.dropout,
+    )
+    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if initial is not None:
+        whole = _method(initial) == "emotional_dan"
+        load_state(module if whole else module.cascade, initial / STATE)
+    return module
+
+
+def _method(folder: Path | None) -> str | None:
+    """Which method's weights a folder holds."""
+    try:
+        return None if folder is None else read_card(folder).method
+    except WeightsError:
+        return None
+
+
+def _cascade_folder(initial: Path | None) -> Path | None:
+    return initial if _method(initial) == "dan" else None
+
+
+def _bank(
+    module: EmotionalDAN, samples: Sequence[Sample], labels: Sequence[str], markup: MarkUp,
+    folder: Path | None, part: str,
+) -> EmotionBank | None:  # fmt: skip
+    found = [s for s in samples if s.attributes.get("emotion") in labels]
+    cache = None if folder is None else folder / f"frames-{part}.npz"
+    return build(module, found, labels, markup, cache) if found else None
+
+
+def joint_schedule(config: Config) -> Schedule | None:
+    """The schedule of the joint stage; None where it gets no time."""
+    if not config.steps and not config.minutes:
+        return None
+    return Schedule(
+        minutes=None if config.steps else config.minutes,
+        steps=config.steps or None,
+        batch=config.batch,
+        rate=config.rate,
+        warmup=config.warmup,
+        weight_decay=config.weight_decay,
+        ema=config.ema,
+        validate_every=CHECK_EVERY,
+    )
+
+
+def run(module: EmotionalDAN, crops: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+    """What the graph answers too: shapes (N, K, 2) of every stage, then probabilities (N, L)."""
+    with torch.no_grad():
+        answers = module(torch.from_numpy(crops).permute(0, 3, 1, 2).float())
+        return [answer.numpy() for answer in answers]
+
+
+def save(module: EmotionalDAN, folder: Path, markup: MarkUp, labels: Sequence[str]) -> None:
+    """The graph that users run and the torch weights that training goes on from, both in half precision."""
+    stages = [f"stage{i + 1}" for i in range(len(module.cascade.sizes) + 1)]
+    metadata = {
+        "markup": markup.name,
+        "points": ",".join(markup.points),
+        "crop_scale": str(module.cascade.crop_scale),
+        "labels": ",".join(labels),
+    }
+    size = (module.cascade.crop_size, module.cascade.crop_size)
+    export(module, folder / GRAPH, size=size, outputs=[*stages, "emotion"], metadata=metadata)
+    save_state(module, folder / STATE)
