@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -115,6 +116,58 @@ def agreement(net: Any, folder: Path, min_face: float) -> dict[str, float]:
     }
 
 
+def filling(net: Any, samples: Sequence[Sample], min_face: float) -> dict[str, Any]:
+    """Search pictures of 150x150 pixels that a face fills, off-centre, the tightest cut by the border.
+
+    Each is a square of a photo, its side a random multiple of the canonical box's longer side, moved at
+    random; a face is found where the canonical box of a face overlaps the true one by more than 0.4.
+    """
+    threshold, report = net.config.thresholds[2], {}
+    for low, high, shift in ((1.3, 1.6, 0.1), (1.0, 1.3, 0.15), (0.8, 1.0, 0.2), (0.65, 0.8, 0.2)):
+        rng = np.random.default_rng(5)
+        found, errors, others = [], [], 0
+        for sample in samples:
+            picture, box, five = tight_crop(sample, rng.uniform(low, high), rng.uniform(-shift, shift, 2))
+            last = search(net, picture, min_face)[-1]
+            last = last.take(np.flatnonzero(last.scores > threshold))
+            boxes = [Box(*row).part(net.config.canonical) for row in last.boxes.tolist()]
+            right = [n for n, b in enumerate(boxes) if b.iou(box) > 0.4]
+            found.append(bool(right))
+            others += len(boxes) - len(right)
+            if right and last.points is not None:
+                eyes = np.linalg.norm(five[0] - five[1])
+                errors.append(np.linalg.norm(last.points[right[0]] - five, axis=1).mean() / eyes)
+        report[f"side {low}-{high}"] = {
+            "missed_percent": round(100 - 100 * float(np.mean(found)), 2),
+            "other_boxes": others,
+            "nme_inter_pupil_percent": round(100 * float(np.mean(errors)), 2),
+        }
+    return report
+
+
+def tight_crop(
+    sample: Sample, sides: float, shift: NDArray[np.float64]
+) -> tuple[NDArray[Any], Box, NDArray[np.float64]]:
+    """Return a 150x150 square of the photo, and the canonical box and points in it."""
+    assert sample.box is not None
+    assert sample.shape is not None
+    image = sample.pixels()
+    side = min(round(max(sample.box.width, sample.box.height) * sides), *image.shape[:2])
+    corner = np.round(np.array(sample.box.center) + side * (shift - 0.5)).astype(int)
+    left, top = np.clip(corner, 0, np.array([image.shape[1], image.shape[0]]) - side).tolist()
+    zoom = 150 / side
+    way = cv2.INTER_AREA if zoom < 1 else cv2.INTER_CUBIC
+    picture: NDArray[Any] = cv2.resize(
+        image[top : top + side, left : left + side], (150, 150), interpolation=way
+    )
+
+    def move(points: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray((points - [left, top] + 0.5) * zoom - 0.5)
+
+    corners = np.array(sample.box.as_list()[:4]).reshape(2, 2)
+    return picture, Box(*move(corners).ravel().tolist()), move(sample.shape.points)
+
+
 def own_points(samples: Sequence[Sample], weights: Path | None) -> float:
     """Return the inter-pupil NME (percent) of the method given the true canonical box."""
     model = registry.method("mtcnn")
@@ -153,6 +206,7 @@ def main() -> None:
             "above_10_percent": 100 * float(np.mean(errors > 0.1)),
         },
         "points_true_box_nme_percent": own_points(samples, args.weights),
+        "face_fills_150x150": filling(net, samples, args.min_face),
         "agreement": agreement(net, args.photos, args.min_face),
         "by_threshold": {
             str(t): {

@@ -125,6 +125,48 @@ def test_networks_have_the_layers_of_the_paper() -> None:
     assert count == [6_632 + 330, 100_178 + 1_290, 389_040]
 
 
+@pytest.mark.parametrize("stem", ["pool", "stride"])
+@pytest.mark.parametrize("activation", ["relu", "prelu"])
+def test_exported_networks_answer_as_trained(stem: str, activation: str, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("onnx")
+    from meanshape.methods.nets import mtcnn as nets
+
+    torch.manual_seed(0)
+    for kind, side, grid in ((nets.PNet, 30, 10), (nets.RNet, 24, 1), (nets.ONet, 48, 1)):
+        net = kind(activation=activation, norm=True, stem=stem)
+        for number, layer in enumerate(m for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d)):
+            layer.running_mean.normal_()
+            layer.running_var.uniform_(0.5, 2)
+            torch.nn.init.uniform_(layer.weight, -0.5 if number else 0.5, 2)  # some norms cannot be moved
+        net.eval()
+        nets.export(net, tmp_path / "net.onnx")
+        image = torch.rand(2, 3, side, side) * 255
+        with torch.no_grad():
+            logits, box, points = (out.numpy() for out in net(image))
+        answer = method.session(tmp_path / "net.onnx", 1)(image.numpy())
+        assert answer[0].size == 2 * grid**2
+        assert np.allclose(answer[0], 1 / (1 + np.exp(logits[:, 0] - logits[:, 1])), atol=1e-5)
+        assert np.allclose(answer[1], box, atol=1e-5)
+        assert np.allclose(answer[2], points, atol=1e-5)
+
+
+def test_windows_that_hang_over_a_border_are_grey_on_one_side() -> None:
+    from meanshape.training.mtcnn.windows import hang_over
+
+    pixels = np.full((400, 24, 24, 3), 9, np.uint8)
+    hang_over(pixels, 0.25, np.random.default_rng(0))
+    grey = (pixels == cascade.GREY).all(3)
+    cut = grey.any((1, 2))
+    assert 60 < cut.sum() < 140
+    assert 1 / 24 - 1e-9 <= grey[cut].mean((1, 2)).min() <= grey[cut].mean((1, 2)).max() <= 0.36
+    edges = grey[:, 0].all(1) * 1 + grey[:, -1].all(1) + grey[:, :, 0].all(1) + grey[:, :, -1].all(1)
+    assert set(edges[cut].tolist()) == {1}
+    untouched = np.full((50, 12, 12, 3), 9, np.uint8)
+    hang_over(untouched, 0.0, np.random.default_rng(0))
+    assert (untouched == 9).all()
+
+
 def test_loss_trains_each_kind_on_its_tasks_and_only_the_hardest() -> None:
     torch = pytest.importorskip("torch")
     from meanshape.methods.nets.mtcnn import LANDMARK, NEGATIVE, PART, POSITIVE, loss
