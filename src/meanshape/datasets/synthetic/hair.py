@@ -42,7 +42,7 @@ def hairdo(person: Person) -> Hairdo | None:
     for _ in range(3):
         wave = wave + rng.normal(0, 2.2) * np.sin(u / rng.uniform(9, 25) + rng.uniform(0, 6))
     if "fringe" in person.hairdo:
-        length, skew = rng.uniform(18, 44), rng.normal(0, 0.35)
+        length, skew = rng.uniform(18, 50), rng.normal(0, 0.45)
         line = line + front * (length * (1 + skew * np.tanh(u / 30)) + wave)
     elif person.hairdo == "parted":
         side = 1 if rng.random() < 0.5 else -1
@@ -107,6 +107,26 @@ def paint_strands(person: Person, strand: Floats, normal: Floats, light: Light) 
     shine = light.shine(facing, 3) * np.clip(0.5 + 0.5 * strand, 0, 2) * (0.03 + 0.12 * person.gloss)
     colour += (0.4 * light.lamp + 1.5 * person.hair * light.lamp)[:, None] * shine
     return colour, lit
+
+
+def full_beard(person: Person) -> Hairdo | None:
+    """A beard that stands off the skin, as a shell."""
+    rng = np.random.default_rng(person.seed + 31)
+    length = rng.exponential(9) + 2
+    if person.beard < 0.75 or rng.random() < 0.35:
+        return None
+    h = head()
+    u, v = np.abs(h.u[None, :]), h.v[:, None]
+    edge = np.interp(u, [0, 22, 30, 50, 80, 108, 120, 132], [86, 82, 74, 68, 58, 32, 14, 10])
+    inside = np.minimum(np.minimum(v - edge, (158 + length) - v), (128 - u) * 0.5)
+    low = np.clip((v - 70) / 35, 0.2, 1) * np.clip((165 - v) / 30, 0, 1)
+    return Hairdo(f32(inside), f32(np.clip((inside + 2) / 22, 0, 1) ** 0.8 * length * low))
+
+
+def beard_cover(person: Person, shell: Hairdo, spots: Spots) -> tuple[Floats, Floats]:
+    """Opacity (N,) of a beard's shell, and its strands (N,)."""
+    strand = _strand(person, spots, 10.0, 1.7)
+    return f32((spots.of(shell.inside) + 4 * strand - 1) / 7), strand
 
 
 def hat(person: Person) -> tuple[Hairdo, Floats | None] | None:

@@ -56,10 +56,13 @@ def _direction(azimuth: float, height: float) -> Floats:
 
 def draw_light(rng: np.random.Generator) -> Light:
     """Draw lamps and surroundings: mostly from above and before, of warm or cold colours."""
-    toward = _direction(rng.normal(0, 45), np.clip(rng.normal(28, 22), -30, 75))
-    warmth = rng.normal(0, 0.12)
-    contrast, exposure = rng.beta(1.6, 2), rng.lognormal(0, 0.25)
+    hard = rng.random() < 0.18  # a lamp at night, low sun, a stage
+    toward = _direction(rng.normal(0, 60 if hard else 42), np.clip(rng.normal(28, 22), -30, 75))
+    warmth = rng.normal(0, 0.2 if hard else 0.12)
+    contrast, exposure = rng.uniform(0.7, 1.2) if hard else rng.beta(1.6, 2), rng.lognormal(0.05, 0.25)
     surround = np.array([1 - warmth, 1, 1 + warmth]) * rng.normal(1, 0.05, 3) * exposure
+    if hard:
+        surround *= rng.uniform(0.1, 0.5)
     side = _direction(rng.choice([-1, 1]) * rng.uniform(40, 130), rng.uniform(-15, 50))
     strength = rng.exponential(0.35) * exposure if rng.random() < 0.5 else 0.0
     return Light(

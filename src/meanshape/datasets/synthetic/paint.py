@@ -121,7 +121,7 @@ def paint_eyes(
 def _ball(angle: Floats, normal: Floats, gaze: Floats, person: Person) -> Floats:
     """White, iris and pupil by the arc (N,) mm from the middle of the iris: (3, N)."""
     pupil = 1.7 + 1.4 * (person.seed % 97) / 97
-    white = f32([[0.62], [0.55], [0.52]]) * np.float32(0.5 + 0.6 * (person.seed % 31) / 31)
+    white = f32([[0.56], [0.50], [0.47]]) * np.float32(0.5 + 0.6 * (person.seed % 31) / 31)
     ring = np.clip((angle - pupil) / 3, 0, 1)
     spokes = np.sin(np.arctan2(normal[1] - gaze[1], normal[0] - gaze[0]) * 17 + person.seed % 100)
     depth = (1 + 0.25 * spokes * ring) * (0.8 + 0.5 * ring)

@@ -94,6 +94,7 @@ def draw(
     skull = _Skull(local, turned, normals(turned))
     _add_head(stage, figure, skull, light)
     _add_hair(stage, figure, skull, light)
+    _add_beard(stage, figure, skull, light)
     _add_hat(stage, figure, skull, light)
     _add_ears(stage, figure, light)
     _add_body(stage, figure, light, rng)
@@ -224,6 +225,21 @@ def _add_hair(stage: _Stage, figure: Figure, skull: _Skull, light: Light) -> Non
             coverage=lambda s: hair.curtain_cover(person, cover, s)[0],
             both_sides=True,
         )
+
+
+def _add_beard(stage: _Stage, figure: Figure, skull: _Skull, light: Light) -> None:
+    person = figure.person
+    shell = hair.full_beard(person)
+    if shell is None:
+        return
+
+    def painter(spots: Spots, normal: Floats) -> tuple[Floats, Floats]:
+        return hair.paint_strands(person, hair.beard_cover(person, shell, spots)[1], normal, light)
+
+    vertices, bare = skull.shell(shell)
+    stage.add(
+        vertices, painter, coverage=lambda s: hair.beard_cover(person, shell, s)[0], nearer=0.3, hidden=bare
+    )
 
 
 def _add_hat(stage: _Stage, figure: Figure, skull: _Skull, light: Light) -> None:
