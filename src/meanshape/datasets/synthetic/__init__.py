@@ -2,6 +2,7 @@
 
     face(7, size=128)                      one face: a sample with pixels, points, box and labels
     scene(7, size=(640, 480), faces=5)     many faces in one picture
+    clutter(7)                             a picture without a face
     samples("2000", "train")               a data set that renders its pictures when they are asked for
     write(FOLDER, "2000")                  the same as files; FOLDER is then a root like any other
 
@@ -15,6 +16,7 @@ place of the grid each pixel shows, `atlas` what lies there (skin, lips, brows, 
 and the camera's faults. Options: `generate.Options`.
 """
 
+from meanshape.datasets.synthetic.clutter import clutter, write_clutter
 from meanshape.datasets.synthetic.dataset import Rendered, card, miniature, samples, verify, write
 from meanshape.datasets.synthetic.generate import EMOTIONS, Options, face, scene
 
@@ -23,10 +25,12 @@ __all__ = [
     "Options",
     "Rendered",
     "card",
+    "clutter",
     "face",
     "miniature",
     "samples",
     "scene",
     "verify",
     "write",
+    "write_clutter",
 ]

@@ -13,7 +13,7 @@ from meanshape.core.errors import ConfigError
 from meanshape.core.types import Shape
 from meanshape.datasets.synthetic.backdrop import backdrop
 from meanshape.datasets.synthetic.camera import Camera
-from meanshape.datasets.synthetic.generate import Options, Pixels, Plan, _figure, _paste, _rng, finish, plan
+from meanshape.datasets.synthetic.generate import Options, Pixels, Plan, _rng, finish, paste, plan, render
 
 KINDS = ("still", "moving")
 Kind = Literal["still", "moving"]
@@ -62,14 +62,14 @@ def clip(
         )
         corner = np.array([width * (0.5 + x) - tile / 2, height * (0.5 + y) - tile / 2])
         made = _moved(plan(seed, tile, options), corner - np.floor(corner))
-        color, alpha, visible = _figure(made, tile, _rng(seed, 7))
+        color, alpha, visible = render(made, tile, _rng(seed, 7))
         canvas = behind.copy()
         left, top = (int(place) for place in np.floor(corner))
-        _paste(canvas, color, alpha, left, top)
+        paste(canvas, color, alpha, left, top)
         clean = finish(canvas, _rng(seed, 8), degrade=False)
         noise = np.random.default_rng((seed, number)).normal(0, NOISE, clean.shape)
         pixels = np.clip(clean + noise + 0.5, 0, 255).astype(np.uint8)
-        yield ClipFrame(time, pixels, Shape(made.points + (left, top), "ibug68", visible=visible))
+        yield ClipFrame(time, pixels, Shape(made.points + np.array([left, top]), "ibug68", visible=visible))
 
 
 def _way(time: float) -> tuple[float, float, tuple[float, float, float]]:

@@ -162,7 +162,7 @@ def picture(seed: Seed, size: int, options: Options) -> tuple[Pixels, NDArray[np
         raise ConfigError(f"a synthetic face needs a size of at least 16 pixels, not {size}")
     made = plan(seed, size, options)
     rng = _rng(seed, 3)
-    color, alpha, visible = _figure(made, size, rng)
+    color, alpha, visible = render(made, size, rng)
     canvas = backdrop((size, size), rng, options.clutter)
     canvas += alpha[..., None] * (color - canvas)
     if rng.random() < options.occlusion:
@@ -170,8 +170,8 @@ def picture(seed: Seed, size: int, options: Options) -> tuple[Pixels, NDArray[np
     return finish(canvas, rng, options.degrade), visible, made
 
 
-def _figure(made: Plan, size: int, rng: np.random.Generator) -> tuple[Floats, Floats, NDArray[np.bool_]]:
-    """Colour and opacity (size, size), drawn finer and averaged, and which points are seen."""
+def render(made: Plan, size: int, rng: np.random.Generator) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+    """Colour (size, size, 3) and opacity, drawn finer and averaged, and which points (68,) are seen."""
     fine = round(size * FINER)
     factor, camera = fine / size, made.camera
     x, y = ((c + 0.5) * factor - 0.5 for c in camera.center)  # pixel centres are whole numbers
@@ -269,12 +269,12 @@ def scene(
     for k, (x, y, side) in enumerate(_places(size, faces, rng)):
         tile = int(np.ceil(side * 2.4))
         made = plan((*seeds, 5, k), tile, replace(chosen, fill=side / tile, shift=0.0))
-        color, alpha, visible = _figure(made, tile, rng)
+        color, alpha, visible = render(made, tile, rng)
         if rng.random() < chosen.occlusion:
             opacity, visible = _occlude(color, made, visible, rng)
             alpha = np.maximum(alpha, opacity)
         left, top = round(x - tile / 2), round(y - tile / 2)
-        _paste(canvas, color, alpha, left, top)
+        paste(canvas, color, alpha, left, top)
         shapes.append(Shape(made.points + np.array([left, top]), "ibug68", visible=visible))
     return finish(canvas, rng, chosen.degrade), shapes
 
@@ -297,8 +297,8 @@ def _places(size: tuple[int, int], faces: int, rng: np.random.Generator) -> list
     return sorted(found, key=lambda place: place[2])
 
 
-def _paste(canvas: Floats, color: Floats, alpha: Floats, left: int, top: int) -> None:
-    """Lay a tile over the picture, in place."""
+def paste(canvas: Floats, color: Floats, alpha: Floats, left: int, top: int) -> None:
+    """Lay a tile (h, w, 3) of some opacity (h, w) over a picture, in place."""
     h, w = canvas.shape[:2]
     th, tw = alpha.shape
     x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + tw, w), min(top + th, h)
@@ -309,4 +309,16 @@ def _paste(canvas: Floats, color: Floats, alpha: Floats, left: int, top: int) ->
     part += alpha[tile][..., None] * (color[tile] - part)
 
 
-__all__ = ["EMOTIONS", "POSES", "Options", "face", "parse", "picture", "plan", "scene"]
+__all__ = [
+    "EMOTIONS",
+    "POSES",
+    "Options",
+    "face",
+    "finish",
+    "parse",
+    "paste",
+    "picture",
+    "plan",
+    "render",
+    "scene",
+]

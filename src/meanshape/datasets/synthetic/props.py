@@ -26,8 +26,9 @@ class Projector(Protocol):
 
 
 def ears(person: Person) -> Floats:
-    """Vertices (11, 20, 3) mm of both ears, bowls with a rim, fixed in front: nine columns each, the picture's
-    left one first; the two columns between are no ear.
+    """Vertices (11, 20, 3) mm of both ears, bowls with a rim, fixed in front.
+
+    Nine columns each, the picture's left one first; the two columns between are no ear.
     """
     t, s = np.meshgrid(np.linspace(-1, 1, 11), np.linspace(-1, 1, 9), indexing="ij")
     x, y = s * np.sqrt(1 - t * t / 2), t * np.sqrt(1 - s * s / 2)

@@ -35,7 +35,7 @@ class Layer:
 
 @cache
 def _triangles(rows: int, columns: int) -> tuple[NDArray[np.intp], Floats, Floats]:
-    """Corners' vertices (3, T), and their grid columns and rows (3, T): upper triangles of all cells first."""
+    """Corners' vertices (3, T), and their grid columns and rows (3, T): all upper ones first."""
     r, c = (a.ravel() for a in np.mgrid[0 : rows - 1, 0 : columns - 1])
     row = np.stack([np.concatenate([r, r + 1]), np.concatenate([r, r + 1]), np.concatenate([r + 1, r])])
     column = np.stack([np.concatenate([c, c + 1]), np.concatenate([c + 1, c]), np.concatenate([c, c + 1])])

@@ -46,7 +46,7 @@ class _Stage:
         hidden: NDArray[np.bool_] | None = None,
         normal: Floats | None = None,
     ) -> None:
-        """Bring on a mesh (R, C, 3) mm, drawn `nearer` mm before its place; `hidden` (R, C): where it is not."""
+        """Bring on a mesh (R, C, 3) mm, drawn `nearer` mm before its place, but not where `hidden` (R, C)."""
         depth = np.ascontiguousarray(vertices[..., 2])
         layer = rasterise(
             self.camera.project(vertices), depth, self.size, both_sides=both_sides, hidden=hidden
