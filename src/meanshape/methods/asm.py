@@ -1,0 +1,301 @@
+"""ASM: Active Shape Model (Cootes, Taylor, Cooper, Graham, CVIU 1995).
+
+Training: the shapes are aligned and their spread is put into a few modes (PCA); around each point,
+descriptors of the picture are averaged. Search, from the mean shape in the box: every point looks at the
+places near it and goes where the picture fits best; the shape model, placed anew, corrects them all; again,
+until the points rest; then the same in a sharper picture.
+
+`PRESETS["1995"]` is the paper's. What differs by default is a value of `Config`: gradient histograms around
+the point instead of a profile across the contour (as Stasm does; Milborrow and Nicolls 2014); the Mahalanobis
+distance to them is held against that to the surroundings; a point's place is the mean over the places,
+weighted by their odds, and as uncertain as they spread, which the shape model takes into account; and the
+start is regressed from the whole box.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meanshape.core.errors import ConfigError, MeanshapeError, WeightsError
+from meanshape.core.geometry import apply, compose, invert, similarity
+from meanshape.core.image import ImageLike, Pixels, read_image
+from meanshape.core.markup import MarkUp
+from meanshape.core.types import Box, Sample, Shape
+from meanshape.methods.base import LandmarkModel, Progress
+from meanshape.methods.parts import arrays
+from meanshape.methods.parts.faces import FaceBank, mapped
+from meanshape.methods.parts.oriented import view
+from meanshape.methods.parts.profiles import (
+    MEASURES,
+    Measure,
+    Moments,
+    Patches,
+    Profiles,
+    Reader,
+    neighbours,
+)
+from meanshape.methods.parts.shape_model import ShapeModel
+from meanshape.methods.parts.start import Jitter, Start, placed
+
+Float = NDArray[np.float64]
+
+FILE = "asm.npz"
+MARGIN = 1.6
+"""Side of a level's frame in faces."""
+BATCH = 256
+"""Training faces whose descriptors are held at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What is decided before an ASM is trained. Lengths are pixels of the level's frame."""
+
+    faces: tuple[float, ...] = (60.0, 90.0)  # √(w h) of the mean face by level, coarse first
+    modes: tuple[int, ...] = (30, 40)  # of the shape model by level; 0: as many as hold `variance`
+    variance: float = 0.98
+    descriptor: str = "patches"  # or profiles, the paper's
+    measure: str = "contrast"  # or mahalanobis, the paper's
+    match: str = "mean"  # of the places by their odds; or best, the paper's
+    patches: Patches = field(default_factory=Patches)
+    half: int = 4  # of a profile: 2 half + 1 derivatives
+    reach: int = 4  # of a profile's search, to either side
+    ridge: float = 0.01  # on the covariance of descriptors, relative to its mean variance
+    noise: float = 0.5  # variance of a match beyond what its places spread
+    prior: float = 1.0  # how much the modes' Gaussian counts against the matches; 0: the paper's
+    limit: float = 3.0  # deviations of each mode
+    ball: float | None = None  # deviations per mode, all together
+    iterations: int = 2  # at most, per level
+    settled: float = 0.95  # share of the points that rest when a level is done
+    start: str = "regression"  # or box: the mean shape in it, the paper's
+    copies: int = 2  # of each face, moved at random, that the start is regressed on
+    jitter: Jitter = field(default_factory=Jitter)
+    wobble: Jitter = field(
+        default_factory=lambda: Jitter(0.0, 0.05, 5.0)
+    )  # of frames that descriptors learn in
+    surroundings: int = 4  # places around each point that contrast learns from, per face
+
+    def __post_init__(self) -> None:
+        """Check that words are known and levels agree."""
+        choices = {
+            "descriptor": ("patches", "profiles"),
+            "measure": tuple(MEASURES),
+            "match": ("mean", "best"),
+            "start": ("regression", "box"),
+        }
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise ConfigError(f"{name} is {' or '.join(allowed)}, not {getattr(self, name)!r}")
+        if not self.faces or len(self.faces) != len(self.modes) or min(self.faces) < 8:
+            raise ConfigError(
+                f"faces and modes need one value a level, of 8 pixels or more, "
+                f"got {self.faces} and {self.modes}"
+            )
+
+
+PAPER = Config(
+    faces=(25.0, 50.0, 100.0),
+    modes=(0, 0, 0),
+    descriptor="profiles",
+    measure="mahalanobis",
+    match="best",
+    prior=0.0,
+    iterations=10,
+    settled=0.9,
+    start="box",
+)
+PRESETS = {
+    "1995": PAPER,
+    "stasm": replace(PAPER, modes=(20, 20, 20), descriptor="patches", limit=1.5, iterations=4),
+}
+
+
+@dataclass(frozen=True)
+class Level:
+    """One resolution: the mean shape in its frame, the shape model, how descriptors are read and measured."""
+
+    reference: Float
+    side: int
+    model: ShapeModel
+    reader: Reader
+    measure: Measure | None = None
+
+    def look(self, image: Pixels, matrix: Float) -> NDArray[np.float32]:
+        """Return what descriptors are read from, in the frame that `matrix` maps the picture to."""
+        return self.reader.look(view(image, matrix, self.side))
+
+
+class ASM(LandmarkModel):
+    """Active Shape Model; `shape_model` is its point-distribution model."""
+
+    name: ClassVar[str] = "asm"
+    Config: ClassVar[type[Any]] = Config
+
+    shape_model: ShapeModel
+    _start: Start
+    _levels: list[Level]
+
+    @classmethod
+    def tiny(cls) -> Self:
+        """One level for a few dozen faces."""
+        return cls(Config(faces=(60.0,), modes=(12,), ridge=0.3, copies=3))
+
+    def shape_from(self, modes: Sequence[float]) -> Float:
+        """Return the shape (K, 2) of mode weights in standard deviations, in the shape model's frame."""
+        return self.shape_model.shape_from(
+            np.asarray(modes) * np.sqrt(self.shape_model.variances[: len(modes)])
+        )
+
+    def iterations(
+        self, image: ImageLike, box: Box | None = None, *, start: Shape | None = None
+    ) -> list[Shape]:
+        """Return the shapes that the search goes through, from the mean in the box to the answer."""
+        trace: list[Float] = []
+        last = self.predict(read_image(image), box, start=start, trace=trace)
+        return [Shape(points, last.markup) for points in trace]
+
+    # Search
+
+    def _predict_batch(
+        self, images: list[Pixels], boxes: list[Box], starts: list[Shape | None], **options: Any
+    ) -> Float:
+        found = [self._search(*face, **options) for face in zip(images, boxes, starts, strict=True)]
+        return np.stack(found)
+
+    def _search(
+        self, image: Pixels, box: Box, start: Shape | None, trace: list[Float] | None = None
+    ) -> Float:
+        """Return the points (K, 2); put the shapes on the way into `trace`."""
+        points, way = self._start(image, box, start, self._fitted())
+        way.append(points)
+        for level in self._levels:
+            matrix = similarity(points, level.reference)
+            back, picture, moved = invert(matrix), level.look(image, matrix), apply(matrix, points)
+            for _ in range(self.config.iterations):
+                moved, settled = self._step(level, picture, moved)
+                way.append(apply(back, moved))
+                if settled:
+                    break
+            points = way[-1]
+        if trace is not None:
+            trace.extend(way)
+        return points
+
+    def _step(self, level: Level, picture: NDArray[np.float32], points: Float) -> tuple[Float, bool]:
+        """Move each point where it fits best, and all to the nearest shape that a face has."""
+        config, offsets = self.config, level.reader.offsets(points)
+        assert level.measure is not None
+        score = level.measure.score(level.reader, level.reader.read(picture, points))
+        if config.match == "best":
+            rows = np.arange(len(points))
+            step = np.broadcast_to(offsets, (*score.shape, 2))[rows, score.argmax(1)]
+            weights = None
+        else:
+            step, weights = _mean_place(score, offsets, config.noise)
+        b, matrix = level.model.fit(
+            points + step, weights, prior=config.prior, box=config.limit, ball=config.ball, rounds=2
+        )
+        half = np.hypot(*offsets[0].T).max() / 2 / (np.sqrt(2) if config.descriptor == "patches" else 1)
+        settled = np.mean(np.hypot(*step.T) <= half) >= config.settled
+        return level.model.shape_from(b, matrix), bool(settled)
+
+    # Training
+
+    def _fit(
+        self, train: Sequence[Sample], valid: Sequence[Sample] | None, *, seed: int, progress: Progress
+    ) -> None:
+        kind, config = self._fitted(), self.config
+        bank = FaceBank(train, kind)
+        progress(0.2, f"{len(bank) // 2} faces read")
+        most = None if min(config.modes) == 0 else max(config.modes)
+        self.shape_model = ShapeModel.train(bank.points, config.variance, most)
+        bank.points = self.shape_model.complete(bank.points)
+        self._start = Start(self.shape_model)
+        if config.start == "regression":
+            self._start = Start.train(self.shape_model, bank, config.jitter, config.copies, seed)
+        progress(0.4, "start")
+        self._levels = [self._level(n, kind) for n in range(len(config.faces))]
+        measures = []
+        for n, level in enumerate(self._levels):
+            moments = self._moments(level, bank, (seed, 2, n))
+            measures.append(MEASURES[config.measure].train(moments, config.ridge))
+            progress(0.4 + 0.6 * (n + 1) / len(self._levels), f"level {n + 1}")
+        self._restore(self._groups(measures), kind)
+
+    def _level(self, n: int, kind: MarkUp) -> Level:
+        """Return a level that has not learnt yet."""
+        config = self.config
+        side = round(config.faces[n] * MARGIN)
+        model = self.shape_model.first(config.modes[n] or len(self.shape_model.modes))
+        reader: Reader = config.patches
+        if config.descriptor == "profiles":
+            reader = Profiles(*neighbours(kind), config.half, config.reach)
+        return Level(placed(self.shape_model.mean, config.faces[n], side), side, model, reader)
+
+    def _moments(self, level: Level, bank: FaceBank, seed: tuple[int, ...]) -> Moments:
+        """Return means and covariances of the descriptors at and around the true points."""
+        count, size = len(level.reference), level.reader.size
+        moments = Moments.of(count, size)
+
+        def descriptors(face: int) -> NDArray[np.float32]:
+            rng = np.random.default_rng((*seed, face))
+            off = self.config.wobble.matrix(rng, 1.0, level.side)
+            matrix = compose(similarity(bank.points[face], level.reference), off)
+            points = apply(matrix, bank.points[face])
+            values = level.reader.read(level.look(bank.image(face), matrix), points)
+            far = np.hypot(*level.reader.offsets(points)[0].T)
+            around = rng.choice(np.flatnonzero(far > 0.12 * far.max()), self.config.surroundings)
+            return level.reader.windows(values)[:, [far.argmin(), *around]]
+
+        for first in range(0, len(bank), BATCH):
+            found = mapped(descriptors, [(face,) for face in range(first, min(first + BATCH, len(bank)))])
+            moments.add(0, found[:, :, 0].transpose(1, 0, 2))
+            moments.add(1, found[:, :, 1:].transpose(1, 0, 2, 3).reshape(count, -1, size))
+        return moments
+
+    # Files
+
+    def _groups(self, measures: Sequence[Measure]) -> dict[str, arrays.Group]:
+        """Return all that was learnt."""
+        groups = {"shape": dict(self.shape_model.arrays()), "start": self._start.arrays()}
+        return groups | {f"level{n}": measure.arrays() for n, measure in enumerate(measures)}
+
+    def _restore(self, groups: Mapping[str, arrays.Group], kind: MarkUp) -> None:
+        """Be what the groups describe."""
+        self.shape_model = ShapeModel.from_arrays(groups["shape"])
+        self._start = Start.from_arrays(self.shape_model, groups.get("start", {}))
+        self._levels = []
+        for n in range(len(self.config.faces)):
+            measure = MEASURES[self.config.measure].from_arrays(groups[f"level{n}"])
+            level = self._level(n, kind)
+            self._levels.append(Level(level.reference, level.side, level.model, level.reader, measure))
+
+    def _save(self, folder: Path) -> None:
+        arrays.save(folder / FILE, self._groups([level.measure for level in self._levels if level.measure]))
+
+    def _load(self, folder: Path) -> None:
+        groups, kind = arrays.load(folder / FILE), self._fitted()
+        try:
+            self._restore(groups, kind)
+        except (KeyError, MeanshapeError) as error:
+            raise WeightsError(f"{folder / FILE}: not the weights of asm ({error})") from error
+        if len(self.shape_model) != len(kind):
+            raise WeightsError(f"{folder / FILE}: {len(self.shape_model)} points do not fit {kind.name}")
+
+
+def _mean_place(score: Float, offsets: Float, noise: float) -> tuple[Float, Float]:
+    """Return the mean of the places (K, 2), weighted by their odds, and its precision (K, 2, 2)."""
+    odds = np.exp(score - score.max(1, keepdims=True))
+    odds /= odds.sum(1, keepdims=True)
+    step = (odds[:, None] @ offsets)[:, 0]
+    spread = offsets - step[:, None]
+    covariance = (spread * odds[..., None]).transpose(0, 2, 1) @ spread + noise * np.eye(2)
+    return step, np.linalg.inv(covariance)
+
+
+MODEL = ASM

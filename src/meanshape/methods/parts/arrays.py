@@ -1,0 +1,34 @@
+"""Named arrays in groups, kept in one .npz file without pickle."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meanshape.core.errors import WeightsError
+
+Group = dict[str, NDArray[Any]]
+
+
+def save(path: Path, groups: Mapping[str, Mapping[str, NDArray[Any]]]) -> None:
+    """Write groups of arrays."""
+    flat = {f"{group}.{name}": array for group, arrays in groups.items() for name, array in arrays.items()}
+    np.savez(path, **flat)  # type: ignore[arg-type]
+
+
+def load(path: Path) -> dict[str, Group]:
+    """Return the groups that `save` wrote."""
+    groups: dict[str, Group] = {}
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            for key in file.files:
+                group, _, name = key.rpartition(".")
+                groups.setdefault(group, {})[name] = file[key]
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise WeightsError(f"{path}: not a file of arrays ({error})") from error
+    return groups
