@@ -34,6 +34,7 @@ from meanshape.core.types import Box, Emotion, Face, Pose, Prediction, Sample, S
 if TYPE_CHECKING:
     from meanshape.evaluation import Evaluation, evaluate
     from meanshape.inference import Pipeline, detect
+    from meanshape.inference.video import video
     from meanshape.methods import load
 
 __version__ = "0.1.0"
@@ -44,6 +45,7 @@ _LATER = {
     "detect": "meanshape.inference",
     "evaluate": "meanshape.evaluation",
     "load": "meanshape.methods",
+    "video": "meanshape.inference.video",
 }
 """Public names and the package that has each; imported on first use."""
 
@@ -76,6 +78,7 @@ __all__ = [
     "evaluate",
     "load",
     "markup",
+    "video",
 ]
 
 

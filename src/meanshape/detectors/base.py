@@ -28,6 +28,13 @@ class FaceDetector(ABC):
     def _detect(self, image: Pixels, **options: Any) -> Iterable[Face]:
         """Return the faces in RGB pixels, in any order."""
 
+    def scores(self, image: Pixels, boxes: Sequence[Box]) -> list[float]:
+        """Return for each canonical box whether it holds a face, 0..1; 1 from detectors that cannot say.
+
+        A quick check for faces that are followed through a video, not a search.
+        """
+        return [1.0] * len(boxes)
+
     def canonical(self, box: Box) -> Box:
         """Return the canonical face box that belongs to a box of this detector."""
         return box.part(_canonical(self.name))

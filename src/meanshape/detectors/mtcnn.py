@@ -63,6 +63,10 @@ class MTCNN(FaceDetector):
             )
         ]
 
+    def scores(self, image: Pixels, boxes: Sequence[Box]) -> list[float]:
+        """Return R-Net's score of each canonical box."""
+        return self.cascade.check(image, boxes)
+
     def canonical(self, box: Box) -> Box:
         """Return the canonical face box that belongs to a box of this detector."""
         return box.part(self.cascade.config.canonical)

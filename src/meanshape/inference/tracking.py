@@ -1,0 +1,179 @@
+"""Faces over time: the last shape starts the next, and the detector looks only when it must.
+
+A face is followed by the model alone: its shape in one frame starts the search in the next. A learnt check
+says whether the crop still holds a face. The detector looks when a face is lost, when there is none, and
+every few frames for newcomers; what it finds is assigned to the faces that are known, so that a face keeps
+its number.
+"""
+
+from __future__ import annotations
+
+import time as clock
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from meanshape.core.errors import ConfigError
+from meanshape.core.geometry import similarity
+from meanshape.core.image import ImageLike, Pixels, read_image
+from meanshape.core.types import Box, Face, Prediction, Shape
+from meanshape.inference.pipeline import Pipeline
+from meanshape.inference.smoothing import Smoother, smoother
+
+OVERLAP = 0.3
+"""IoU from which a found face is one that is known."""
+SAME = 0.55
+"""IoU from which two tracks have come to follow the same face."""
+
+
+@dataclass(slots=True)
+class Track:
+    """One face over time. `box` is canonical; `own` says where the detector's box lies in it."""
+
+    number: int
+    shape: Shape
+    box: Box
+    own: tuple[float, float, float, float]
+    score: float
+    seen: float
+    smooth: Smoother
+    lost: bool = False
+
+    def follow(self, shape: Shape, score: float, time: float) -> None:
+        """Take the shape of the next frame."""
+        self.box = canonical(shape, self.shape, self.box)
+        self.shape, self.score, self.seen = shape, score, time
+
+    def face(self, time: float) -> Face:
+        """Return the face as a prediction holds it, smoothed."""
+        points = self.smooth(self.shape.points, time, self.box.size)
+        box = replace(self.box.part(self.own), score=self.score)
+        return Face(box, replace(self.shape, points=points), self.score, track=self.number)
+
+
+class Tracker:
+    """Follows the faces of one clip or camera; give it the frames in order.
+
+    Parameters
+    ----------
+    pipeline : finds faces and places points
+    every : frames between two looks of the detector while all faces are followed
+    threshold : the check's score below which a face is lost
+    memory : seconds after which a lost face's number is forgotten
+    smoothing : "one_euro", "kalman" or "none"
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline | None = None,
+        *,
+        every: int = 15,
+        threshold: float = 0.5,
+        memory: float = 1.0,
+        smoothing: str = "one_euro",
+    ) -> None:
+        if every < 1 or not 0 <= threshold <= 1 or memory < 0:
+            raise ConfigError(
+                "every is at least 1, threshold in 0..1 and memory not negative, "
+                f"not {every}, {threshold} and {memory}"
+            )
+        smoother(smoothing)  # a wrong name is said now
+        self.pipeline = Pipeline() if pipeline is None else pipeline
+        self.every, self.threshold, self.memory, self.smoothing = every, threshold, memory, smoothing
+        self.tracks: list[Track] = []
+        self.looks = 0
+        self._count = 0
+        self._since = every
+
+    def __call__(self, image: ImageLike, time: float, source: str | None = None) -> Prediction:
+        """Return the faces in the next frame, at `time` seconds; each with its number as `track`."""
+        start = clock.perf_counter()
+        pixels = read_image(image, self.pipeline.color)
+        followed = [track for track in self.tracks if not track.lost]
+        self._follow(pixels, followed, time)
+        self.tracks = [t for t in self.tracks if not t.lost or time - t.seen <= self.memory]
+        self._since += 1
+        if self._since >= self.every or any(track.lost for track in followed) or not followed:
+            self._look(pixels, time)
+        self._drop_doubles()
+        faces = tuple(track.face(time) for track in self.tracks if not track.lost)
+        if self.pipeline.markup is not None:
+            faces = tuple(replace(f, shape=f.shape and f.shape.to(self.pipeline.markup)) for f in faces)
+        height, width = pixels.shape[:2]
+        return Prediction(faces, (width, height), source, self.pipeline.name, clock.perf_counter() - start)
+
+    def _follow(self, pixels: Pixels, tracks: list[Track], time: float) -> None:
+        """Move tracks on by the model; what the check does not take for a face is lost."""
+        if not tracks:
+            return
+        shapes = self.pipeline.model.predict_batch(
+            [pixels] * len(tracks), [track.box for track in tracks], [track.shape for track in tracks]
+        )
+        boxes = [
+            canonical(shape, track.shape, track.box) for shape, track in zip(shapes, tracks, strict=True)
+        ]
+        whole = Box.whole(pixels.shape[1], pixels.shape[0])
+        scores = self.pipeline.detector.scores(pixels, boxes)
+        for track, shape, box, score in zip(tracks, shapes, boxes, scores, strict=True):
+            grown = box.size / track.box.size
+            if score < self.threshold or not 0.6 < grown < 1.6 or not box.iou(whole):
+                track.lost = True
+            else:
+                track.follow(shape, score, time)
+
+    def _look(self, pixels: Pixels, time: float) -> None:
+        """Let the detector look; known faces stay, lost ones come back, new ones get a number."""
+        self.looks += 1
+        self._since = 0
+        detector = self.pipeline.detector
+        found = detector.detect(pixels, min_face=self.pipeline.min_face)[: self.pipeline.max_faces]
+        boxes = [detector.canonical(face.box) for face in found]
+        pairs = {n: t for t, n in assign([track.box for track in self.tracks], boxes).items()}
+        fresh = [n for n in range(len(found)) if n not in pairs or self.tracks[pairs[n]].lost]
+        shapes = self.pipeline.model.predict_batch([pixels] * len(fresh), [boxes[n] for n in fresh])
+        for n, shape in zip(fresh, shapes, strict=True):
+            box, score = canonical(shape, shape, boxes[n]), found[n].score
+            own, smooth = fractions(found[n].box, box), smoother(self.smoothing)
+            number = self.tracks[pairs[n]].number if n in pairs else self._count
+            track = Track(number, shape, box, own, 1.0 if score is None else score, time, smooth)
+            if n in pairs:
+                self.tracks[pairs[n]] = track
+            else:
+                self.tracks.append(track)
+                self._count += 1
+
+    def _drop_doubles(self) -> None:
+        """Of tracks that follow the same face, keep the eldest."""
+        kept: list[Track] = []
+        for track in self.tracks:
+            if track.lost or all(track.box.iou(other.box) < SAME for other in kept if not other.lost):
+                kept.append(track)
+        self.tracks = kept
+
+
+def assign(known: list[Box], found: list[Box]) -> dict[int, int]:
+    """Return which known box is which found one: the pairs of least total distance that overlap enough."""
+    if not known or not found:
+        return {}
+    from scipy.optimize import linear_sum_assignment
+
+    overlap = np.array([[one.iou(other) for other in found] for one in known])
+    rows, columns = linear_sum_assignment(-overlap)
+    return {int(r): int(c) for r, c in zip(rows, columns, strict=True) if overlap[r, c] >= OVERLAP}
+
+
+def canonical(shape: Shape, before: Shape, box: Box) -> Box:
+    """Return the face box of a shape: tight around 68 points, else the old box moved as the points moved."""
+    if len(shape) == 68:
+        return shape.box()
+    matrix = similarity(before.points, shape.points)
+    scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
+    x, y = matrix[:, :2] @ box.center + matrix[:, 2]
+    half_w, half_h = box.width * scale / 2, box.height * scale / 2
+    return Box(x - half_w, y - half_h, x + half_w, y + half_h)
+
+
+def fractions(own: Box, box: Box) -> tuple[float, float, float, float]:
+    """Return where `own` lies in `box`, as `Box.part` takes it."""
+    (left, top), (right, bottom) = box.relative(np.array([[own.left, own.top], [own.right, own.bottom]]))
+    return float(left), float(top), float(right), float(bottom)
