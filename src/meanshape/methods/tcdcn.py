@@ -63,12 +63,12 @@ class Config:
     stopping: bool = True  # task by task
     check_every: int = 200  # steps between two checks of the rule
     window: int = 8  # checks
-    threshold: float = 4.0  # epsilon
+    threshold: float = 1e4  # epsilon
     refit: int = 400  # batches on whose features the tasks' heads are fitted anew at the end; 0: they stay
     loss: str = "wing"
     upright: float = 0.4  # share of training faces framed as the second look frames them
     batch: int = 128
-    steps: int = 20000
+    steps: int = 5000
     rate: float = 3e-3
     constant_rate: bool = False
     weight_decay: float = 0.02
@@ -115,7 +115,8 @@ class TCDCN(LandmarkModel):
     def __init__(self, config: Any = None, *, threads: int = 1) -> None:
         super().__init__(config)
         self.threads = threads
-        self.stops: dict[str, Any] = {}
+        self.stops: dict[str, Any] = {}  # at which step each task stopped
+        self.learnt: list[str] = []  # the tasks that training had labels for
         self._session: OnnxSession | None = None
         self._module: Any = None
         self._mean: NDArray[np.float64] | None = None
@@ -145,7 +146,7 @@ class TCDCN(LandmarkModel):
             raise MissingExtra.of("train", "Training TCDCN") from error
         assert self.markup is not None
         mean = square_mean(train, self.markup)
-        self._module, stops = tcdcn_training.fit(
+        self._module, stops, self.learnt = tcdcn_training.fit(
             self.config, mean, self.markup, self.tasks, train, valid,
             seed=seed, folder=self.run_folder, initial=self.initial, progress=progress,
         )  # fmt: skip
@@ -161,13 +162,14 @@ class TCDCN(LandmarkModel):
                 "this TCDCN was loaded from a graph without torch weights; copy its folder instead"
             )
         np.save(folder / MEAN, self._mean)
-        log = {"stopped at step": self.stops, "of": self.config.steps}
+        log = {"learnt": self.learnt, "stopped at step": self.stops, "of": self.config.steps}
         (folder / LOG).write_text(json.dumps(log, indent=1) + "\n", "utf-8")
         tcdcn_training.save(self._module, folder, self.markup, self.tasks)
 
     def _load(self, folder: Path) -> None:
         self._mean = np.load(folder / MEAN)
-        self.stops = json.loads((folder / LOG).read_text("utf-8"))["stopped at step"]
+        log = json.loads((folder / LOG).read_text("utf-8"))
+        self.learnt, self.stops = log["learnt"], log["stopped at step"]
         self._session = OnnxSession(folder / GRAPH, self.threads, self.providers)
 
     def _run(self, crops: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
@@ -195,7 +197,7 @@ class TCDCN(LandmarkModel):
         return np.concatenate(parts)
 
     def attributes(self, image: ImageLike, box: Box | None = None) -> dict[str, dict[str, float]]:
-        """Return the probability of each label of each task, for the face in the canonical box.
+        """Return the probability of each label of each task that was learnt, for the face in the box.
 
         Labels are words of annotators for an appearance. All labels of a task count as equally frequent
         beforehand.
@@ -207,6 +209,7 @@ class TCDCN(LandmarkModel):
         return {
             task: dict(zip(labels, answer[0].astype(float).tolist(), strict=True))
             for (task, labels), answer in zip(self.tasks.items(), answers, strict=True)
+            if task in self.learnt
         }
 
 

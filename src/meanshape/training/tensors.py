@@ -168,15 +168,17 @@ class TensorSampler:
     seed: int = 0
     upright: float = 0.0  # share of faces framed by their points, as a second look frames them
     mean: Floats | None = None  # mean shape (K, 2) in the unit square about the box, for that
+    aside: NDArray[np.bool_] | None = None  # faces (N,) that do not come
 
     def indices(self, step: int) -> NDArray[np.int64]:
         """Which faces make batch `step`: all once, in a new order, before any comes again."""
-        count = len(self.faces)
+        pool = np.arange(len(self.faces)) if self.aside is None else np.flatnonzero(~self.aside)
+        count = len(pool)
         positions = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
         result = np.empty(self.batch_size, np.int64)
         for epoch in np.unique(positions // count):
             mine = positions // count == epoch
-            order = np.random.default_rng((self.seed, 0, int(epoch))).permutation(count)
+            order = np.random.default_rng((self.seed, 0, int(epoch))).permutation(pool)
             result[mine] = order[positions[mine] % count]
         return result
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -28,7 +28,7 @@ from meanshape.training.tensors import FaceTensors, TensorSampler, labels_of
 if TYPE_CHECKING:
     from meanshape.methods.tcdcn import Config
 
-GRAPH, STATE = "model.onnx", "weights.safetensors"
+GRAPH, STATE, WATCHED = "model.onnx", "weights.safetensors", "tasks.jsonl"
 Labels = NDArray[np.int64]
 Tasks = Mapping[str, Sequence[str]]
 
@@ -75,12 +75,12 @@ class Learning:
         self.valid_labels = labels_of(self.valid.faces, tasks)
         self.flips = [torch.tensor(mirrored(names)) for names in tasks.values()]
         self.watches = [TaskWatch(config.task_weight, config.window, config.threshold) for _ in self.tasks]
-        self.sums, self.steps, self.step = np.zeros(len(tasks)), 0, 0
-        self.stops: dict[str, int] = {}
+        self.stops = earlier_stops(folder)
 
     def batch(self, step: int) -> Batch:
         """Changed crops, and their labels as the mirror leaves them."""
         batch = self.sampler.batch(step)
+        batch["step"] = np.array([step], np.float32)
         batch["labels"] = flipped(self.labels[batch["index"].astype(int)], batch["flip"] > 0, self.flips)
         return batch
 
@@ -90,12 +90,11 @@ class Learning:
         features = module.features(batch["image"])
         distances, known = point_distances(module.shape(features), batch["points"], batch["norm"])
         loss = masked_mean(LOSSES[self.config.loss](distances), known)
-        self.step += 1
         if not self.tasks:
             return loss
         costs = self.costs(module, features, batch["labels"].long())
         weight = self.config.task_weight * module.active
-        self._watch(module, costs.detach())
+        self._watch(module, int(batch["step"]) + 1)
         return loss + (weight * costs).sum()
 
     def costs(self, module: TCDCN, features: Tensor, labels: Tensor) -> Tensor:
@@ -107,36 +106,36 @@ class Learning:
             found.append((cost * known).sum() / known.sum().clamp(min=1))
         return torch.stack(found)
 
-    def _watch(self, module: TCDCN, costs: Tensor) -> None:
-        """Sum up the training errors; at each check, ask the rule about every task that still teaches."""
-        self.sums += costs.numpy()
-        self.steps += 1
-        if not self.config.stopping or self.steps < self.config.check_every or self.valid is self.sampler:
+    def _watch(self, module: TCDCN, step: int) -> None:
+        """At each check, ask the rule about every task that still teaches."""
+        if step % self.config.check_every or self.valid is self.sampler:
             return
-        train, self.sums, self.steps = self.sums / self.steps, np.zeros(len(self.tasks)), 0
-        valid = self.valid_costs(module)
-        record = {"step": self.step}
+        train = self.plain_costs(module, self.sampler, self.labels)
+        valid = self.plain_costs(module, self.valid, self.valid_labels)
+        record: dict[str, Any] = {"step": step}
         for index, (name, watch) in enumerate(zip(self.tasks, self.watches, strict=True)):
             value = watch.add(float(train[index]), float(valid[index]))
-            record |= {name: {"train": watch.train[-1], "valid": watch.valid[-1], "rule": value}}  # type: ignore[dict-item]
-            if module.active[index] and watch.should_stop():
+            record[name] = {"train": watch.train[-1], "valid": watch.valid[-1], "rule": value}
+            if self.config.stopping and module.active[index] and watch.should_stop():
                 module.active[index] = 0
-                self.stops[name] = self.step
-                record |= {f"{name} stops": True}
+                self.stops[name] = step
+                record[name]["stops"] = True
         if self.folder is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with (self.folder / "tasks.jsonl").open("a") as file:
+            with (self.folder / WATCHED).open("a") as file:
                 file.write(json.dumps(record) + "\n")
 
-    def valid_costs(self, module: TCDCN) -> NDArray[np.float64]:
-        """The tasks' errors on the validation faces."""
+    def plain_costs(
+        self, module: TCDCN, sampler: TensorSampler, labels: Labels, most: int = 1000
+    ) -> NDArray[np.float64]:
+        """The tasks' errors on the first faces of a set, unchanged, so that both sets are seen alike."""
         module.eval()
-        costs = []
+        total, costs = min(most, len(sampler.faces)), []
         with torch.no_grad():
-            for start in range(0, len(self.valid.faces), 250):
-                batch = self.valid.plain(start, 250)
-                labels = torch.from_numpy(self.valid_labels[start : start + 250])
-                costs.append(self.costs(module, module.features(torch.from_numpy(batch["image"])), labels))
+            for start in range(0, total, 250):
+                batch = sampler.plain(start, min(250, total - start))
+                part = torch.from_numpy(labels[start : start + len(batch["image"])])
+                costs.append(self.costs(module, module.features(torch.from_numpy(batch["image"])), part))
         module.train()
         return np.asarray(torch.stack(costs).mean(0).numpy(), np.float64)
 
@@ -159,6 +158,20 @@ class Learning:
             found = np.concatenate([rows[column] for rows in answers])
             figures[name] = balanced(found, self.valid_labels[:total, column])
         return figures
+
+
+def earlier_stops(folder: Path | None) -> dict[str, int]:
+    """At which step tasks stopped before a run was interrupted."""
+    path = None if folder is None else folder / WATCHED
+    if path is None or not path.exists():
+        return {}
+    records = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    return {
+        name: record["step"]
+        for record in records
+        for name, errors in record.items()
+        if isinstance(errors, dict) and errors.get("stops")
+    }
 
 
 def balanced(found: Labels, truth: Labels) -> float:
@@ -192,8 +205,8 @@ def fit(
     config: Config, mean: NDArray[np.float64], markup: MarkUp, tasks: Tasks, train: Sequence[Sample],
     valid: Sequence[Sample] | None, *, seed: int, folder: Path | None, initial: Path | None,
     progress: Progress,
-) -> tuple[TCDCN, dict[str, int]]:  # fmt: skip
-    """Train; also the steps at which tasks stopped."""
+) -> tuple[TCDCN, dict[str, int], list[str]]:  # fmt: skip
+    """Train; also the steps at which tasks stopped, and the tasks that any face had a label for."""
     torch.manual_seed(seed)
     module = build(config, mean, tasks)
     if initial is not None:
@@ -220,7 +233,8 @@ def fit(
     module.eval()
     if tasks and config.refit:
         refit_heads(module, learning, config)
-    return module, learning.stops
+    labelled = (learning.labels >= 0).any(0)
+    return module, learning.stops, [task for task, any_ in zip(tasks, labelled, strict=True) if any_]
 
 
 def refit_heads(module: TCDCN, learning: Learning, config: Config) -> None:
