@@ -2,6 +2,7 @@
 
 import shutil
 import tomllib
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,17 @@ from meanshape.datasets import load_data, parse_data
 from meanshape.datasets.parts.card import FAMILIES
 
 FOLDER_SETS = [name for name in registry.names("datasets") if name != "synthetic"]
-NOSE = {"ibug68": 30, "mtfl5": 2, "imm73": 30}
+NOSE = defaultdict(lambda: 29)
+NOSE |= {
+    "ibug68": 30,
+    "imm73": 30,
+    "mtfl5": 2,
+    "afw6": 2,
+    "aflw21": 14,
+    "bioid20": 14,
+    "lfpw29": 20,
+    "lfpw35": 20,
+}
 """Where a miniature's dark pixel is."""
 
 

@@ -7,6 +7,7 @@ with `load_data`.
 
 from __future__ import annotations
 
+from inspect import signature
 from pathlib import Path
 
 from meanshape.core import registry
@@ -44,10 +45,9 @@ def load_data(text: str, allow_missing: bool = False, markup: str | None = None)
     module = registry.dataset(name)
     if markup is None:
         return list(module.samples(root, split, allow_missing=allow_missing))
-    if module.card.markup:
-        raise DataSetError(
-            f"{name} has its own mark-up, {module.card.markup}; markup= is for the set 'folder'"
-        )
+    if "markup" not in signature(module.samples).parameters:
+        own = module.card.markup or ", ".join(module.card.markups) or "none"
+        raise DataSetError(f"{name} has its own mark-up, {own}; markup= is for the set 'folder'")
     return list(module.samples(root, split, allow_missing=allow_missing, markup=markup))
 
 

@@ -10,19 +10,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from meanshape.core.errors import FormatError, ImageError
 from meanshape.core.image import image_size
 from meanshape.core.markup import markup
 from meanshape.core.types import Sample, Shape
+from meanshape.datasets.parts.asf import read_asf, write_asf
 from meanshape.datasets.parts.card import load_card
 from meanshape.datasets.parts.check import Problem, check
 from meanshape.datasets.parts.drawing import draw
 from meanshape.datasets.parts.files import existing_folder, photos
 from meanshape.datasets.parts.survey import Survey
-from meanshape.formats.text import finite, read_text, write_text
 
 card = load_card(__file__)
 
@@ -46,7 +43,7 @@ def survey(root: str | Path, split: str | None = None) -> Survey:
             result.missing.append(f"{name}: no photo")
             continue
         try:
-            points = read_asf(label, image_size(pictures[name]))
+            points = read_asf(label, image_size(pictures[name]), POINTS)
         except (FormatError, ImageError) as error:
             result.broken.append(error if isinstance(error, FormatError) else FormatError(str(error)))
             continue
@@ -66,33 +63,8 @@ def miniature(folder: str | Path) -> Path:
     for number in range(2):
         name = f"{number + 1:02d}_01"
         points = draw(root / f"{name}.jpg", seed=number, size=(160, 120))
-        rows = [
-            f"0 \t0 \t{x / 160:.8f} \t{y / 120:.8f} \t{i} \t0 \t0" for i, (x, y) in enumerate(points[_LIKE])
-        ]
-        text = "\n".join(
-            ["# number of model points", "#", str(POINTS), "", *rows, "", "# host image", f"{name}.jpg"]
-        )
-        write_text(root / "asf" / f"{name}.asf", text)
+        write_asf(root / "asf" / f"{name}.asf", points[_LIKE], (160, 120), f"{name}.jpg")
     return root
 
 
 _LIKE = [i % 68 for i in range(POINTS)]
-
-
-def read_asf(path: Path, size: tuple[int, int]) -> NDArray[np.float64]:
-    """Read the points (73, 2), in pixels of a picture of that size (width, height)."""
-    lines = [
-        (number, line.split())
-        for number, line in enumerate(read_text(path).splitlines(), 1)
-        if line.strip() and not line.startswith("#")
-    ]
-    if not lines or lines[0][1] != [str(POINTS)]:
-        raise FormatError(f"wanted the number of points, {POINTS}, first", path, lines[0][0] if lines else 1)
-    rows = lines[1 : 1 + POINTS]
-    if len(rows) < POINTS or any(len(words) < 5 for _, words in rows):
-        number, words = next((row for row in rows if len(row[1]) < 5), lines[-1])
-        raise FormatError(
-            f"wanted {POINTS} points, path type x y number … each, got {words[:7]}", path, number
-        )
-    fractions = np.array([[finite(word, path, number) for word in words[2:4]] for number, words in rows])
-    return fractions * np.array(size, dtype=np.float64)

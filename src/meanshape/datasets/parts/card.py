@@ -44,6 +44,18 @@ class DataSetCard:
     """Names of the values of each attribute, as the files number them."""
     box: tuple[float, ...] | None = None
     """The canonical box as `Box.part` of the set's own; None without such boxes."""
+    markups: tuple[str, ...] = ()
+    """All mark-ups, of a set that has several."""
+    unit: str = "faces"
+    """What `splits` counts."""
+    sources: tuple[str, ...] = ()
+    """Where the layout on disk is known from, for sets that we have no copy of."""
+    extra: str | None = None
+    """The optional part of the package that reading it needs."""
+
+    def expected(self, split: str | None) -> int:
+        """How many samples a split should have; 0 where nobody says, and for everything that is there."""
+        return self.splits.get(split, 0) if split else 0
 
     def check_split(self, split: str | None) -> None:
         """Refuse a split that this data set does not have."""
@@ -57,7 +69,8 @@ def load_card(module_file: str) -> DataSetCard:
     path = Path(module_file).with_suffix(".toml")
     table = tomllib.loads(path.read_text("utf-8"))
     parts = tuple(Part(**{**part, "also": tuple(part.get("also", ()))}) for part in table.pop("parts", ()))
-    faults = tuple(table.pop("faults", ()))
+    faults, markups = tuple(table.pop("faults", ())), tuple(table.pop("markups", ()))
+    sources = tuple(table.pop("sources", ()))
     markup = table.pop("markup", None) or None
     box = table.pop("box", None)
     return DataSetCard(
@@ -65,6 +78,8 @@ def load_card(module_file: str) -> DataSetCard:
         markup=markup,
         parts=parts,
         faults=faults,
+        markups=markups,
+        sources=sources,
         box=None if box is None else tuple(box),
         **table,
     )

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from meanshape.core.markup import markup
+
 Floats = NDArray[np.float64]
 FIVE = ((36, 42), (42, 48), (30, 31), (48, 49), (54, 55))
 """From which of the 68 points each of the five is the mean."""
@@ -59,6 +61,19 @@ def draw(path: Path, seed: int, size: tuple[int, int] = (150, 140), gray: bool =
     picture = picture.convert("L") if gray else picture
     picture.save(path, quality=95, subsampling=0)
     return points
+
+
+def draw_as(path: Path, seed: int, name: str, size: tuple[int, int] = (150, 140)) -> Floats:
+    """Draw a face; return points (K, 2) of a mark-up: where 68 points cannot give one, another of the 68
+    stands in, the nose tip as point 29.
+    """
+    points, kind = draw(path, seed, size), markup(name)
+    if name == "ibug68":
+        return points
+    conversion = markup("ibug68").conversions.get(name)
+    sources = conversion.sources if conversion else ((),) * len(kind)
+    like = [list(many) or [(i + 1) % len(points)] for i, many in enumerate(sources)]
+    return np.stack([points[many].mean(axis=0) for many in like])
 
 
 def five(points: Floats) -> Floats:

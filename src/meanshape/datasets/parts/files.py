@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from meanshape.core.errors import DataSetError
@@ -29,6 +30,29 @@ def photos(folder: Path) -> dict[str, Path]:
         if path.suffix.lower() in PHOTOS and not path.name.startswith("."):
             found[path.stem] = path
     return found
+
+
+def photos_below(root: Path) -> dict[str, Path]:
+    """Photos at any depth by their name without suffix, in lower case; the first of a name counts."""
+    found: dict[str, Path] = {}
+    for path in sorted(root.rglob("*")):
+        if path.suffix.lower() in PHOTOS and not path.name.startswith("."):
+            found.setdefault(path.stem.lower(), path)
+    return found
+
+
+def first_of(root: Path, *names: str) -> Path | None:
+    """The first of several places below the root where there is something; `""` is the root itself."""
+    return next((root / name for name in names if (root / name).exists()), None)
+
+
+def rows(path: Path, separator: str | None = None) -> Iterator[tuple[int, list[str]]]:
+    """Line number and words of each line of a list, blank ones passed over; no list is a `DataSetError`."""
+    if not path.is_file():
+        raise DataSetError(f"there is no list {path.name} in {path.parent}")
+    for number, line in enumerate(read_text(path).splitlines(), 1):
+        if line.strip():
+            yield number, line.split(separator) if separator is None else line.rstrip().split(separator)
 
 
 def photo(folder: Path, name: str) -> Path | None:

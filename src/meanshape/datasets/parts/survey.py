@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Self
+from pathlib import Path
+from typing import Any, Self
 
-from meanshape.core.errors import DataSetError, FormatError
-from meanshape.core.types import Sample
+from numpy.typing import NDArray
+
+from meanshape.core.errors import BoxError, DataSetError, FormatError, ImageError, ShapeError
+from meanshape.core.types import Box, Sample, Shape
 
 
 @dataclass(slots=True)
@@ -26,6 +30,32 @@ class Survey:
         self.broken += other.broken
         self.expected += other.expected
         return self
+
+    def take(
+        self,
+        identity: str,
+        picture: Path | NDArray[Any] | None,
+        shape: Callable[[], Shape | None] = lambda: None,
+        attributes: Mapping[str, Any] | None = None,
+        split: str | None = None,
+        own_box: Box | None = None,
+    ) -> None:
+        """Add a sample, or what is wrong with it: no picture, or a label that cannot be read.
+
+        The box of 68 points of iBUG is canonical; other sets' own boxes are kept beside it.
+        """
+        if picture is None:
+            self.missing.append(f"{identity}: no photo")
+            return
+        try:
+            points = shape()
+            box = points.box() if points is not None and points.markup.name == "ibug68" else None
+        except FormatError as error:
+            self.broken.append(error)
+        except (ShapeError, BoxError, ImageError) as error:
+            self.broken.append(FormatError(f"{identity}: {error}"))
+        else:
+            self.found.append(Sample(identity, picture, points, box, attributes or {}, split, own_box))
 
     @property
     def absent(self) -> int:

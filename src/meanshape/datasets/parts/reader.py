@@ -1,0 +1,48 @@
+"""What every data set's module does with its `survey`: hand out the samples, verify a copy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from meanshape.core.types import Sample
+from meanshape.datasets.parts.card import DataSetCard
+from meanshape.datasets.parts.check import Problem, check
+from meanshape.datasets.parts.survey import Survey
+
+
+class Surveyor(Protocol):
+    """Looks for a split (None: everything that is there) and says what is missing."""
+
+    def __call__(self, root: str | Path, split: str | None = None) -> Survey:
+        """Return what is at the root."""
+
+
+class Samples(Protocol):
+    """A data set's `samples`."""
+
+    def __call__(
+        self, root: str | Path, split: str | None = None, *, allow_missing: bool = False
+    ) -> list[Sample]:
+        """Return the samples of a split."""
+
+
+class Verify(Protocol):
+    """A data set's `verify`."""
+
+    def __call__(self, root: str | Path) -> list[Problem]:
+        """Return what is wrong with the copy at the root."""
+
+
+def reader(card: DataSetCard, survey: Surveyor) -> tuple[Samples, Verify]:
+    """Make a module's two functions of its survey: `samples, verify = reader(card, survey)`."""
+
+    def samples(root: str | Path, split: str | None = None, *, allow_missing: bool = False) -> list[Sample]:
+        """Read a split (None: everything that is there)."""
+        return survey(root, split).samples(card.name, split, allow_missing)
+
+    def verify(root: str | Path) -> list[Problem]:
+        """What is wrong with the copy at `root`."""
+        return check(card, survey, root)
+
+    return samples, verify
