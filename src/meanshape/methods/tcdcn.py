@@ -61,15 +61,15 @@ class Config:
     tasks: tuple[str, ...] = tuple(TASKS)
     task_weight: float = 0.01  # lambda, the same for all
     stopping: bool = True  # task by task
-    check_every: int = 200  # steps between two checks of the rule
+    check_every: int = 250  # steps between two checks of the rule
     window: int = 8  # checks
     threshold: float = 1e4  # epsilon
-    refit: int = 400  # batches on whose features the tasks' heads are fitted anew at the end; 0: they stay
+    refit: int = 600  # batches on whose features the tasks' heads are fitted anew at the end; 0: they stay
     loss: str = "wing"
     upright: float = 0.4  # share of training faces framed as the second look frames them
-    batch: int = 128
-    steps: int = 5000
-    rate: float = 3e-3
+    batch: int = 64
+    steps: int = 8000
+    rate: float = 2e-3
     constant_rate: bool = False
     weight_decay: float = 0.02
     ema: float = 0.999
@@ -132,7 +132,8 @@ class TCDCN(LandmarkModel):
         changes = Changes(turn=5, light=0, grey=0, blur=0, noise=0, occluder=0, loose=0)
         return cls(
             Config(
-                widths=(8, 16, 32, 32), features=64, batch=16, steps=250, warmup=10, ema=0.95, refit=4,
+                widths=(8, 16, 32, 32), features=64, batch=16, steps=300, rate=4e-3, warmup=10,
+                looks=1, upright=0.0, ema=0.95, refit=4,
                 changes=changes,
             )
         )  # fmt: skip

@@ -54,9 +54,9 @@ class Config:
     norm: bool = True  # batch normalisation
     loss: str = "wing"
     upright: float = 0.4  # share of training faces framed as the second look frames them
-    batch: int = 128
-    steps: int = 5000  # of the vanilla network
-    rate: float = 3e-3
+    batch: int = 64
+    steps: int = 7000  # of the vanilla network
+    rate: float = 2e-3
     constant_rate: bool = False
     weight_decay: float = 0.02
     ema: float = 0.999
@@ -65,8 +65,8 @@ class Config:
     dimensions: int = 32  # of the features after PCA
     min_faces: int = 50  # a cluster with fewer shares the vanilla head
     held_out: float = 0.08  # share of the training faces that only stop the heads
-    views: int = 500  # batches of faces as training draws them, for clusters and heads
-    aligned: int = 700  # batches of faces warped onto others of their cluster
+    views: int = 600  # batches of faces as training draws them, for clusters and heads
+    aligned: int = 1000  # batches of faces warped onto others of their cluster
     tweak_steps: int = 600
     tweak_batch: int = 32  # views a cluster and step
     tweak_rate: float = 3e-4
@@ -115,7 +115,8 @@ class TCNN(LandmarkModel):
         changes = Changes(turn=5, light=0, grey=0, blur=0, noise=0, occluder=0, loose=0)
         return cls(
             Config(
-                widths=(8, 16, 32, 32), features=64, batch=16, steps=250, warmup=10, ema=0.95, clusters=4,
+                widths=(8, 16, 32, 32), features=64, batch=16, steps=300, rate=4e-3, warmup=10,
+                looks=1, upright=0.0, ema=0.95, clusters=4,
                 dimensions=8, min_faces=8, views=20, aligned=20, tweak_steps=20, tweak_check=10,
                 changes=changes,
             )
