@@ -51,7 +51,7 @@ def miniature(folder: str | Path) -> Path:
     names_cell, points_cell = np.empty((1, 2), object), np.empty((1, 2), object)
     for number, name in enumerate(names):
         points = draw_as(root / "img" / name, number, MARKUP)
-        names_cell[0, number], points_cell[0, number] = name, (points + mat.ORIGIN).T
+        names_cell[0, number], points_cell[0, number] = name, points.T
     mat.save(root / "helen.mat", imgs=names_cell, Pts=points_cell)
     return root
 
@@ -60,4 +60,4 @@ def _shape(path: Path, identity: str, label: Any) -> Shape:
     points = np.asarray(label)
     if points.shape != (2, POINTS) or points.dtype.kind not in "fiu":
         raise FormatError(f"{identity}: wanted points (2, {POINTS}), got {points.shape}", path)
-    return Shape(points.T.astype(np.float64) - mat.ORIGIN, MARKUP)
+    return Shape(points.T.astype(np.float64), MARKUP)
