@@ -217,7 +217,7 @@ class ASM(LandmarkModel):
         bank.points = self.shape_model.complete(bank.points)
         self._start = Start(self.shape_model)
         if config.start == "regression":
-            self._start = Start.train(self.shape_model, bank, config.jitter, config.copies, seed)
+            self._start, _, _ = Start.train(self.shape_model, bank, config.jitter, config.copies, seed)
         progress(0.4, "start")
         self._levels = [self._level(n, kind) for n in range(len(config.faces))]
         measures = []

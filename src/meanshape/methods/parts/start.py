@@ -19,7 +19,7 @@ from meanshape.core.markup import MarkUp
 from meanshape.core.types import Box, Shape
 from meanshape.methods.parts.faces import FaceBank, mapped
 from meanshape.methods.parts.oriented import orientations, view
-from meanshape.methods.parts.ridge import out_of_fold, ridge
+from meanshape.methods.parts.ridge import ridge
 from meanshape.methods.parts.shape_model import ShapeModel
 
 Float = NDArray[np.float64]
@@ -28,6 +28,7 @@ POSE = 4
 SIZE, SCALE, STRIDE, POOL, AROUND = 64, 1.3, 6, 2.5, 8.0
 """The frame: pixels, face boxes; and of its orientations: grid, pooling, normalisation in pixels."""
 ROUNDS = 2
+RIDGE = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +76,14 @@ class Start:
         self.basis = self.model.directions(self.model.place(self.reference))
 
     @classmethod
-    def train(cls, model: ShapeModel, bank: FaceBank, jitter: Jitter, copies: int, seed: int) -> Self:
-        """Learn the rounds; the second from faces that a first round which did not see them has placed."""
+    def train(
+        cls, model: ShapeModel, bank: FaceBank, jitter: Jitter, copies: int, seed: int
+    ) -> tuple[Self, NDArray[np.int64], Float]:
+        """Learn the rounds, each from faces that the one before has placed without having seen them.
+
+        Returns the start, and for what is learnt after it: faces (N,) and where it places their points,
+        (N, K, 2) in their crops, not having seen them.
+        """
         start = cls(model)
         faces = np.tile(np.arange(len(bank)), copies)
         box = bank.box_matrix(SCALE, SIZE)
@@ -89,16 +96,12 @@ class Start:
             true = np.stack([apply(v, bank.points[f]) for v, f in zip(views, faces, strict=True)])
             wanted = (true - start.reference).reshape(len(faces), -1) @ inverse
             wanted = wanted[:, :POSE] if n + 1 < ROUNDS else wanted
-            start.rounds.append(ridge(seen, wanted))
+            weights, bias, guess = ridge(seen, wanted, RIDGE, bank.groups[faces])
+            start.rounds.append((weights, bias))
+            shapes = start.reference + np.tensordot(guess, start.basis[: guess.shape[1]], 1)
             if n + 1 < ROUNDS:
-                guess = out_of_fold(seen, wanted, bank.groups[faces])
-                views = [compose(v, start._upright(g)) for v, g in zip(views, guess, strict=True)]
-        return start
-
-    def _upright(self, coordinates: Float) -> Matrix:
-        """Return the similarity that takes a shape of these coordinates to the reference."""
-        shape = self.reference + np.tensordot(coordinates, self.basis[: len(coordinates)], 1)
-        return similarity(shape, self.reference)
+                views = list(compose(views, similarity(shapes, start.reference)))
+        return start, faces, apply(invert(views), shapes)
 
     def __call__(
         self, image: NDArray[np.uint8], box: Box, given: Shape | None, markup: MarkUp

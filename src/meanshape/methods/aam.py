@@ -1,0 +1,324 @@
+"""AAM: Active Appearance Model (Cootes, Edwards, Taylor, ECCV 1998).
+
+Training: the shapes are aligned and put into modes (PCA); every face is warped onto the mean shape, piecewise
+affine, and what it looks like there, its texture, is put into modes too; both sets of weights together give
+the appearance modes. Search: read the texture under the current shape, compare it with the model, and move
+pose and modes by a linear map of the difference; again, until nothing is gained; then in a sharper picture.
+
+`PRESETS["1998"]` is the paper's. What differs by default is a value of `Config`: textures of gradient
+orientations instead of grey levels; a map for each step, learnt at the errors that the step before leaves on
+faces it has not seen, and applied to the difference from the mean texture; a start regressed from
+the whole box. `fitter` also offers the paper's map and inverse composition (see `parts/fitters.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meanshape.core.errors import ConfigError, MeanshapeError, WeightsError
+from meanshape.core.geometry import apply, invert, similarity
+from meanshape.core.image import ImageLike, Pixels, read_image
+from meanshape.core.types import Box, Sample, Shape
+from meanshape.methods.base import LandmarkModel, Progress
+from meanshape.methods.parts import arrays
+from meanshape.methods.parts.faces import FaceBank, mapped
+from meanshape.methods.parts.fitters import Composition, Fitter, Frame, Linear, Update
+from meanshape.methods.parts.oriented import view
+from meanshape.methods.parts.portrait import Portrait, true_textures
+from meanshape.methods.parts.ridge import ridge
+from meanshape.methods.parts.shape_model import ShapeModel
+from meanshape.methods.parts.start import POSE, Jitter, Start
+from meanshape.methods.parts.texture import (
+    KINDS,
+    Appearance,
+    Sampling,
+    TextureModel,
+    TextureReader,
+    shape_weights,
+)
+
+Float = NDArray[np.float64]
+Placed = tuple[NDArray[np.int64], Float]
+
+FILE = "aam.npz"
+FITTERS = ("update", "linear", "project_out", "wiberg")
+TEXTURES = 1200
+"""Faces that texture modes are learnt from, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What is decided before an AAM is trained."""
+
+    fitter: str = "update"  # linear: the paper's; project_out, wiberg: inverse composition
+    faces: tuple[float, ...] = (60.0, 72.0, 84.0)  # √(w h) of the mean face by level, pixels; an update each
+    modes: tuple[int, ...] = (40, 40, 40)  # of the shape model by level; 0: as many as hold `variance`
+    variance: float = 0.98
+    texture: Sampling = field(default_factory=Sampling)
+    texture_modes: int = 100
+    ridge: float = 1.0  # on learnt maps, relative to the mean variance of what they see
+    limit: float = 3.0  # deviations of each mode
+    iterations: int = 10  # at most, per level; an update is one
+    start: str = "regression"  # or box: the mean shape in it, the paper's
+    copies: int = 2  # of each face, moved at random, that maps are learnt from
+    jitter: Jitter = field(default_factory=Jitter)
+    displaced: float = 0.5  # deviations that the paper's map is learnt within
+    portrait_modes: int = 40  # of the grey levels that `reconstruct` renders
+
+    def __post_init__(self) -> None:
+        """Check that words are known and levels agree."""
+        choices = {"fitter": FITTERS, "start": ("regression", "box"), "texture.kind": KINDS}
+        for name, allowed in choices.items():
+            value = self.texture.kind if name == "texture.kind" else getattr(self, name)
+            if value not in allowed:
+                raise ConfigError(f"{name} is {' or '.join(allowed)}, not {value!r}")
+        if not self.faces or len(self.faces) != len(self.modes) or min(self.faces) < 8:
+            raise ConfigError(
+                f"faces (8 pixels or more) and modes need one value a level, "
+                f"got {self.faces} and {self.modes}"
+            )
+
+
+PRESETS = {
+    "1998": Config(
+        fitter="linear",
+        faces=(25.0, 50.0, 100.0),
+        modes=(0, 0, 0),
+        texture=Sampling("intensities", stride=2.0, margin=0.0, pool=0.7),
+        ridge=0.01,
+        iterations=30,
+        start="box",
+    )
+}
+
+
+class AAM(LandmarkModel):
+    """Active Appearance Model; `shape_model` has the shapes, `portrait` the faces that it imagines."""
+
+    name: ClassVar[str] = "aam"
+    Config: ClassVar[type[Any]] = Config
+
+    shape_model: ShapeModel
+    portrait: Portrait
+    _start: Start
+    _frames: list[Frame]
+    _fitters: list[Fitter]
+
+    @classmethod
+    def tiny(cls) -> Self:
+        """Two updates for a few dozen faces."""
+        return cls(
+            Config(
+                faces=(48.0, 48.0),
+                modes=(10, 10),
+                texture=Sampling(stride=4.0),
+                copies=4,
+                texture_modes=20,
+                portrait_modes=10,
+            )
+        )
+
+    # What the web page and curious people ask
+
+    def shape_from(self, modes: Sequence[float]) -> Float:
+        """Return the shape (K, 2) of mode weights in standard deviations, in the shape model's frame."""
+        deviations = np.sqrt(self.shape_model.variances[: len(modes)])
+        return self.shape_model.shape_from(np.asarray(modes) * deviations)
+
+    def reconstruct(self, weights: Sequence[float]) -> NDArray[np.uint8]:
+        """Return the picture (S, S, 3) of the face of appearance weights, in standard deviations."""
+        return self.portrait.render(np.asarray(weights, np.float64))[0]
+
+    def describe(self, image: ImageLike, shape: Shape) -> Float:
+        """Return the appearance weights, in standard deviations, of a face whose points are known."""
+        self._fitted().check(shape.points)
+        return self.portrait.describe(read_image(image), shape.points)
+
+    def iterations(
+        self, image: ImageLike, box: Box | None = None, *, start: Shape | None = None
+    ) -> list[Shape]:
+        """Return the shapes that the search goes through, from the mean in the box to the answer."""
+        trace: list[Float] = []
+        last = self.predict(read_image(image), box, start=start, trace=trace)
+        return [Shape(points, last.markup) for points in trace]
+
+    # Search
+
+    def _predict_batch(
+        self, images: list[Pixels], boxes: list[Box], starts: list[Shape | None], **options: Any
+    ) -> Float:
+        found = [self._search(*face, **options) for face in zip(images, boxes, starts, strict=True)]
+        return np.stack(found)
+
+    def _search(
+        self, image: Pixels, box: Box, start: Shape | None, trace: list[Float] | None = None
+    ) -> Float:
+        """Return the points (K, 2); put the shapes on the way into `trace`."""
+        points, way = self._start(image, box, start, self._fitted())
+        way.append(points)
+        for frame, fitter in zip(self._frames, self._fitters, strict=True):
+            matrix, picture = _looked(frame, image, way[-1])
+            back, moved = invert(matrix), apply(matrix, way[-1])
+            way += [apply(back, shape) for shape in fitter.steps(frame, picture, moved, self.config.limit)]
+        if trace is not None:
+            trace.extend(way)
+        return way[-1]
+
+    # Training
+
+    def _fit(
+        self, train: Sequence[Sample], valid: Sequence[Sample] | None, *, seed: int, progress: Progress
+    ) -> None:
+        config = self.config
+        bank = FaceBank(train, self._fitted())
+        progress(0.1, f"{len(bank) // 2} faces read")
+        most = None if min(config.modes) == 0 else max(config.modes)
+        self.shape_model = ShapeModel.train(bank.points, config.variance, most)
+        bank.points = self.shape_model.complete(bank.points)
+        self.portrait = Portrait.train(
+            self.shape_model, bank, config.portrait_modes, config.variance, TEXTURES
+        )
+        progress(0.2, "portrait")
+        self._start = Start(self.shape_model)
+        placed: Placed = np.arange(len(bank)), bank.points
+        if config.start == "regression":
+            self._start, faces, points = Start.train(
+                self.shape_model, bank, config.jitter, config.copies, seed
+            )
+            placed = faces, points
+        progress(0.4, "start")
+        self._frames = [self._frame(n) for n in range(len(config.faces))]
+        self._fitters = []
+        for n, frame in enumerate(self._frames):
+            fitter, placed = self._learn(frame, bank, placed, (seed, 3, n))
+            self._fitters.append(fitter)
+            progress(0.4 + 0.6 * (n + 1) / len(self._frames), f"level {n + 1}")
+        self._restore(self._groups())
+
+    def _frame(self, n: int) -> Frame:
+        """Return the frame of a level."""
+        reader = TextureReader(self.shape_model.mean, self.config.faces[n], self.config.texture)
+        return Frame(reader, self.shape_model.first(self.config.modes[n] or len(self.shape_model.modes)))
+
+    def _learn(
+        self, frame: Frame, bank: FaceBank, placed: Placed, seed: tuple[int, ...]
+    ) -> tuple[Fitter, Placed]:
+        """Return a level's fitter, and where faces that it has not seen are after it."""
+        config = self.config
+        if config.fitter == "update":
+            return self._learn_update(frame, bank, placed)
+        chosen = np.unique(np.linspace(0, len(bank) - 1, TEXTURES).astype(int))
+        textures = true_textures(frame.reader, bank, chosen)
+        model = TextureModel.train(textures, config.texture_modes)
+        if config.fitter == "linear":
+            weights = shape_weights(frame.shapes, bank.points[chosen])
+            appearance = Appearance.train(weights, model.project(textures), config.variance)
+            return self._learn_linear(frame, bank, model, appearance, seed), placed
+        return Composition(model, config.fitter == "wiberg", config.iterations), placed
+
+    def _learn_update(self, frame: Frame, bank: FaceBank, placed: Placed) -> tuple[Fitter, Placed]:
+        """Learn one update at the errors that are left."""
+        faces, points = placed
+        matrices = similarity(points, frame.reader.warp.mean)
+        moved = apply(matrices, points)
+
+        def read(face: int, matrix: Float, shape: Float) -> NDArray[np.float32]:
+            picture = frame.reader.look(view(bank.image(face), matrix, frame.reader.side))
+            return frame.reader.read(picture, shape)
+
+        textures = mapped(read, zip(faces, matrices, moved, strict=True))
+        truth = apply(matrices, bank.points[faces])
+        groups = bank.groups[faces]
+        update, after = Update.train(frame, textures, moved, truth, groups, self.config.ridge)
+        after = np.stack([frame.nearest(shape, self.config.limit) for shape in after])
+        return update, (faces, apply(invert(matrices), after))
+
+    def _learn_linear(
+        self,
+        frame: Frame,
+        bank: FaceBank,
+        model: TextureModel,
+        appearance: Appearance,
+        seed: tuple[int, ...],
+    ) -> Fitter:
+        """Learn the paper's map at drawn displacements of pose and appearance."""
+        config = self.config
+        fitter = Linear(np.zeros((0, 0), np.float32), model, appearance, config.iterations)
+        half = config.displaced * np.sqrt(appearance.variances)
+
+        def displaced(face: int, copy: int) -> NDArray[np.float32]:
+            rng = np.random.default_rng((*seed, face, copy))
+            matrix = similarity(bank.points[face], frame.reader.warp.mean)
+            picture = frame.reader.look(view(bank.image(face), matrix, frame.reader.side))
+            true = apply(matrix, bank.points[face])
+            b, pose = frame.shapes.fit(true)
+            c = appearance.join(b, model.project(frame.reader.read(picture, true)))
+            jitter = config.jitter
+            spread = np.array(
+                [jitter.scale, np.deg2rad(jitter.rotation), *[jitter.shift * frame.reader.face] * 2]
+            )
+            step = np.concatenate([rng.normal(size=POSE) * spread, rng.uniform(-half, half)])
+            difference = fitter.difference(frame, picture, fitter.posed(pose, step), c + step[POSE:])
+            return np.concatenate([difference, step]).astype(np.float32)
+
+        rows = mapped(displaced, [(f, copy) for f in range(len(bank)) for copy in range(config.copies)])
+        size = rows.shape[1] - POSE - len(half)
+        weights, _, _ = ridge(rows[:, :size], rows[:, size:].astype(np.float64), config.ridge)
+        return Linear(weights, model, appearance, config.iterations)
+
+    # Files
+
+    def _groups(self) -> dict[str, arrays.Group]:
+        """Return all that was learnt."""
+        groups: dict[str, arrays.Group] = {
+            "shape": dict(self.shape_model.arrays()),
+            "start": self._start.arrays(),
+            "portrait": self.portrait.arrays(),
+        }
+        return groups | {f"level{n}": fitter.arrays() for n, fitter in enumerate(self._fitters)}
+
+    def _restore(self, groups: Mapping[str, arrays.Group]) -> None:
+        """Be what the groups describe."""
+        self.shape_model = ShapeModel.from_arrays(groups["shape"])
+        self.portrait = Portrait.from_arrays(self.shape_model, groups["portrait"])
+        self._start = Start.from_arrays(self.shape_model, groups.get("start", {}))
+        self._frames = [self._frame(n) for n in range(len(self.config.faces))]
+        self._fitters = [self._restored(groups[f"level{n}"]) for n in range(len(self.config.faces))]
+
+    def _restored(self, group: arrays.Group) -> Fitter:
+        """Return the fitter of a level."""
+        config = self.config
+        if config.fitter == "update":
+            return Update.from_arrays(group)
+        if config.fitter == "linear":
+            return Linear.from_arrays(group, config.iterations)
+        return Composition.from_arrays(group, config.fitter == "wiberg", config.iterations)
+
+    def _save(self, folder: Path) -> None:
+        arrays.save(folder / FILE, self._groups())
+
+    def _load(self, folder: Path) -> None:
+        groups = arrays.load(folder / FILE)
+        try:
+            self._restore(groups)
+        except (KeyError, MeanshapeError) as error:
+            raise WeightsError(f"{folder / FILE}: not the weights of aam ({error})") from error
+        if len(self.shape_model) != len(self._fitted()):
+            raise WeightsError(
+                f"{folder / FILE}: {len(self.shape_model)} points do not fit {self._fitted().name}"
+            )
+
+
+def _looked(frame: Frame, image: Pixels, points: Float) -> tuple[Float, NDArray[np.float32]]:
+    """Return the map into the frame that brings a shape upright, and what textures are read from there."""
+    matrix = similarity(points, frame.reader.warp.mean)
+    return matrix, frame.reader.look(view(image, matrix, frame.reader.side))
+
+
+MODEL = AAM
