@@ -22,7 +22,7 @@ from meanshape.datasets.synthetic.render import draw
 
 Pixels = NDArray[np.uint8]
 Seed = int | tuple[int, ...]
-FINER = 1.5
+FINER = 1.25
 """How much finer than the picture a face is drawn."""
 POSES = ("right profile", "right", "frontal", "left", "left profile")
 """By rising yaw; "left" as in MTFL: the nose points to the picture's left edge."""

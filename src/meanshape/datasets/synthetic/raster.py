@@ -20,26 +20,26 @@ Ints = NDArray[np.int32]
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One mesh seen by the camera, in a window of the picture.
+    """The pixels (N,) that a mesh covers: flat index in the picture, place on the grid, mm toward the viewer."""
 
-    `column`, `row` (h, w): the place on the grid, -1 where the mesh is not; `depth` (h, w): mm toward the
-    viewer. `left`, `top`: the window's place in the picture.
-    """
-
+    pixel: NDArray[np.intp]
     column: Floats
     row: Floats
     depth: Floats
-    left: int
-    top: int
 
 
 @cache
-def _triangles(rows: int, columns: int) -> tuple[NDArray[np.intp], Floats, Floats]:
-    """Corners' vertices (3, T), and their grid columns and rows (3, T): all upper ones first."""
+def _triangles(rows: int, columns: int) -> tuple[NDArray[np.intp], Floats, Floats, Floats]:
+    """Of all triangles, the upper ones of each cell first: vertices (3, T); grid column and row of the first.
+
+    The last array is the direction in which the second corner lies from there along the row, and the third
+    along the column: +1 or -1.
+    """
     r, c = (a.ravel() for a in np.mgrid[0 : rows - 1, 0 : columns - 1])
     row = np.stack([np.concatenate([r, r + 1]), np.concatenate([r, r + 1]), np.concatenate([r + 1, r])])
     column = np.stack([np.concatenate([c, c + 1]), np.concatenate([c + 1, c]), np.concatenate([c, c + 1])])
-    return row * columns + column, column.astype(np.float32), row.astype(np.float32)
+    ahead = np.repeat(f32([1, -1]), len(r))
+    return row * columns + column, f32(column[0]), f32(row[0]), ahead
 
 
 def _facing(x: Floats, y: Floats, size: tuple[int, int], both_sides: bool) -> NDArray[np.intp]:
@@ -96,7 +96,7 @@ def rasterise(
     Returns None where nothing falls inside the picture.
     """
     rows, columns = depth.shape
-    index, column, row = _triangles(rows, columns)
+    index, column, row, ahead = _triangles(rows, columns)
     width, height = size
     all_x, all_y = (np.ascontiguousarray(xy[..., k]) for k in (0, 1))
     chosen = _facing(all_x, all_y, size, both_sides)
@@ -109,32 +109,30 @@ def rasterise(
     order = np.argsort(z[0] + z[1] + z[2])  # the farthest first: the last one written to a pixel stays
     chosen, z, corners = chosen[order], np.take(z, order, axis=1), np.take(corners, order, axis=1)
     x, y = all_x.ravel()[corners], all_y.ravel()[corners]
-    area = (x[1] - x[0]) * (y[2] - y[0]) - (x[2] - x[0]) * (y[1] - y[0])
-    top = np.maximum(np.ceil(_least(y)), 0).astype(np.int32)
-    bottom = np.minimum(np.floor(_most(y)), height - 1).astype(np.int32)
-    left, right = max(int(np.ceil(x.min())), 0), min(int(np.floor(x.max())), width - 1)
-    if right < left:
-        return None
-    up, w, h = int(top.min()), right - left + 1, int(bottom.max()) - int(top.min()) + 1
-    owner, pixel, px, py = _fill(x, y, area, top, bottom, (left, up, w))
-    last = np.full(h * w, -1, np.int32)
+    dx1, dx2, dy1, dy2 = x[1] - x[0], x[2] - x[0], y[1] - y[0], y[2] - y[0]
+    area = dx1 * dy2 - dx2 * dy1
+    owner, pixel, px, py = _fill(x, y, np.sign(area), size)
+    last = np.full(width * height, -1, np.int32)
     last[pixel] = np.arange(len(pixel), dtype=np.int32)  # who wrote last is who is seen
     seen = np.flatnonzero(last >= 0)
+    if not len(seen):
+        return None
     writer = last[seen]
     owner, px, py = owner[writer], px[writer], py[writer]
-    planes = [
-        _plane(x, y, area, values)
-        for values in (np.take(column, chosen, axis=1), np.take(row, chosen, axis=1), z)
-    ]
-    table = np.take(np.stack([part for plane in planes for part in plane]), owner, axis=1)
-    out = []
-    for k, empty in enumerate((-1.0, -1.0, FAR)):
-        buffer = np.full(h * w, empty, np.float32)
-        buffer[seen] = table[3 * k] + table[3 * k + 1] * px + table[3 * k + 2] * py
-        out.append(buffer.reshape(h, w))
-    np.clip(out[0], -1, columns - 1, out=out[0])
-    np.clip(out[1], -1, rows - 1, out=out[1])
-    return Layer(out[0], out[1], out[2], left, up)
+    inverse = 1 / area
+    table = np.stack(
+        [dy2 * inverse, dx2 * inverse, dx1 * inverse, dy1 * inverse, z[0], z[1] - z[0], z[2] - z[0]]
+    )
+    a, b, c, d, z0, z1, z2 = np.take(table, owner, axis=1)
+    first, second = a * px - b * py, c * py - d * px  # shares of the second and the third corner
+    triangle = chosen[owner]
+    way = ahead[triangle]
+    return Layer(
+        seen,
+        np.clip(column[triangle] + way * first, 0, columns - 1),
+        np.clip(row[triangle] + way * second, 0, rows - 1),
+        z0 + z1 * first + z2 * second,
+    )
 
 
 def _least(v: Floats) -> Floats:
@@ -145,24 +143,19 @@ def _most(v: Floats) -> Floats:
     return f32(np.maximum(np.maximum(v[0], v[1]), v[2]))
 
 
-def _plane(x: Floats, y: Floats, area: Floats, v: Floats) -> tuple[Floats, Floats, Floats]:
-    """Value at each triangle's first corner and its slope along x and y."""
-    a, b = v[1] - v[0], v[2] - v[0]
-    gx = (a * (y[2] - y[0]) - b * (y[1] - y[0])) / area
-    gy = (b * (x[1] - x[0]) - a * (x[2] - x[0])) / area
-    return v[0], gx, gy
-
-
 def _fill(
-    x: Floats, y: Floats, area: Floats, top: Ints, bottom: Ints, window: tuple[int, int, int]
-) -> tuple[NDArray[np.intp], Ints, Floats, Floats]:
-    """Pixels of each triangle: owner, flat index in the window, offset from the triangle's first corner."""
-    left, up, width = window
-    owner, line = _runs(top, bottom - top + 1)
-    height = line.astype(np.float32)
-    low = np.full(len(owner), left, np.float32)
-    high = np.full(len(owner), left + width - 1, np.float32)
-    sign = np.sign(area)
+    x: Floats, y: Floats, sign: Floats, size: tuple[int, int]
+) -> tuple[NDArray[np.intp], NDArray[np.intp], Floats, Floats]:
+    """Pixels of triangles (3, T): whose, flat index in the picture, offset from the triangle's first corner.
+
+    `sign` (T,): +1 or -1 by the way round in which the corners come.
+    """
+    width, height = size
+    top = np.maximum(np.ceil(_least(y)), 0).astype(np.int32)
+    bottom = np.minimum(np.floor(_most(y)), height - 1).astype(np.int32)
+    owner, line = _runs(top, np.maximum(bottom - top + 1, 0))
+    level = line.astype(np.float32)
+    low, high = np.zeros(len(owner), np.float32), np.full(len(owner), width - 1, np.float32)
     far = np.float32(1e9)
     edges = []
     for i, j in ((0, 1), (1, 2), (2, 0)):
@@ -173,12 +166,12 @@ def _fill(
         edges += [slope, x[i] - slope * y[i], *slack]
     table = np.take(np.stack(edges), owner, axis=1)
     for k in (0, 4, 8):
-        crossing = table[k] * height + table[k + 1]
+        crossing = table[k] * level
+        crossing += table[k + 1]
         np.maximum(low, crossing + table[k + 2], out=low)
         np.minimum(high, crossing + table[k + 3], out=high)
     first = np.ceil(low).astype(np.int32)
     count = np.maximum(np.floor(high).astype(np.int32) - first + 1, 0)
     span, column = _runs(first, count)
-    owner = owner[span]
-    pixel = ((line - up) * width - left)[span] + column
-    return owner, pixel, column - x[0][owner], height[span] - y[0][owner]
+    owner, line = owner[span], line[span]
+    return owner, line * width + column, column - x[0][owner], line - y[0][owner]

@@ -53,15 +53,13 @@ class _Stage:
         )
         if layer is None:
             return
-        y, x = np.divmod(np.arange(layer.depth.size), layer.depth.shape[1])
-        place = (y + layer.top) * self.size[0] + x + layer.left
-        distance = layer.depth.ravel() + np.float32(nearer)
-        seen = np.flatnonzero(distance > self.depth[place])
-        column, row = layer.column.ravel()[seen], layer.row.ravel()[seen]
+        distance = layer.depth + np.float32(nearer)
+        seen = np.flatnonzero(distance > self.depth[layer.pixel])
+        column, row = layer.column[seen], layer.row[seen]
         if coverage is not None:
             solid = coverage(Spots.at(column, row)) > 0.5
             seen, column, row = seen[solid], column[solid], row[solid]
-        place = place[seen]
+        place = layer.pixel[seen]
         self.depth[place], self.owner[place] = distance[seen], len(self.surfaces)
         self.column[place], self.row[place] = column, row
         self.surfaces.append((normals(vertices) if normal is None else normal, painter))
@@ -92,8 +90,9 @@ def draw(
     stage = _Stage(camera, size)
     local, turned = figure.vertices()
     skull = _Skull(local, turned, normals(turned))
-    _add_head(stage, figure, skull, light)
-    _add_hair(stage, figure, skull, light)
+    style = hair.hairdo(figure.person)
+    _add_head(stage, figure, skull, light, style)
+    _add_hair(stage, figure, skull, light, style)
     _add_beard(stage, figure, skull, light)
     _add_hat(stage, figure, skull, light)
     _add_ears(stage, figure, light)
@@ -138,7 +137,7 @@ class _Projector(props.Projector):
         return self.figure.stance(places)[..., 2]
 
 
-def _add_head(stage: _Stage, figure: Figure, skull: _Skull, light: Light) -> None:
+def _add_head(stage: _Stage, figure: Figure, skull: _Skull, light: Light, style: hair.Hairdo | None) -> None:
     person = figure.person
 
     def painter(spots: Spots, normal: Floats) -> tuple[Floats, Floats]:
@@ -150,7 +149,8 @@ def _add_head(stage: _Stage, figure: Figure, skull: _Skull, light: Light) -> Non
         paint.paint_mouth(color, mask["mouth"], place, light, _teeth(figure), person.seed)
         return color, lit
 
-    stage.add(skull.turned, painter, normal=skull.normal)
+    under = None if style is None else style.inside > 16  # thick hair: nothing of the skin is seen
+    stage.add(skull.turned, painter, normal=skull.normal, hidden=under)
 
 
 def _gaze(figure: Figure) -> Floats:
@@ -197,9 +197,9 @@ def _add_ears(stage: _Stage, figure: Figure, light: Light) -> None:
     stage.add(figure.stance(props.ears(figure.person)), painter, both_sides=True, hidden=between)
 
 
-def _add_hair(stage: _Stage, figure: Figure, skull: _Skull, light: Light) -> None:
+def _add_hair(stage: _Stage, figure: Figure, skull: _Skull, light: Light, style: hair.Hairdo | None) -> None:
     person = figure.person
-    style, hanging = hair.hairdo(person), hair.curtain(person)
+    hanging = hair.curtain(person)
     if style is not None:
         vertices, bare = skull.shell(style)
 
