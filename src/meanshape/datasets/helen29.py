@@ -1,6 +1,8 @@
 """HELEN-29: 348 faces of HELEN with the 29 points of LFPW (Zhou, Brandt and Lin, ICCV 2013).
 
-ROOT/helen.mat (imgs: 348 names, Pts: 348 arrays of 2 x 29)   ROOT/img/*.jpg
+    ROOT/helen.mat (imgs: 348 names, Pts: 348 arrays of 2 x 29)   ROOT/img/*.jpg
+
+The points count from 0, though the file is MATLAB's: see the card.
 """
 
 from __future__ import annotations

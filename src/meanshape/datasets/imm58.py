@@ -1,6 +1,8 @@
 """The IMM face database: 40 people, six pictures each, 58 points (Nordström et al., DTU, 2004).
 
-ROOT/01-1m.jpg  01-1m.asf      PERSON-PICTURE, then m or f
+    ROOT/01-1m.jpg  01-1m.asf      PERSON-PICTURE, then m or f
+
+The frontal database of the same authors, with 73 points, is the set `imm`.
 """
 
 from __future__ import annotations

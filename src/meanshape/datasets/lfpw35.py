@@ -11,6 +11,7 @@ points of iBUG, where 1,035 photos survive, is `lfpw`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -40,7 +41,7 @@ def survey(root: str | Path, split: str | None = None) -> Survey:
     for part in [split] if split else there or ["train"]:
         table, folder = root / TABLE.format(part), root / part
         pictures = photos(folder) if folder.is_dir() else {}
-        averages = [(n, words) for n, words in rows(table, "\t") if words[1:2] == ["average"]]
+        averages = [(n, words) for n, words in _rows(table) if words[1] == "average"]
         for count, (number, words) in enumerate(averages, 1):
             address = without_suffix(unquote(urlsplit(words[0]).path).rpartition("/")[2])
             picture = pictures.get(f"{count:04d}") or pictures.get(address)
@@ -67,8 +68,16 @@ def miniature(folder: str | Path) -> Path:
     return root
 
 
+def _rows(table: Path) -> Iterator[tuple[int, list[str]]]:
+    """Line number and cells of each row but the header."""
+    for number, words in rows(table, "\t"):
+        if len(words) != 2 + 3 * POINTS:
+            message = f"wanted an address, a worker and x y label of {POINTS} points, got {len(words)} cells"
+            raise FormatError(message, table, number)
+        if number > 1:
+            yield number, words
+
+
 def _shape(table: Path, number: int, words: list[str]) -> Shape:
-    if len(words) != 3 * POINTS:
-        raise FormatError(f"wanted x y label of {POINTS} points, got {len(words)} numbers", table, number)
     values = np.array([finite(word, table, number) for word in words]).reshape(POINTS, 3)
     return Shape(values[:, :2], MARKUP, visible=values[:, 2] == 0)

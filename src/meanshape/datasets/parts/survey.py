@@ -44,9 +44,6 @@ class Survey:
 
         The box of 68 points of iBUG is canonical; other sets' own boxes are kept beside it.
         """
-        if picture is None:
-            self.missing.append(f"{identity}: no photo")
-            return
         try:
             points = shape()
             box = points.box() if points is not None and points.markup.name == "ibug68" else None
@@ -55,6 +52,9 @@ class Survey:
         except (ShapeError, BoxError, ImageError) as error:
             self.broken.append(FormatError(f"{identity}: {error}"))
         else:
+            if picture is None:
+                self.missing.append(f"{identity}: no photo")
+                return
             self.found.append(Sample(identity, picture, points, box, attributes or {}, split, own_box))
 
     @property
