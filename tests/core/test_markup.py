@@ -245,3 +245,15 @@ def test_mesh_and_contours_become_the_68():
     assert np.array_equal(there[0], points[0]) and np.array_equal(there[8], points[16])
     assert np.array_equal(there[list(ibug.groups["mouth"])], points[76:96])
     assert len({tuple(s) for s in markup("mediapipe478").conversion("ibug68").sources}) == 68
+
+
+def test_a_mark_up_of_ones_own_is_a_file_and_then_a_name(tmp_path):
+    path = tmp_path / "two.toml"
+    path.write_text('points = ["left_end", "right_end"]\n')
+    kind = markup(str(path))
+    assert kind.name == "two" and kind.mirror == (1, 0) and markup("two") is kind
+    (tmp_path / "ibug68.toml").write_text('points = ["a"]\nmirror = [0]\n')
+    with pytest.raises(MarkUpError, match="call yours something else"):
+        markup(str(tmp_path / "ibug68.toml"))
+    with pytest.raises(MarkUpError, match="cannot be read"):
+        markup(str(tmp_path / "none.toml"))

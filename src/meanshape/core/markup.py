@@ -254,5 +254,30 @@ def _markup(name: str) -> MarkUp:
 
 
 def markup(name: str | MarkUp) -> MarkUp:
-    """Return a mark-up by its name; a mark-up is returned as it is."""
-    return name if isinstance(name, MarkUp) else _markup(name)
+    """Return a mark-up by its name; a mark-up is returned as it is.
+
+    A name that ends in `.toml` is a file with a mark-up of one's own, called like the file; once it was read,
+    its bare name will do.
+    """
+    if isinstance(name, MarkUp):
+        return name
+    return load_markup(name) if name.endswith(".toml") else _OWN.get(name) or _markup(name)
+
+
+_OWN: dict[str, MarkUp] = {}
+
+
+def load_markup(path: str | Path) -> MarkUp:
+    """Return the mark-up in a TOML file, and know it by its name from now on.
+
+    Raises `MarkUpError` if there is none, or if its name is that of another mark-up.
+    """
+    path = Path(path)
+    try:
+        kind = from_toml(path.stem, path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise MarkUpError(f"{path}: a mark-up cannot be read from it ({error})") from error
+    if kind.name in markup_names() and not shipped(kind):
+        raise MarkUpError(f"{path}: {kind.name} is a mark-up of the package; call yours something else")
+    _OWN[kind.name] = kind
+    return kind

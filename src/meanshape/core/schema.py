@@ -22,7 +22,7 @@ def prediction_to_dict(prediction: Prediction) -> dict[str, Any]:
         "size": list(prediction.size),
         "model": prediction.model,
         "seconds": prediction.seconds,
-        "faces": [_face_to_dict(face) for face in prediction.faces],
+        "faces": [face_to_dict(face) for face in prediction.faces],
         "error": prediction.error,
     }
 
@@ -47,8 +47,8 @@ def prediction_from_dict(data: Mapping[str, Any]) -> Prediction:
         raise FormatError(f"a prediction that does not fit schema {SCHEMA}: {said}") from error
 
 
-def _face_to_dict(face: Face) -> dict[str, Any]:
-    """Return one face; what nobody asked for is None."""
+def face_to_dict(face: Face) -> dict[str, Any]:
+    """Return one face as plain lists, numbers and None; what nobody asked for is None."""
     pose, emotion = face.pose, face.emotion
     return {
         "box": face.box.as_list(),

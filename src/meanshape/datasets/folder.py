@@ -17,6 +17,7 @@ from pathlib import Path
 
 from meanshape import formats
 from meanshape.core.errors import DataSetError, FormatError
+from meanshape.core.markup import load_markup
 from meanshape.core.types import Box, Prediction, Sample, Shape
 from meanshape.datasets.parts.card import load_card
 from meanshape.datasets.parts.check import Problem, check
@@ -73,6 +74,9 @@ def miniature(folder: str | Path) -> Path:
 
 
 def _survey(root: Path, markup: str | None, prefix: str = "", split: str | None = None) -> Survey:
+    for own in sorted((root if root.is_dir() else root.parent).glob("*.toml")):
+        if b"points" in own.read_bytes():
+            load_markup(own)  # labels made with `meanshape annotate --markup` bring their mark-up along
     table = _table(root)
     pairs = _from_table(table, markup) if table else _from_pts(root, markup)
     base = table.parent if table else root

@@ -23,12 +23,13 @@ from numpy.typing import NDArray
 
 from meanshape.core.errors import ConfigError, MissingExtra
 from meanshape.core.geometry import apply, invert, similarity
-from meanshape.core.image import Pixels, warp
+from meanshape.core.image import ImageLike, Pixels, read_image, warp
 from meanshape.core.markup import MarkUp
 from meanshape.core.types import Box, Sample, Shape
 from meanshape.methods.base import LandmarkModel, Progress
 from meanshape.methods.parts.graph import Graph
 from meanshape.methods.parts.onnx_session import OnnxSession
+from meanshape.methods.parts.steps import Step, heatmap
 from meanshape.training.augment import Augmentation
 from meanshape.training.sampling import square_matrix, square_mean
 
@@ -221,6 +222,30 @@ class DAN(LandmarkModel):
             crops = [warp(i, m, (size, size)) for i, m in zip(images[part], matrices[part], strict=True)]
             shapes.append(self._run(np.stack(crops), stage))
         return apply(invert(np.stack(matrices)), np.concatenate(shapes).astype(np.float64))
+
+    def steps(self, image: ImageLike, box: Box | None = None) -> list[Step]:
+        """Return S0 and each stage's shape, with the upright picture and the heatmap that later stages see."""
+        kind, pixels = self._fitted(), read_image(image)
+        assert self._mean is not None
+        box = Box.whole(pixels.shape[1], pixels.shape[0]) if box is None else box
+        size, config = self.config.crop_size, self.config
+        matrix = self._matrix(box, None)
+        mean = (self._mean - 0.5) / config.crop_scale * size + (size - 1) / 2
+        crop = warp(pixels, matrix, (size, size))
+        shape = Shape(apply(invert(matrix), mean), kind)
+        found = [Step("S0: the mean shape in the box", shape, {"crop": crop})]
+        for number, side in enumerate(config.sizes, 1):
+            seen = {"picture": crop}
+            if number > 1:
+                upright = (self._mean - 0.5) / config.frame_scale * side + (side - 1) / 2
+                turned = similarity(shape.points, upright)
+                seen = {
+                    "picture, brought upright": warp(pixels, turned, (side, side)),
+                    "heatmap": heatmap(apply(turned, shape.points), side),
+                }
+            shape = self.predict_batch([pixels], [box], stages=number)[0]
+            found.append(Step(f"S{number}: after stage {number}", shape, seen))
+        return found
 
     def _matrix(self, box: Box, start: Shape | None) -> NDArray[np.float64]:
         """Image -> crop: the box's square, or, from an earlier shape, the same turned upright."""

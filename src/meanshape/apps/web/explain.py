@@ -1,0 +1,112 @@
+"""What a model does inside, for the page: stages, iterations, modes. Pictures go as PNG data URLs."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import Any
+
+import numpy as np
+
+from meanshape.core import registry
+from meanshape.core.errors import ConfigError, ImageError
+from meanshape.core.image import Pixels
+from meanshape.core.types import Box
+from meanshape.inference.pipeline import Pipeline
+from meanshape.methods.base import LandmarkModel
+from meanshape.methods.parts.steps import Step
+
+LARGEST = 3.0
+"""Standard deviations to which a mode may be moved."""
+SIDE = 240
+"""Pixels of the drawing of modes."""
+
+
+def shows(method: str) -> list[str]:
+    """Return what a method can show of itself: "steps", "modes"."""
+    kind = registry.method(method)
+    found = ["steps"] if hasattr(kind, "steps") or hasattr(kind, "iterations") else []
+    return found + (["modes"] if hasattr(kind, "shape_from") else [])
+
+
+def steps(pipeline: Pipeline, pixels: Pixels, face: int) -> dict[str, Any]:
+    """Return what the pipeline's model does to one face of a picture.
+
+    Raises
+    ------
+    ImageError : there is no such face
+    ConfigError : the model shows no steps
+    """
+    found = pipeline.detector.detect(pixels, min_face=pipeline.min_face)
+    if face >= len(found):
+        raise ImageError(f"face {face} is not there: {len(found)} faces were found")
+    box = pipeline.detector.canonical(found[face].box)
+    return {
+        "model": pipeline.name,
+        "box": box.as_list(),
+        "steps": [
+            {
+                "name": step.name,
+                "markup": step.shape.markup.name,
+                "points": step.shape.points.round(3).tolist(),
+                "pictures": {name: data_url(picture) for name, picture in step.pictures.items()},
+            }
+            for step in _steps(pipeline.model, pixels, box, pipeline.name)
+        ],
+    }
+
+
+def _steps(model: Any, pixels: Pixels, box: Box, name: str) -> list[Step]:
+    if hasattr(model, "steps"):
+        found: list[Step] = model.steps(pixels, box)
+        return found
+    if hasattr(model, "iterations"):
+        return [Step(f"iteration {n}", shape) for n, shape in enumerate(model.iterations(pixels, box))]
+    raise ConfigError(f"model {name} shows no steps; dan, asm and aam do")
+
+
+def modes(model: LandmarkModel, weights: str) -> dict[str, Any]:
+    """Return the shape that a model's modes make, and its picture if the model has one.
+
+    `weights` are standard deviations, separated by commas; those that are not given are 0.
+    """
+    make = getattr(model, "shape_from", None)
+    if make is None or model.markup is None:
+        raise ConfigError(f"model {model.name} has no modes; asm and aam do")
+    wanted = _weights(weights)
+    count = len(model.shape_model.variances)  # type: ignore[attr-defined]  # of methods with modes
+    if len(wanted) > count:
+        raise ConfigError(f"{model.name} has {count} modes, asked for {len(wanted)}")
+    points = np.asarray(make(wanted))
+    low, high = points.min(0), points.max(0)
+    scale = 0.8 * SIDE / float((high - low).max())
+    placed = (points - (low + high) / 2) * scale + SIDE / 2
+    answer = {
+        "markup": model.markup.name,
+        "count": count,
+        "points": placed.round(2).tolist(),
+        "size": [SIDE, SIDE],
+    }
+    if hasattr(model, "reconstruct"):
+        answer["picture"] = data_url(model.reconstruct(wanted))
+    return answer
+
+
+def _weights(text: str) -> list[float]:
+    try:
+        numbers = [float(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise ConfigError(f"weights are numbers with commas between, not {text!r}") from None
+    return [float(np.clip(number, -LARGEST, LARGEST)) for number in numbers if np.isfinite(number)]
+
+
+def data_url(pixels: Pixels) -> str:
+    """Return a picture as a PNG data URL."""
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+__all__ = ["modes", "shows", "steps"]

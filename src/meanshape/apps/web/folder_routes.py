@@ -1,0 +1,87 @@
+"""The part of the API that the page for corrections uses; no request reaches a file outside the folder."""
+
+from __future__ import annotations
+
+import io
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Query
+from fastapi.responses import FileResponse, JSONResponse, Response
+from pydantic import BaseModel, Field
+
+from meanshape.apps.web.folder import Conflict, Folder, Label
+from meanshape.apps.web.service import Service
+from meanshape.core.errors import UnknownName
+from meanshape.core.image import read_image
+from meanshape.core.schema import face_to_dict
+from meanshape.core.types import Box
+
+SHOWN = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
+"""What browsers show themselves; other pictures go to them as PNG."""
+
+Name = Annotated[str, Query(max_length=4096)]
+
+
+class Labels(BaseModel):
+    """What a page saves: the version it started from, and each face's points (null: none) and visibility."""
+
+    version: str = Field(max_length=64)
+    faces: list[dict[str, Any]] = Field(max_length=1000)
+
+
+def add_folder_routes(app: FastAPI, service: Service, folder: Folder | None) -> None:
+    """Add the routes; without a folder they answer 404."""
+
+    def there() -> Folder:
+        if folder is None:
+            raise UnknownName("this server has no folder to correct; start meanshape annotate FOLDER")
+        return folder
+
+    @app.get("/v1/folder")
+    async def overview() -> dict[str, Any]:
+        """List the photos, the least certain first, and the mark-up."""
+        rows = await service.run(there().overview)
+        return {"name": there().root.name, "markup": there().kind.name, "labels": there().labels, "photos": rows}
+
+    @app.get("/v1/folder/photo", response_class=Response)
+    async def photo(name: Name) -> Response:
+        """Return a photo, upright."""
+        path = there().path(name)
+        if path.suffix.lower() in SHOWN:
+            return FileResponse(path, media_type=SHOWN[path.suffix.lower()])
+
+        def convert() -> bytes:
+            from PIL import Image
+
+            file = io.BytesIO()
+            Image.fromarray(read_image(path)).save(file, "PNG")
+            return file.getvalue()
+
+        return Response(await service.run(convert), media_type="image/png")
+
+    @app.get("/v1/folder/label")
+    async def label(name: Name) -> dict[str, Any]:
+        """Return a photo's faces: as saved, else as the model places them."""
+        return _label(await service.run(lambda: there().label(name)))
+
+    @app.put("/v1/folder/label")
+    async def save(name: Name, labels: Labels) -> Any:
+        """Save a photo's faces; 409 with what is on the disk, if somebody else saved meanwhile."""
+        try:
+            version = await service.run(lambda: there().save(name, labels.version, labels.faces))
+        except Conflict as error:
+            now = _label(await service.run(lambda: there().label(name)))
+            return JSONResponse({"error": str(error), "label": now}, 409)
+        return {"version": version}
+
+    @app.post("/v1/folder/place")
+    async def place(name: Name, left: float, top: float, right: float, bottom: float) -> dict[str, Any]:
+        """Return where the points of a face in a box would be."""
+        box = Box(left, top, right, bottom)
+        shape = await service.run(lambda: there().place(name, box))
+        return {"points": shape.points.round(3).tolist()}
+
+
+def _label(label: Label) -> dict[str, Any]:
+    faces = [face_to_dict(face) for face in label.faces]
+    return {"version": label.version, "confidence": label.confidence, "faces": faces}
