@@ -5,7 +5,7 @@ import pytest
 import meanshape as ms
 
 PROMISED = {
-    *("detect", "load", "evaluate", "video"),
+    *("detect", "load", "evaluate", "align", "video"),
     *("Pipeline", "Box", "Shape", "Face", "Prediction", "MarkUp", "Sample", "Evaluation", "MeanshapeError"),
 }
 

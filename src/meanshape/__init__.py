@@ -34,6 +34,7 @@ from meanshape.core.types import Box, Emotion, Face, Pose, Prediction, Sample, S
 if TYPE_CHECKING:
     from meanshape.evaluation import Evaluation, evaluate
     from meanshape.inference import Pipeline, detect
+    from meanshape.inference.align import align
     from meanshape.inference.video import video
     from meanshape.methods import load
 
@@ -42,6 +43,7 @@ __version__ = "0.1.0"
 _LATER = {
     "Evaluation": "meanshape.evaluation",
     "Pipeline": "meanshape.inference",
+    "align": "meanshape.inference.align",
     "detect": "meanshape.inference",
     "evaluate": "meanshape.evaluation",
     "load": "meanshape.methods",
@@ -74,6 +76,7 @@ __all__ = [
     "ShapeError",
     "UnknownName",
     "WeightsError",
+    "align",
     "detect",
     "evaluate",
     "load",

@@ -72,14 +72,24 @@ def test_a_wrong_line_of_jsonl_is_named(tmp_path, line, says):
     assert str(error.value).count("a.jsonl") == 1
 
 
-def test_csv_holds_points_visibility_and_confidence(tmp_path):
+def test_csv_holds_points_and_the_likeliest_labels(tmp_path):
     path = tmp_path / "punkte.csv"
     formats.write(path, [FULL, NOBODY])
-    assert path.read_text("utf-8").splitlines()[0] == ",".join(csv.COLUMNS)
+    more = ("pitch", "yaw", "roll", "emotion", "attribute_glasses")
+    assert path.read_text("utf-8").splitlines()[0] == ",".join((*csv.COLUMNS, *more))
     (read,) = formats.read(path)
     assert read.source == FULL.source
     assert [face.shape for face in read.faces] == [FULL.faces[0].shape]
+    assert read.faces[0].pose == Pose(1, -2, 3.5)
+    assert read.faces[0].emotion == Emotion("happy")
+    assert read.faces[0].attributes == {"glasses": "no glasses"}
     assert read.faces[0].box == Box.around(FIVE[:4])
+
+
+def test_csv_of_points_alone_has_no_further_columns(tmp_path):
+    path = tmp_path / "a.csv"
+    formats.write(path, [Prediction((Face(Box(0, 0, 9, 9), Shape(FIVE, "mtfl5")),), (9, 9), "a.png")])
+    assert path.read_text("utf-8").splitlines()[0] == ",".join(csv.COLUMNS)
 
 
 def test_long_csv_needs_little_and_finds_names(tmp_path):

@@ -121,7 +121,6 @@ def test_the_detector_hears_the_smallest_face(model_folder, photo):
         ({"threads": 0}, ms.ConfigError, "threads"),
         ({"color": "hsv"}, ms.ConfigError, "color"),
         ({"max_faces": 0}, ms.ConfigError, "max_faces"),
-        ({"emotion": True}, ms.ConfigError, "emotion"),
         ({"markup": "mtfl"}, ms.UnknownName, "did you mean 'mtfl5'"),
         ({"providers": ["CPU"]}, ms.ConfigError, "no provider 'CPU'"),
         ({"licence": "free"}, ms.ConfigError, "permissive"),

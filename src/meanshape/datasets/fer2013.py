@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from meanshape.core.errors import FormatError
+from meanshape.core.errors import FormatError, suggestion
 from meanshape.core.types import Sample
 from meanshape.datasets.parts.card import load_card
 from meanshape.datasets.parts.check import Problem, check
@@ -75,7 +75,9 @@ def _folders(root: Path) -> Iterator[Sample]:
             for inner in sorted(f for f in folder.iterdir() if f.is_dir()):
                 emotion = emotion_of(inner.name)
                 if emotion is None:
-                    raise FormatError(f"no emotion is called {inner.name!r}", path=inner)
+                    known = (*card.labels["emotion"], *card.labels["aliases"])
+                    near = suggestion(inner.name.lower(), known)
+                    raise FormatError(f"no emotion is called {inner.name!r}{near}", path=inner)
                 for name, path in photos(inner).items():
                     identity = f"{split}/{emotion}/{name}"
                     yield Sample(identity, path, None, None, {"emotion": emotion}, split)

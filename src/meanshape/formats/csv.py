@@ -6,7 +6,9 @@ Long: `source,face,markup,point,name,x,y,visible,confidence`. Only `source`, `po
 Wide: a column that names the photo, then `x1,y1,x2,y2,…` (counted from 0 or 1) or `NAME_x,NAME_y,…`, in the
 mark-up's order. A photo on several rows has several faces.
 
-Photos without a face, boxes, poses and labels do not fit in.
+What else is known of a face follows in columns of its own, the same on each of its rows, where any face has
+it: `pitch,yaw,roll`, `emotion`, `attribute_NAME` (the likeliest labels). Photos without a face and boxes do
+not fit in.
 """
 
 from __future__ import annotations
@@ -14,8 +16,8 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +25,12 @@ import numpy as np
 
 from meanshape.core.errors import FormatError, suggestion
 from meanshape.core.markup import markup as markup_of
-from meanshape.core.types import Face, Prediction
+from meanshape.core.types import Emotion, Face, Pose, Prediction
 from meanshape.formats.faces import face, guess_markup
 from meanshape.formats.text import finite, read_text, write_text
 
 COLUMNS = ("source", "face", "markup", "point", "name", "x", "y", "visible", "confidence")
+ANGLES, ATTRIBUTE = ("pitch", "yaw", "roll"), "attribute_"
 PHOTO = ("source", "image", "file", "filename", "path", "photo")
 """What the column that names the photo may be called."""
 
@@ -67,12 +70,32 @@ def read(path: str | Path, markup: str | None = None) -> list[Prediction]:
 def write(path: str | Path, predictions: Iterable[Prediction]) -> None:
     """Write the long form; faces without points are left out."""
     text = io.StringIO(newline="")
+    kept = [(p.source or "", [f for f in p.faces if f.shape is not None]) for p in predictions]
+    said = [_said(one) for _, faces in kept for one in faces]
+    more = list(dict.fromkeys(column for cells in said for column in cells))
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for prediction in predictions:
-        for number, one in enumerate(f for f in prediction.faces if f.shape is not None):
-            writer.writerows(_cells(prediction.source or "", number, one))
+    writer.writerow((*COLUMNS, *more))
+    for source, faces in kept:
+        for number, one in enumerate(faces):
+            cells = _said(one)
+            rest = [cells.get(column, "") for column in more]
+            writer.writerows([*row, *rest] for row in _cells(source, number, one))
     write_text(Path(path), text.getvalue())
+
+
+def _said(one: Face) -> dict[str, str]:
+    """What is known of a face beside its points, by column."""
+    cells: dict[str, str] = {}
+    if one.pose is not None:
+        cells |= {name: f"{getattr(one.pose, name):.2f}" for name in ANGLES}
+    if one.emotion is not None:
+        cells["emotion"] = one.emotion.label
+    for name, value in (one.attributes or {}).items():
+        likeliest = (
+            max(value, key=lambda label: value[label]) if isinstance(value, Mapping) and value else value
+        )
+        cells[ATTRIBUTE + name] = str(likeliest)
+    return cells
 
 
 def _cells(source: str, number: int, one: Face) -> Iterator[list[Any]]:
@@ -136,9 +159,25 @@ def _long_face(rows: _Rows, path: str | Path) -> Face:
         if text := cells.get("confidence", ""):
             sure = True
             confidence[index] = finite(text, path, line)
-    return face(
+    made = face(
         points, name, visible if seen else None, confidence if sure else None, source=path, line=rows.line
     )
+    line, cells = next(iter(rows.points.values()))
+    return _with_said(made, cells, path, line)
+
+
+def _with_said(made: Face, cells: Mapping[str, str], path: str | Path, line: int) -> Face:
+    """Add to a face what the other columns say."""
+    pose = None
+    if all(cells.get(name) for name in ANGLES):
+        pose = Pose(*(finite(cells[name], path, line) for name in ANGLES))
+    emotion = Emotion(cells["emotion"]) if cells.get("emotion") else None
+    attributes = {
+        name.removeprefix(ATTRIBUTE): value
+        for name, value in cells.items()
+        if name.startswith(ATTRIBUTE) and value
+    }
+    return replace(made, pose=pose, emotion=emotion, attributes=attributes or None)
 
 
 def _wide(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from meanshape.core import registry, weights
-from meanshape.core.errors import ConfigError, suggestion
+from meanshape.core.errors import ConfigError, WeightsError, suggestion
 from meanshape.core.markup import markup
 from meanshape.detectors.base import FaceDetector
 from meanshape.methods import load
@@ -17,6 +17,8 @@ from meanshape.methods.base import LandmarkModel
 MODEL = "dan"
 DETECTOR = "mtcnn"
 LICENCES = ("any", "permissive")
+ANSWERING = {"emotion": "emotional_dan", "attributes": "tcdcn"}
+"""Who says what beside the points, where the model that places them does not."""
 
 
 def model_name(model: str | Path | LandmarkModel | None, licence: str) -> str | Path | LandmarkModel:
@@ -68,6 +70,30 @@ def make_model(
         return model, model.name
     check_providers(providers)
     return load(model, threads=threads, providers=providers), str(model)
+
+
+def make_answering(
+    what: str, model: LandmarkModel, threads: int, providers: Sequence[str] | None, licence: str
+) -> LandmarkModel:
+    """Return a model that says "emotion" or "attributes": the one that places the points if it can, else the
+    one that is known for it.
+    """
+    if answers(model, what):
+        return model
+    name = ANSWERING[what]
+    if name not in weights.names():
+        raise WeightsError(
+            f"{what}: the weights of {name} are not in this package; train it (meanshape train {name} …) and "
+            "give its folder as the model"
+        )
+    return make_model(model_name(name, licence), threads, providers)[0]
+
+
+def answers(model: LandmarkModel, what: str) -> bool:
+    """Say whether a model answers "emotion" (it has `emotions`) or "attributes" (other ones)."""
+    if what == "emotion":
+        return hasattr(model, "emotions") and bool(getattr(model, "labels", ()))
+    return hasattr(model, "attributes") and not hasattr(model, "emotions")
 
 
 def check_providers(providers: Sequence[str] | None) -> None:

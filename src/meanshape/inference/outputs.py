@@ -10,14 +10,14 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Protocol
 
 from meanshape import formats
 from meanshape.core.errors import ConfigError, FormatError, OutputError, suggestion
-from meanshape.core.types import Prediction
+from meanshape.core.types import Face, Prediction
 from meanshape.formats import jsonl, pts
 from meanshape.inference.sources import short_names
 
@@ -72,6 +72,26 @@ class Told(Printed):
             score = "" if face.score is None else f", score {face.score:.2f}"
             shape = "" if face.shape is None else f", {len(face.shape)} points"
             print(f"  from ({left}, {top}) to ({right}, {bottom}){score}{shape}")
+            if face.pose is not None:
+                pitch, yaw, roll = (
+                    round(angle) for angle in (face.pose.pitch, face.pose.yaw, face.pose.roll)
+                )
+                print(f"    turned {pitch} up, {yaw} and tilted {roll} to its right (degrees)")
+            if shown := seems(face):
+                print(f"    seems: {', '.join(shown)}")
+
+
+def seems(face: Face) -> list[str]:
+    """Return in words what was asked for beside the points: emotion and attributes, the likeliest of each."""
+    words = []
+    answers = {} if face.emotion is None else {"emotion": face.emotion.probabilities or face.emotion.label}
+    for shares in (answers | dict(face.attributes or {})).values():
+        if isinstance(shares, Mapping) and shares:
+            label = max(shares, key=lambda key: shares[key])
+            words.append(f"{label} {shares[label]:.2f}")
+        elif isinstance(shares, str):
+            words.append(shares)
+    return words
 
 
 class Written:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from meanshape.core.image import ImageLike, Pixels, read_image
 from meanshape.core.markup import MarkUp
 from meanshape.core.types import Box, Face, Points, Prediction, Shape
+from meanshape.inference.outputs import seems
 
 Colour = tuple[int, int, int]
 Text = tuple[str, Points, Colour]
@@ -204,10 +205,12 @@ def _scaled(face: Face, scale: NDArray[np.float64]) -> Face:
 
 
 def _write_label(canvas: Pixels, face: Face, size: float) -> None:
-    """Write score, track and emotion on a small plate over the box, or in it where there is no room."""
+    """Write score, track, emotion and attributes on a small plate over the box, or in it where there is no
+    room.
+    """
     words = [] if face.track is None else [f"#{face.track}"]
     words += [] if face.score is None else [f"{face.score:.2f}"]
-    words += [] if face.emotion is None else [face.emotion.label]
+    words += seems(face)
     if not words:
         return
     height = float(np.clip(0.055 * size, 9, 64))

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 from meanshape.core.errors import BoxError, ConfigError
 from meanshape.core.image import ImageLike, Pixels, read_image
-from meanshape.core.types import Box, Face, Prediction
+from meanshape.core.types import Box, Emotion, Face, Prediction, Shape
 from meanshape.detectors.base import FaceDetector
 from meanshape.inference import choice
+from meanshape.inference.pose import head_pose
 from meanshape.methods.base import LandmarkModel
 
 AT_ONCE = 32
@@ -37,7 +38,9 @@ class Pipeline:
     threads : threads of ONNX Runtime for one photo
     providers : ONNX Runtime's execution providers, best first; None: the CPU
     color : the channel order of arrays that come in ("bgr" for OpenCV's)
-    emotion, attributes : ask for labels of appearance, from models that have them
+    emotion, attributes : also say what each face seems to show: labels of appearance as annotators gave
+        them, not of identity or feeling, and not for decisions about people. From the model if it has them,
+        else from emotional_dan and tcdcn
     markup : convert the points to this mark-up
     max_faces : keep only the best
     licence : "permissive" refuses weights that may not be used commercially
@@ -64,9 +67,11 @@ class Pipeline:
         finder = choice.detector_name(detector, licence)
         self.model, self.name = choice.make_model(chosen, threads, providers)
         choice.check_markup(self.model, markup)
-        for wanted, what in ((emotion, "emotion"), (attributes, "attributes")):
-            if wanted:
-                raise ConfigError(f"model {self.name} has no {what} to give, only points")
+        self._answering: dict[str, Any] = {
+            what: choice.make_answering(what, self.model, threads, providers, licence)
+            for what, wanted in (("emotion", emotion), ("attributes", attributes))
+            if wanted
+        }
         self.detector = choice.make_detector(finder, min_face=min_face, threads=threads, providers=providers)
         self.min_face, self.color, self.markup, self.max_faces = min_face, color, markup, max_faces
 
@@ -102,15 +107,34 @@ class Pipeline:
         return list(found), [self.detector.canonical(face.box) for face in found]
 
     def _with_points(self, pixels: Pixels, faces: list[Face], boxes: list[Box]) -> tuple[Face, ...]:
-        """Return the faces with the model's points."""
+        """Return the faces with the model's points, the pose that they show, and what else was asked for."""
         done: list[Face] = []
         for first in range(0, len(faces), AT_ONCE):
             part = boxes[first : first + AT_ONCE]
-            shapes = self.model.predict_batch([pixels] * len(part), part)
-            for face, shape in zip(faces[first:], shapes, strict=False):
+            shapes, emotions = self._shapes(pixels, part)
+            attributes = self._attributes(pixels, part)
+            for face, shape, emotion, others in zip(
+                faces[first:], shapes, emotions, attributes, strict=False
+            ):
                 converted = shape if self.markup is None else shape.to(self.markup)
-                done.append(Face(face.box, converted, face.score, track=face.track))
+                pose = head_pose(shape)
+                done.append(Face(face.box, converted, face.score, pose, emotion, others, face.track))
         return tuple(done)
+
+    def _shapes(self, pixels: Pixels, boxes: list[Box]) -> tuple[Sequence[Shape], Sequence[Emotion | None]]:
+        """Return shapes, and emotions if they were asked for."""
+        same = [pixels] * len(boxes)
+        asked: Any = self._answering.get("emotion")
+        if asked is not None and asked is self.model:  # one run gives both
+            shapes, emotions = asked.predict_all(same, boxes)
+            return shapes, emotions
+        found = self.model.predict_batch(same, list(boxes))
+        return found, [None] * len(boxes) if asked is None else asked.emotions(same, boxes)
+
+    def _attributes(self, pixels: Pixels, boxes: list[Box]) -> Sequence[Mapping[str, Any] | None]:
+        """Return by attribute the probability of each label, if that was asked for."""
+        asked = self._answering.get("attributes")
+        return [None if asked is None else asked.attributes(pixels, box) for box in boxes]
 
 
 def detect(image: ImageLike, *, boxes: Sequence[Box] | None = None, **options: Any) -> Prediction:

@@ -1,13 +1,13 @@
 """EmotionalDAN: landmarks and emotion learnt together (Tautkute, Trzcinski, Bielski, CVPR workshops 2018).
 
-DAN's stages bring the face upright; the last stage sees it with a heatmap of the shape so far, and two heads read
-its features: one moves the points as in DAN, one says which emotion the face seems to show. The joint loss is
-share * error of the points + (1 - share) * cross entropy.
+DAN's stages bring the face upright; the last stage sees it with a heatmap of the shape so far, and two
+heads read its features: one moves the points as in DAN, one says which emotion the face seems to show. The
+joint loss is share * error of the points + (1 - share) * cross entropy.
 
-What differs from the paper: no data set at hand has both labels, so batches hold faces of both kinds and each pays
-for the label that it has; the stages before the joint one are a finished DAN; the joint stage sees a grey frame of
-its own, smaller size and no feature image; labels are smoothed, classes weighted, faces mixed, weights averaged; the
-probabilities are calibrated on the validation faces.
+What differs from the paper: no data set at hand has both labels, so batches hold faces of both kinds and
+each pays for the label that it has; the stages before the joint one are a finished DAN; the joint stage
+sees a grey frame of its own, smaller size and no feature image; labels are smoothed, classes weighted,
+faces mixed, weights averaged; the probabilities are calibrated on the validation faces.
 """
 
 from __future__ import annotations
@@ -130,10 +130,11 @@ class EmotionalDAN(LandmarkModel):
         cascade = replace(
             dan.DAN.tiny().config, sizes=(32,), widths=(0.125,), use_features=False, steps=(150,), minutes=()
         )
+        small = Config(cascade, size=32, maps=(8, 16, 32, 64), features=64, dropout=0.0, mixup=0.0)
         return cls(
-            Config(
-                cascade, size=32, maps=(8, 16, 32, 64), features=64, dropout=0.0, mixup=0.0, batch=16, steps=100,
-                warmup=10, ema=0.9, points_share=0.5, rate=1e-3, augmentation=replace(plain, rotation=2, shift=0.02),
+            replace(
+                small, batch=16, steps=100, warmup=10, ema=0.9, points_share=0.5, rate=1e-3,
+                augmentation=replace(plain, rotation=2, shift=0.02),
             )
         )  # fmt: skip
 

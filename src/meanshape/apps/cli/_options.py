@@ -38,6 +38,20 @@ Model = Annotated[
         show_default="dan",
     ),
 ]
+Emotion = Annotated[
+    bool,
+    typer.Option(
+        "--emotion",
+        help="Also say which emotion each face seems to show: a label of appearance, not of feeling.",
+    ),
+]
+Attributes = Annotated[
+    bool,
+    typer.Option(
+        "--attributes",
+        help="Also say smile, glasses, gender label and side: labels of appearance, not of identity.",
+    ),
+]
 MarkUp = Annotated[str | None, typer.Option(help="Convert the points to this mark-up, such as mtfl5.")]
 Licence = Annotated[
     str,

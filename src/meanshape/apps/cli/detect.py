@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
+APPEARANCE = (
+    "emotions and attributes are labels of appearance as annotators gave them, often wrong, and say nothing "
+    "of identity or feeling; do not decide about people by them"
+)
+
 
 @app.command()
 def detect(
@@ -31,6 +36,8 @@ def detect(
     overlay: options.Overlay = None,
     model: options.Model = None,
     markup: options.MarkUp = None,
+    emotion: options.Emotion = False,
+    attributes: options.Attributes = False,
     licence: options.Licence = "any",
     detector: options.Detector = None,
     min_face: options.MinFace = 40,
@@ -65,6 +72,8 @@ def detect(
         "markup": markup,
         "max_faces": max_faces,
         "licence": licence,
+        "emotion": emotion,
+        "attributes": attributes,
     }
     pipeline = Pipeline(**settings)
     if resume and output is None:
@@ -72,6 +81,8 @@ def detect(
     drawn = None if overlay is None else Overlays(overlay, sources, Style(numbers=numbers, names=names))
     results = _results(output, overlay, sources, pipeline, resume)
     predictions = _predictions(pipeline, settings, sources, results.done, drawn, workers)
+    if emotion or attributes:
+        console.say(APPEARANCE)
     summary = _run(predictions, sources, results)
     _close(summary, results, output, overlay, len(sources))
 

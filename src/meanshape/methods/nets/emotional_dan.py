@@ -1,4 +1,4 @@
-"""EmotionalDAN as a torch module: DAN's stages, then one that answers points and emotion from the same features.
+"""EmotionalDAN as a torch module: DAN's stages, then one that answers points and emotion alike.
 
 Everything between the face crop and the answers is inside the module, as in ``nets/dan.py``. Points are in
 pixels of the input crop.
@@ -74,8 +74,8 @@ def _grey(weight: Tensor) -> Tensor:
 class EmotionalDAN(nn.Module):
     """A DAN and the joint stage after it.
 
-    Input: RGB crops (N, 3, S, S) in 0..255; output: one (N, K, 2) shape per stage, the joint one last, then the
-    probabilities (N, L) of the labels.
+    Input: RGB crops (N, 3, S, S) in 0..255; output: one (N, K, 2) shape per stage, the joint one last, then
+    the probabilities (N, L) of the labels.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
 """Faces with an emotion, kept as upright grey frames, and batches that mix them with faces that have points.
 
-The cascade that comes before the joint stage does not learn any more, so its answer for a face is computed once:
-what is kept is the face in a frame somewhat larger than the joint stage's, and the shape in that frame. That
-saves a quarter of the time.
+The cascade that comes before the joint stage does not learn any more, so its answer for a face is computed
+once: what is kept is the face in a frame somewhat larger than the joint stage's, and the shape in that
+frame. That saves a quarter of the time.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ TOGETHER = 64
 
 @dataclass(frozen=True, slots=True)
 class EmotionBank:
-    """Upright faces in memory: frames (N, S, S), points (N, K, 2) in pixels of the joint stage's frame, labels
-    (N,).
+    """Upright faces in memory: frames (N, S, S), labels (N,), points (N, K, 2) in pixels of the joint stage's
+    frame.
     """
 
     frames: NDArray[np.uint8]
@@ -48,7 +48,7 @@ class EmotionBank:
     def look(
         self, index: int, jitter: NDArray[np.float64] | None = None, flip: bool = False
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
-        """A face in the frame, moved by ``jitter`` about its centre: image, shape so far, where it should be."""
+        """A face, moved by ``jitter`` about its centre: image, shape so far, where it should be."""
         frame, placed = self.frames[index], self.placed[index]
         middle, centre = (self.size - 1) / 2, (frame.shape[0] - 1) / 2
         moves = np.eye(2, 3) if jitter is None else jitter
@@ -126,8 +126,8 @@ def _upright(module: EmotionalDAN, crops: NDArray[np.uint8]) -> tuple[NDArray[np
 class JointSampler:
     """Batches of both kinds: ``batch(step)`` is the same whenever it is asked for.
 
-    Faces with points come as crops; faces with an emotion as frames. ``augmentation`` moves and changes both in
-    the joint stage's frame, beside what the crops have gone through.
+    Faces with points come as crops; faces with an emotion as frames. ``augmentation`` moves and changes
+    both in the joint stage's frame, beside what the crops have gone through.
     """
 
     points: CropSampler
@@ -182,13 +182,13 @@ def change_grey(
     rng: np.random.Generator, face: NDArray[np.uint8], augmentation: Augmentation
 ) -> NDArray[np.float32]:
     """Brightness, contrast and gamma; blur; noise; a flat rectangle over a part of the face."""
-    image = face.astype(np.float32)
+    image: NDArray[np.float64] = face.astype(np.float64)
     if rng.random() < augmentation.colour:
         gamma, contrast = math.exp(rng.normal(0, 0.25)), math.exp(rng.normal(0, 0.2))
         image = ((image / 255) ** gamma - 0.5) * contrast + 0.5 + rng.normal(0, 0.1)
         image = np.clip(image, 0, 1) * 255
     if rng.random() < augmentation.blur:
-        image = np.asarray(cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.4, 1.2))), np.float32)
+        image = np.asarray(cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.4, 1.2))), np.float64)
     if rng.random() < augmentation.noise:
         image = np.clip(image + rng.normal(0, rng.uniform(2, 12), image.shape), 0, 255)
     if rng.random() < augmentation.occluder:

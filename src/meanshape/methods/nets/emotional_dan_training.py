@@ -85,7 +85,7 @@ class JointTask:
         return self.config.share * error + (1 - self.config.share) * wrong
 
     def _mixed(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Faces and what their logits should say: smoothed, weighted by class, at times mixed with another's."""
+        """Faces and what their logits should say: smoothed, weighted by class, at times mixed."""
         face, label = batch["face"], batch["label"]
         assert self.weights is not None
         smooth = self.config.smoothing
@@ -177,7 +177,8 @@ def best_temperature(logits: Tensor, labels: NDArray[np.int64]) -> float:
 
 def fit(
     config: Config, mean: NDArray[np.float64], markup: MarkUp, labels: Sequence[str], train: Sequence[Sample],
-    valid: Sequence[Sample] | None, *, seed: int, folder: Path | None, initial: Path | None, progress: Progress,
+    valid: Sequence[Sample] | None, *, seed: int, folder: Path | None, initial: Path | None, progress:
+    Progress,
 ) -> EmotionalDAN:  # fmt: skip
     """Train the cascade where its config gives it time, then the joint stage."""
     with_points = [s for s in train if s.shape is not None]

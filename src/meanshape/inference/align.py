@@ -1,0 +1,78 @@
+"""Upright crops of one size, as face recognisers and people who compare faces want them.
+
+>>> crop, matrix, inverse = ms.align("photo.jpg", face)    # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from meanshape.core.errors import ConfigError, ShapeError, suggestion
+from meanshape.core.geometry import Matrix, Points, invert, resize_points, similarity
+from meanshape.core.image import ImageLike, Pixels, read_image, warp
+from meanshape.core.markup import markup
+from meanshape.core.types import Face, Shape
+from meanshape.inference.pose import head_of
+
+TEMPLATES = ("arcface", "mean")
+ARCFACE = np.array(
+    [(38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041)]
+)
+"""Where ArcFace (Deng et al., CVPR 2019) wants the five points in a crop of 112 pixels."""
+ARCFACE_SIDE = 112
+MEAN_SIDE = 190.0
+"""Millimetres that the side of a `mean` crop shows."""
+
+
+class Aligned(NamedTuple):
+    """A crop, the map (2, 3) from picture to crop, and the map back."""
+
+    image: Pixels
+    matrix: Matrix
+    inverse: Matrix
+
+
+def align(image: ImageLike, face: Face | Shape, size: int = 112, template: str = "arcface") -> Aligned:
+    """Return the face brought upright, size x size pixels, with the map there and the map back.
+
+    Parameters
+    ----------
+    image : a path, the bytes of a file, a PIL image or an array (RGB)
+    face : a face with points, or its shape, in pixels of the image
+    size : side of the crop, pixels
+    template : where points come to lie: "arcface", five points as ArcFace wants them; "mean", all inner
+        points as on our generic head seen from the front, 190 mm a side
+    """
+    shape = face.shape if isinstance(face, Face) else face
+    if shape is None:
+        raise ShapeError("this face has no points to align it by")
+    if size < 1:
+        raise ConfigError(f"size must be at least 1 pixel, not {size}")
+    points, places = _arcface(shape) if template == "arcface" else _mean(shape, template)
+    known = np.isfinite(points).all(1) & np.isfinite(places).all(1)
+    if np.ptp(points[known], axis=0).max(initial=0) <= 0:
+        raise ShapeError("a face is aligned by two points at least that do not fall together")
+    matrix = similarity(points, resize_points(places, size))
+    return Aligned(warp(read_image(image), matrix, (size, size)), matrix, invert(matrix))
+
+
+def _arcface(shape: Shape) -> tuple[Points, Points]:
+    """The five points, and their places in a crop of side 1."""
+    five = markup("mtfl5")
+    points = shape.points if shape.markup == five else shape.to(five).points
+    return points, resize_points(ARCFACE, 1 / ARCFACE_SIDE)
+
+
+def _mean(shape: Shape, template: str) -> tuple[Points, Points]:
+    """The inner points, and where the generic head has them in a crop of side 1."""
+    if template != "mean":
+        raise ConfigError(
+            f"template is {' or '.join(TEMPLATES)}, not {template!r}{suggestion(template, TEMPLATES)}"
+        )
+    head = head_of(shape.markup)
+    if head is None:
+        raise ShapeError(f"{shape.markup.name} has too little in common with the generic head; use arcface")
+    points = shape.points if head.kind == shape.markup else shape.to(head.kind).points
+    return points, head.places[:, :2] / MEAN_SIDE
