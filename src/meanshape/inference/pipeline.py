@@ -125,7 +125,8 @@ class Pipeline:
         """Return shapes, and emotions if they were asked for."""
         same = [pixels] * len(boxes)
         asked: Any = self._answering.get("emotion")
-        if asked is not None and asked is self.model:  # one run gives both
+        one_run = asked is self.model  # gives both
+        if one_run:
             shapes, emotions = asked.predict_all(same, boxes)
             return shapes, emotions
         found = self.model.predict_batch(same, list(boxes))
