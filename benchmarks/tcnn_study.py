@@ -1,0 +1,196 @@
+"""What tweaking is worth: heads for clusters against one head fine-tuned as long on the same faces.
+
+    python benchmarks/tcnn_study.py runs/tcnn --train mtfl:ROOT:train --valid mtfl:ROOT:validation --out study
+           [--seeds 0 1 2] [--clusters 4 16 64]
+
+Starts from the vanilla network of a trained model (`weights.safetensors` in its folder). The faces that the
+model held out stop the heads; the validation faces, in the detector's boxes, are only measured. Seeds differ
+in the views, the mixture and the batches. Writes OUT/study.json: errors in percent of the inter-pupil
+distance, paired differences with 95 % bootstrap intervals over faces, and how far points scatter within the
+clusters of each layer's features.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from meanshape.core.types import Sample
+from meanshape.datasets import load_data
+from meanshape.evaluation.starts import find_start, make_detector
+from meanshape.methods.nets import tcnn as nets
+from meanshape.methods.nets import tcnn_training as training
+from meanshape.methods.nets.state import load_state
+from meanshape.methods.nets.tcdcn import Looking
+from meanshape.methods.nets.tcnn import Mixture, Vanilla
+from meanshape.methods.nets.tcnn_clusters import Views, assign, fit_mixture, spread_of_points
+from meanshape.methods.tcnn import TCNN, Config
+from meanshape.training.tensors import FaceTensors, TensorSampler
+
+Floats = NDArray[np.float64]
+
+
+def detector_crops(model: TCNN, samples: list[Sample]) -> tuple[NDArray[np.uint8], Floats]:
+    """Input crops and true points in them, for the faces that the default detector finds."""
+    from meanshape.core.geometry import apply
+
+    detector, crops, points = make_detector(), [], []
+    for sample in samples:
+        pixels = sample.pixels()
+        box = find_start(sample, pixels, detector).given
+        if box is not None and sample.shape is not None:
+            crop, matrix = model._crop(pixels, box)
+            crops.append(crop)
+            points.append(apply(matrix, sample.shape.points))
+    return np.stack(crops), np.stack(points)
+
+
+def errors_of(module: nets.TCNN, crops: NDArray[np.uint8], truth: Floats) -> Floats:
+    """Error of each face in percent of the inter-pupil distance."""
+    found = [training.run(module, crops[n : n + 50])[0] for n in range(0, len(crops), 50)]
+    off = np.linalg.norm(np.concatenate(found) - truth, axis=2).mean(1)
+    return np.asarray(100 * off / np.linalg.norm(truth[:, 0] - truth[:, 1], axis=1))
+
+
+def one_head(views: Views) -> Views:
+    """The same views as one cluster."""
+    return replace(views, cluster=np.zeros(len(views), np.int64))
+
+
+def interval(difference: Floats, rng: np.random.Generator) -> list[float]:
+    """95 % bootstrap interval of a mean over faces."""
+    rows = rng.integers(0, len(difference), (2000, len(difference)))
+    return [float(v) for v in np.percentile(difference[rows].mean(1), [2.5, 97.5])]
+
+
+def tightness(vanilla: Vanilla, sampler: TensorSampler, batches: int, clusters: int) -> dict[str, float]:
+    """How far points scatter within clusters of pixels and of each layer's features, in percent."""
+    names = {0: "conv1", 1: "conv2", 2: "conv3", 3: "conv4 (enters FC5)"}
+    activated = [
+        n for n, layer in enumerate(vanilla.trunk.layers) if isinstance(layer, type(vanilla.activation))
+    ]
+    rows: dict[str, list[NDArray[np.float32]]] = {}
+    points, norms = [], []
+    with torch.no_grad():
+        for step in range(batches):
+            batch = sampler.batch(step)
+            points.append(batch["points"])
+            norms.append(batch["norm"])
+            maps = (torch.from_numpy(batch["image"]) - vanilla.average) / vanilla.spread
+            rows.setdefault("pixels", []).append(maps.flatten(1).numpy())
+            for n, layer in enumerate(vanilla.trunk.layers):
+                maps = layer(maps)
+                if n in activated:
+                    rows.setdefault(names[activated.index(n)], []).append(maps.flatten(1).numpy())
+            rows.setdefault("FC5", []).append(vanilla.activation(vanilla.fc5(maps)).numpy())
+    where, norm = np.concatenate(points).astype(float), np.concatenate(norms).astype(float)
+    result = {"one cluster": spread_of_points(where, norm, np.zeros(len(where), np.int64))}
+    for name, parts in rows.items():
+        features = np.concatenate(parts)
+        with torch.no_grad():
+            labels = fit_mixture(features, clusters, 32, 0)(torch.from_numpy(features)).numpy()
+        result[name] = spread_of_points(where, norm, labels)
+    return result
+
+
+@dataclass
+class Measure:
+    """Tweaks by some settings and notes the errors on the validation faces."""
+
+    arms: dict[str, list[Floats]]
+    crops: NDArray[np.uint8]
+    truth: Floats
+    looking: Looking
+    vanilla: Vanilla
+    seed: int
+
+    def __call__(self, name: str, settings: Config, mixture: Mixture, views: Views, stop: Views) -> None:
+        learnt = training.tweak(settings, self.looking, self.vanilla, mixture, views, stop, self.seed)
+        self.arms.setdefault(name, []).append(errors_of(learnt.module, self.crops, self.truth))
+        print(self.seed, name, self.arms[name][-1].mean().round(3), flush=True)
+
+
+def study(given: argparse.Namespace, model: TCNN, vanilla: Vanilla, sampler: TensorSampler) -> dict[str, Any]:
+    """All arms for all seeds."""
+    config: Config = model.config
+    crops, truth = detector_crops(model, load_data(given.valid))
+    looking = training.make_looking(config, model._mean)
+    arms: dict[str, list[Floats]] = {}
+    for seed in given.seeds:
+        mixture, views, stop = training.gather(config, vanilla, sampler, sampler.aside, seed)
+        dummy = Mixture(views.features.shape[1], 1, 1)
+
+        measure = Measure(arms, crops, truth, looking, vanilla, seed)
+        none = replace(config, min_faces=10**9)
+        measure("vanilla", none, dummy, one_head(views), one_head(stop))
+        heads = int((np.bincount(views.cluster) > 0).sum())
+        wide = replace(config, tweak_batch=config.tweak_batch * heads)
+        measure("vanilla, fine-tuned", wide, dummy, one_head(views), one_head(stop))
+        measure(f"K = {config.clusters}", config, mixture, views, stop)
+        for clusters in given.clusters:
+            other = fit_mixture(views.features[: len(views) // 3], clusters, config.dimensions, seed)
+            parts = [assign(other, replace(part)) for part in (views, stop)]
+            measure(f"K = {clusters}", replace(config, clusters=clusters), other, *parts)
+    return summary(arms, f"K = {config.clusters}", len(crops))
+
+
+def summary(arms: dict[str, list[Floats]], chosen: str, faces: int) -> dict[str, Any]:
+    """Means over seeds and faces, and paired differences of every arm to the chosen one."""
+    rng = np.random.default_rng(0)
+    table = {}
+    for name, runs in arms.items():
+        difference = np.mean(arms[chosen], 0) - np.mean(runs, 0)
+        table[name] = {
+            "error": float(np.mean(runs)),
+            "of each seed": [float(run.mean()) for run in runs],
+            "chosen minus this": float(difference.mean()),
+            "interval": interval(difference, rng),
+        }
+    return {"faces": faces, "chosen": chosen, "arms": table}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--train", required=True)
+    parser.add_argument("--valid", required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--clusters", nargs="*", type=int, default=[4, 16])
+    given = parser.parse_args()
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    model = TCNN.load(given.model)
+    config: Config = model.config
+    mean = model._mean
+    vanilla = Vanilla(
+        3, config.size, config.widths, config.features, mean.size, config.activation, config.norm
+    )
+    load_state(vanilla, given.model / "weights.safetensors")
+    vanilla.to(memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
+    faces = FaceTensors(load_data(given.train), model.markup)
+    aside = training.held_out(len(faces), config.held_out, 0)
+    sampler = TensorSampler(
+        faces, config.size, config.scale, config.batch, config.changes, 0,
+        upright=config.upright, mean=mean, aside=aside,
+    )  # fmt: skip
+    given.out.mkdir(parents=True, exist_ok=True)
+    result = study(given, model, vanilla, sampler)
+    result["scatter of points within clusters"] = tightness(vanilla, sampler, 150, config.clusters)
+    text = json.dumps(result, indent=1)
+    (given.out / "study.json").write_text(text + "\n", "utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

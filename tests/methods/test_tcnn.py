@@ -1,0 +1,177 @@
+"""TCNN: the mixture, the choice of a head inside the graph, aligned views, clusters that nobody is in."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("onnx")
+
+from meanshape.core.errors import ConfigError, DataSetError  # noqa: E402
+from meanshape.core.types import Sample  # noqa: E402
+from meanshape.datasets import synthetic  # noqa: E402
+from meanshape.methods.nets import tcnn as nets  # noqa: E402
+from meanshape.methods.nets import tcnn_clusters as clusters  # noqa: E402
+from meanshape.methods.nets import tcnn_training as training  # noqa: E402
+from meanshape.methods.tcnn import TCNN, Config  # noqa: E402
+from meanshape.training.changes import Changes  # noqa: E402
+from meanshape.training.tensors import FaceTensors, TensorSampler  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def faces() -> list[Sample]:
+    made = [synthetic.face(seed, 96) for seed in range(16)]
+    return [replace(s, shape=s.shape.to("mtfl5")) for s in made]
+
+
+@pytest.fixture(scope="module")
+def fitted(faces: list[Sample]) -> TCNN:
+    torch.set_num_threads(1)
+    config = replace(
+        TCNN.tiny().config, looks=2, upright=0.4, steps=30, clusters=3, min_faces=3, held_out=0.2, aligned=6
+    )
+    return TCNN(config).fit(faces, seed=1)
+
+
+@pytest.fixture(scope="module")
+def saved(fitted: TCNN, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return fitted.save(tmp_path_factory.mktemp("tcnn") / "model")
+
+
+@pytest.fixture
+def parts(faces: list[Sample]) -> tuple[Config, nets.Vanilla, TensorSampler]:
+    """An untrained vanilla network and a sampler."""
+    config = TCNN.tiny().config
+    torch.manual_seed(0)
+    vanilla = nets.Vanilla(3, 40, config.widths, config.features, 10, "relu", True).eval()
+    bank = FaceTensors(faces, faces[0].shape.markup)
+    return config, vanilla, TensorSampler(bank, 40, 1.1, 8, Changes())
+
+
+def test_the_trunk_leaves_three_by_three() -> None:
+    vanilla = nets.Vanilla(3, 40, (16, 48, 64, 64), 100, 10, "abs_tanh", False)
+    assert vanilla.trunk.outputs == 576
+    # 111 thousand, as VanillaCNN has them
+    assert sum(p.numel() for p in vanilla.parameters()) == 111_046
+
+
+def test_torch_and_onnx_agree_at_any_batch(fitted: TCNN, saved: Path) -> None:
+    loaded = TCNN.load(saved)
+    rng = np.random.default_rng(0)
+    for batch in (1, 2, 7):
+        crops = rng.integers(0, 256, (batch, 96, 96, 3), np.uint8)
+        (points, chosen), (found, same) = fitted._run(crops), loaded._run(crops)
+        assert points.shape == found.shape == (batch, 5, 2)
+        assert np.abs(points - found).max() < 0.05
+        assert np.array_equal(chosen, same)
+
+
+def test_the_mixture_is_the_one_of_scikit_learn() -> None:
+    """Scores, up to a constant of each row, are log weight plus log density."""
+    rng = np.random.default_rng(0)
+    weights, means = np.array([0.2, 0.5, 0.3]), rng.normal(0, 2, (3, 4))
+    variances, x = rng.uniform(0.5, 2, (3, 4)), rng.normal(0, 2, (50, 4))
+    mixture = nets.Mixture(4, 4, 3)
+    mixture.set(*(torch.from_numpy(a).float() for a in (np.eye(4), np.zeros(4), weights, means, variances)))
+    scores = mixture.scores(torch.from_numpy(x).float()).numpy()
+    density = -0.5 * (((x[:, None] - means) ** 2 / variances) + np.log(variances)).sum(2) + np.log(weights)
+    assert np.allclose(scores - scores[:, :1], density - density[:, :1], atol=1e-3)
+
+
+def test_each_row_goes_through_the_head_of_its_cluster() -> None:
+    heads = nets.Heads(3, 6, 5, 4, "relu")
+    torch.manual_seed(0)
+    for parameter in heads.parameters():
+        torch.nn.init.normal_(parameter)
+    features, which = torch.randn(7, 6), torch.tensor([2, 0, 1, 1, 2, 0, 2])
+    found = heads(features, which)
+    for row, head in enumerate(which):
+        alone = heads.grouped(features[row].expand(3, 1, 6))[head, 0]
+        assert torch.allclose(found[row], alone, atol=1e-5)
+
+
+def test_heads_start_as_the_vanilla_network(parts: tuple[Config, nets.Vanilla, TensorSampler]) -> None:
+    _, vanilla, sampler = parts
+    heads = nets.Heads(2, vanilla.trunk.outputs, vanilla.fc5.out_features, 10, "relu")
+    heads.start_from(vanilla)
+    crops = torch.from_numpy(sampler.batch(0)["image"])
+    answer = heads(vanilla.features(crops), torch.tensor([0, 1] * 4))
+    assert torch.allclose(answer, vanilla(crops), atol=1e-5)
+
+
+def test_aligned_views_lie_on_a_mate_and_stay_in_their_cluster(
+    parts: tuple[Config, nets.Vanilla, TensorSampler],
+) -> None:
+    _, vanilla, sampler = parts
+    views = clusters.random_views(vanilla, sampler, 8, 0)
+    mixture = clusters.fit_mixture(views.features, 2, 4, 0)
+    views = clusters.assign(mixture, views)
+    more = clusters.aligned_views(vanilla, mixture, sampler, views, 6, 0)
+    assert 0 < len(more) <= 48
+    again = mixture(torch.from_numpy(more.features)).numpy()
+    assert np.array_equal(again, more.cluster)
+    for n in range(len(more)):  # the least-squares similarity keeps the middle of the points
+        mates = views.points[views.cluster == more.cluster[n]].mean(1)
+        assert np.linalg.norm(mates - more.points[n].mean(0), axis=1).min() < 0.01
+    assert len(clusters.aligned_views(vanilla, mixture, sampler, views.take(np.zeros(0, int)), 2, 0)) == 0
+
+
+def test_a_cluster_without_members_shares_the_vanilla_head(
+    parts: tuple[Config, nets.Vanilla, TensorSampler],
+) -> None:
+    config, vanilla, sampler = parts
+    config = replace(config, min_faces=2, tweak_steps=2, tweak_check=1)
+    views = clusters.random_views(vanilla, sampler, 4, 0)
+    views.cluster = np.where(np.arange(len(views)) % 2, 0, 2)  # nobody is in 1 and 3
+    mixture = nets.Mixture(vanilla.trunk.outputs, 4, 4)
+    looking = training.make_looking(config, np.full((5, 2), 0.5))
+    learnt = training.tweak(config, looking, vanilla, mixture, views, views, 0)
+    assert learnt.module.head.tolist() == [1, 0, 2, 0]
+    assert learnt.log["shares the vanilla head"] == [False, True, False, True]
+    assert np.isfinite(training.run(learnt.module, np.zeros((1, 96, 96, 3), np.uint8))[0]).all()
+
+
+def test_no_head_is_worse_than_the_vanilla_one_on_the_faces_that_stop_it(
+    parts: tuple[Config, nets.Vanilla, TensorSampler],
+) -> None:
+    """A rate that destroys every head: all stay as they were."""
+    config, vanilla, sampler = parts
+    config = replace(config, min_faces=1, tweak_rate=50.0, tweak_steps=3, tweak_check=1)
+    views = clusters.random_views(vanilla, sampler, 4, 0)
+    looking = training.make_looking(config, np.full((5, 2), 0.5))
+    mixture = nets.Mixture(vanilla.trunk.outputs, 4, 1)
+    learnt = training.tweak(config, looking, vanilla, mixture, views, views, 0)
+    assert learnt.log["best step of each head"] == [0]
+    assert torch.allclose(learnt.module.heads.w6[1], learnt.module.heads.w6[0])
+
+
+def test_fewer_faces_than_clusters_make_fewer_clusters() -> None:
+    features = np.random.default_rng(0).normal(0, 1, (5, 12)).astype(np.float32)
+    assert len(clusters.fit_mixture(features, 64, 32, 0).constant) == 5
+    with pytest.raises(DataSetError, match="no faces"):
+        clusters.fit_mixture(features[:0], 64, 32, 0)
+
+
+def test_the_log_and_the_cluster_of_a_face(saved: Path, faces: list[Sample]) -> None:
+    loaded = TCNN.load(saved)
+    assert len(loaded.log["faces"]) == 3
+    assert loaded.cluster(faces[0].image, faces[0].box) in range(3)
+
+
+def test_points_of_tighter_clusters_scatter_less() -> None:
+    points = np.zeros((4, 5, 2))
+    points[2:] += 10
+    norm = np.full(4, 20.0)
+    assert clusters.spread_of_points(points, norm, np.array([0, 0, 1, 1])) == 0
+    assert clusters.spread_of_points(points, norm, np.zeros(4, int)) == pytest.approx(100 * 5 * 2**0.5 / 20)
+
+
+def test_settings_that_make_no_sense_are_refused() -> None:
+    with pytest.raises(ConfigError, match="clusters"):
+        Config(clusters=0)
+    with pytest.raises(ConfigError, match="loss"):
+        Config(loss="cube")
