@@ -95,7 +95,7 @@ def inverted(matrices: Floats) -> Floats:
 
 def moved(matrices: Floats, points: Floats) -> Floats:
     """Points (B, K, 2) by one matrix (2, 3) each."""
-    return points @ matrices[:, :, :2].transpose(0, 2, 1) + matrices[:, None, :, 2]
+    return np.asarray(points @ matrices[:, :, :2].transpose(0, 2, 1) + matrices[:, None, :, 2])
 
 
 def _store(sample: Sample, channels: int) -> tuple[Sample, NDArray[np.uint8], Floats, Floats] | None:

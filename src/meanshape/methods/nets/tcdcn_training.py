@@ -233,8 +233,8 @@ def fit(
     module.eval()
     if tasks and config.refit:
         refit_heads(module, learning, config)
-    labelled = (learning.labels >= 0).any(0)
-    return module, learning.stops, [task for task, any_ in zip(tasks, labelled, strict=True) if any_]
+    learnt = [task for column, task in enumerate(tasks) if (learning.labels[:, column] >= 0).any()]
+    return module, learning.stops, learnt
 
 
 def refit_heads(module: TCDCN, learning: Learning, config: Config) -> None:
