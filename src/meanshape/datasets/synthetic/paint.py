@@ -110,7 +110,7 @@ def paint_eyes(
         shade, _ = light.shade(turned, (0.4, 0.35, 0.3))
         lid = np.clip((corners[eye, :, 1].mean() + 0.5 - place[1]) / 5.5, 0, 1)  # the upper lid's shadow
         corner = np.clip((np.abs(place[0] - corners[eye, :, 0].mean()) - 7) / 7, 0, 1)
-        ball *= shade * (1 - 0.5 * lid**1.5) * (1 - 0.2 * corner)
+        ball *= shade * (1 - 0.6 * lid**1.5) * (1 - 0.25 * corner)
         spark = np.clip((light.shine(turned, 8) - 0.35) * 3, 0, 1) * np.float32(0.9)
         ball += (light.lamp * 0.8 + light.sky * 0.3)[:, None] * spark
         under = colour[:, mine]
@@ -121,7 +121,7 @@ def paint_eyes(
 def _ball(angle: Floats, normal: Floats, gaze: Floats, person: Person) -> Floats:
     """White, iris and pupil by the arc (N,) mm from the middle of the iris: (3, N)."""
     pupil = 1.7 + 1.4 * (person.seed % 97) / 97
-    white = f32([[0.56], [0.50], [0.47]]) * np.float32(0.5 + 0.6 * (person.seed % 31) / 31)
+    white = f32([[0.50], [0.44], [0.41]]) * np.float32(0.5 + 0.6 * (person.seed % 31) / 31)
     ring = np.clip((angle - pupil) / 3, 0, 1)
     spokes = np.sin(np.arctan2(normal[1] - gaze[1], normal[0] - gaze[0]) * 17 + person.seed % 100)
     depth = (1 + 0.25 * spokes * ring) * (0.8 + 0.5 * ring)

@@ -101,7 +101,7 @@ def draw_person(rng: np.random.Generator) -> Person:
         gloss=float(rng.uniform(0.1, 1.0)),
         blush=float(rng.uniform(0, 1)),
         hairdo=str(rng.choice(list(hairdos), p=list(hairdos.values()))),
-        hair_volume=float(rng.uniform(4, 17)),
+        hair_volume=float(rng.uniform(4, 22)),
         hairline=float(rng.normal(-4, 5) - 9 * age * (habits == "one")),
         ear=float(rng.uniform(0.85, 1.2)),
         curl=float(rng.beta(0.6, 1.2)),
