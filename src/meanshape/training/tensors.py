@@ -120,7 +120,8 @@ def outline_of(sample: Sample) -> Floats:
     points = sample.shape.points
     if sample.shape.markup.name == "mtfl5" and np.isfinite(points).all():
         outline = np.vstack([outline_from_five(points), points])
-        return outline[np.linspace(0, len(outline) - 1, OUTLINE).round().astype(int)]
+        rows = np.linspace(0, len(outline) - 1, OUTLINE).round().astype(int)
+        return np.asarray(outline[rows])
     box = sample.box or sample.shape.box()
     angle = np.arange(OUTLINE) * (2 * np.pi / OUTLINE)
     half = np.array([box.width, box.height]) / 2
