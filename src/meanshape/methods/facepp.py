@@ -71,13 +71,15 @@ class Config:
     batch: int = 32
     rate: float = 2e-3
     weight_decay: float = 0.02
-    warmup: int = 200
+    warmup: int = 100
     ema: float = 0.997
-    steps: tuple[int, int, int, int] = (800, 3000, 1800, 1000)  # per level; 0 leaves it as it is
+    steps: tuple[int, int, int, int] = (600, 2000, 1300, 800)  # per level; 0 leaves it as it is
     augmentation: Augmentation = TURNED
 
     def __post_init__(self) -> None:
         """Check that sizes and widths agree."""
+        if self.batch < 2:
+            raise ConfigError("batch: batch norm wants two faces at a time")
         if self.crop_size % self.box_size:
             raise ConfigError(f"box_size must divide crop_size, got {self.box_size} and {self.crop_size}")
         for name in ("box", "whole", "part"):

@@ -173,12 +173,16 @@ class DCNN(nn.Module):
             answers.append(mean + 0.1 * self.side * moves)
         return answers
 
-    def point_offsets(self, level: int, image: Tensor, points: Tensor) -> Tensor:
-        """What the ten networks of level 2 or 3 say of points (N, 5, 2): offsets (N, 5, 2 nets, 2)."""
+    def see_patches(self, level: int, image: Tensor, points: Tensor) -> Tensor:
+        """The patches (N, 10, C, 15, 15) of level 2 or 3 around points (N, 5, 2), two a point."""
         grid = points[:, :, None] + self.patches[level - 2].reshape(1, 1, -1, 2)  # (N, 5, 2 * 225, 2)
         patches = look(image, grid.reshape(-1, 2 * POINTS * PATCH, PATCH, 2))
-        patches = patches.reshape(-1, self.channels, 2 * POINTS, PATCH, PATCH).transpose(1, 2)
-        offsets = self.levels[level - 2](standardised(patches)).reshape(-1, POINTS, 2, 2)
+        return patches.reshape(-1, self.channels, 2 * POINTS, PATCH, PATCH).transpose(1, 2)
+
+    def point_offsets(self, level: int, image: Tensor, points: Tensor) -> Tensor:
+        """What the ten networks of level 2 or 3 say of points (N, 5, 2): offsets (N, 5, 2 nets, 2)."""
+        patches = standardised(self.see_patches(level, image, points))
+        offsets = self.levels[level - 2](patches).reshape(-1, POINTS, 2, 2)
         return offsets * (offsets.new_tensor(HALVES[level - 2]) * self.side)[:, None]
 
     def forward(self, image: Tensor, levels: int = 3) -> list[Tensor]:

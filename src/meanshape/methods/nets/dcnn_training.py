@@ -149,6 +149,7 @@ def schedule_of(config: Config, level: int) -> Schedule | None:
         warmup=config.warmup,
         weight_decay=config.weight_decay,
         ema=config.ema,
+        validate_every=120.0,
     )
 
 

@@ -152,7 +152,10 @@ class LevelTask:
             chosen = [part for part in module.parts if part.net == net]
             true = [points[:, list(part.indices)] for part in chosen]
             frames = [
-                moved(module.part_frame(self.level, part, _whole_part(t)), noise[:, module.parts.index(part)])
+                moved(
+                    module.part_frame(self.level, part, _filled(t, module.mean_of("part", net))),
+                    noise[:, module.parts.index(part)],
+                )
                 for part, t in zip(chosen, true, strict=True)
             ]
             pairs += list(zip(module.part_points(self.level, net, image, frames), true, strict=True))
@@ -180,10 +183,15 @@ class LevelTask:
         return {"error": float(torch.nanmean(each))} | more
 
 
-def _whole_part(points: Tensor) -> Tensor:
-    """Points (N, k, 2) where those that are not annotated lie in the middle of the others."""
+def _filled(points: Tensor, mean: Tensor) -> Tensor:
+    """Points (N, k, 2) where those that are not annotated lie in the middle of the others.
+
+    A part of which less than two are gets some place: nothing is learnt from it.
+    """
+    known = ~torch.isnan(points).any(-1, keepdim=True)
     middle = torch.nan_to_num(points.nanmean(1, keepdim=True))
-    return torch.where(torch.isnan(points), middle, points)
+    filled = torch.where(known, points, middle)
+    return torch.where(known.sum(1, keepdim=True) < 2, 30 * mean + middle, filled)
 
 
 def fit(
@@ -201,7 +209,7 @@ def fit(
     valid_bank = CropBank(valid, markup) if valid else None
     nets: list[nn.Module] = [module.boxes, module.wholes, *module.fine]
     for level in range(1, LEVELS + 1):
-        if not config.steps[level - 1]:
+        if not config.steps[level - 1] or (level == 1 and not config.use_boxes):
             continue
         if level == LEVELS and initial is None:
             nets[3].load_state_dict(nets[2].state_dict())  # the same parts, only turned
@@ -227,6 +235,7 @@ def schedule_of(config: Config, level: int) -> Schedule:
         warmup=config.warmup,
         weight_decay=config.weight_decay,
         ema=config.ema,
+        validate_every=120.0,
     )
 
 
