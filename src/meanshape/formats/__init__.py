@@ -9,36 +9,76 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
-from meanshape.core.errors import FormatError, suggestion
+from meanshape.core.errors import FormatError, UnknownName, suggestion
 from meanshape.core.types import Prediction
 
-SUFFIXES = {".pts": "pts", ".csv": "csv", ".jsonl": "jsonl"}
-"""The module that reads and writes files of a suffix."""
+FORMATS = ("pts", "csv", "jsonl", "parquet", "coco", "cvat", "dlib_xml", "ljson")
+"""All formats; each is a module with `read` and `write`."""
+
+SUFFIXES = {
+    ".pts": "pts",
+    ".csv": "csv",
+    ".jsonl": "jsonl",
+    ".parquet": "parquet",
+    ".json": "coco",
+    ".xml": "dlib_xml",
+    ".ljson": "ljson",
+}
+"""The module that writes files of a suffix."""
+
+LONGER = {".coco.json": "coco", ".cvat.xml": "cvat", ".dlib.xml": "dlib_xml"}
+"""Endings that say more than their last part."""
 
 
-def read(path: str | Path, markup: str | None = None) -> list[Prediction]:
-    """Read a label file by its suffix.
+def read(path: str | Path, markup: str | None = None, form: str | None = None) -> list[Prediction]:
+    """Read a label file by its suffix, or as a format that is named.
 
     `markup` names the mark-up of a file that does not; without, it is guessed from the number of points
-    where only one mark-up has so many.
+    where only one mark-up has so many. Of `.xml` and `.json` files, what is in them says what they are.
     """
-    reader: Callable[[str | Path, str | None], list[Prediction]] = _module(path).read
+    name = form or _by_name(path)
+    if form is None and Path(path).suffix.lower() in (".xml", ".json"):
+        name = _by_content(Path(path), name)
+    reader: Callable[[str | Path, str | None], list[Prediction]] = _module(name).read
     return reader(path, markup)
 
 
-def write(path: str | Path, predictions: Iterable[Prediction]) -> None:
-    """Write a label file by its suffix."""
-    _module(path).write(path, predictions)
+def write(path: str | Path, predictions: Iterable[Prediction], form: str | None = None) -> None:
+    """Write a label file by its suffix, or as a format that is named."""
+    _module(form or _by_name(path)).write(path, list(predictions))
 
 
-def _module(path: str | Path):  # type: ignore[no-untyped-def]  # a module
-    suffix = Path(path).suffix.lower()
+def _by_name(path: str | Path) -> str:
+    """The format that a file's name says."""
+    name, suffix = Path(path).name.lower(), Path(path).suffix.lower()
+    for ending, form in LONGER.items():
+        if name.endswith(ending):
+            return form
     if suffix not in SUFFIXES:
         raise FormatError(
             f"no label format has the suffix {suffix!r}{suggestion(suffix, SUFFIXES)}", path=path
         )
-    return import_module(f"meanshape.formats.{SUFFIXES[suffix]}")
+    return SUFFIXES[suffix]
 
 
-__all__ = ["SUFFIXES", "read", "write"]
+def _by_content(path: Path, name: str) -> str:
+    """Which of two formats of one suffix a file is of, by its first words."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(4096)
+    except OSError:
+        return name  # its reader says what is wrong
+    if name in ("cvat", "dlib_xml"):
+        return "cvat" if b"<annotations" in head else "dlib_xml"
+    return "ljson" if b'"landmarks"' in head and b'"images"' not in head else name
+
+
+def _module(name: str) -> ModuleType:
+    if name not in FORMATS:
+        raise UnknownName.of("label format", name, FORMATS)
+    return import_module(f"meanshape.formats.{name}")
+
+
+__all__ = ["FORMATS", "SUFFIXES", "read", "write"]

@@ -9,6 +9,9 @@ mark-up's order. A photo on several rows has several faces.
 What else is known of a face follows in columns of its own, the same on each of its rows, where any face has
 it: `pitch,yaw,roll`, `emotion`, `attribute_NAME` (the likeliest labels). Photos without a face and boxes do
 not fit in.
+
+Relative points are in columns `x_rel,y_rel` instead, in the unit square of the face's box, which follows in
+`left,top,right,bottom`.
 """
 
 from __future__ import annotations
@@ -23,13 +26,14 @@ from typing import Any
 
 import numpy as np
 
-from meanshape.core.errors import FormatError, suggestion
+from meanshape.core.errors import BoxError, FormatError, suggestion
 from meanshape.core.markup import markup as markup_of
-from meanshape.core.types import Emotion, Face, Pose, Prediction
+from meanshape.core.types import Box, Emotion, Face, Pose, Prediction
 from meanshape.formats.faces import face, guess_markup
 from meanshape.formats.text import finite, read_text, write_text
 
 COLUMNS = ("source", "face", "markup", "point", "name", "x", "y", "visible", "confidence")
+EDGES = ("left", "top", "right", "bottom")
 ANGLES, ATTRIBUTE = ("pitch", "yaw", "roll"), "attribute_"
 PHOTO = ("source", "image", "file", "filename", "path", "photo")
 """What the column that names the photo may be called."""
@@ -57,6 +61,8 @@ def read(path: str | Path, markup: str | None = None) -> list[Prediction]:
         if photo is None:
             raise FormatError(f"no column names the photo; wanted one of {', '.join(PHOTO)}", path, 1)
         rows = _rows(reader, path)
+        if {"x_rel", "y_rel", *EDGES} <= set(header):
+            rows, header = _absolute(rows, path), [*header, "x", "y"]
         long = {"point", "x", "y"} <= set(header)
         faces = _long(rows, photo, markup, path) if long else _wide(rows, photo, header, markup, path)
         photos: dict[str, list[Face]] = {}
@@ -67,25 +73,26 @@ def read(path: str | Path, markup: str | None = None) -> list[Prediction]:
     return [Prediction(tuple(many), (0, 0), source) for source, many in photos.items()]
 
 
-def write(path: str | Path, predictions: Iterable[Prediction]) -> None:
-    """Write the long form; faces without points are left out."""
+def write(path: str | Path, predictions: Iterable[Prediction], relative: bool = False) -> None:
+    """Write the long form; faces without points are left out. `relative`: points in their face's box."""
     text = io.StringIO(newline="")
     kept = [(p.source or "", [f for f in p.faces if f.shape is not None]) for p in predictions]
-    said = [_said(one) for _, faces in kept for one in faces]
+    said = [_said(one, relative) for _, faces in kept for one in faces]
     more = list(dict.fromkeys(column for cells in said for column in cells))
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow((*COLUMNS, *more))
+    writer.writerow([*(f"{c}_rel" if relative and c in ("x", "y") else c for c in COLUMNS), *more])
     for source, faces in kept:
         for number, one in enumerate(faces):
-            cells = _said(one)
+            cells = _said(one, relative)
             rest = [cells.get(column, "") for column in more]
-            writer.writerows([*row, *rest] for row in _cells(source, number, one))
+            writer.writerows([*row, *rest] for row in _cells(source, number, one, relative))
     write_text(Path(path), text.getvalue())
 
 
-def _said(one: Face) -> dict[str, str]:
-    """What is known of a face beside its points, by column."""
-    cells: dict[str, str] = {}
+def _said(one: Face, relative: bool = False) -> dict[str, str]:
+    """What is known of a face beside its points, by column; the box only where points are relative to it."""
+    edges = zip(EDGES, one.box.as_list(), strict=True) if relative else ()
+    cells = {name: f"{value:.9f}" for name, value in edges}
     if one.pose is not None:
         cells |= {name: f"{getattr(one.pose, name):.2f}" for name in ANGLES}
     if one.emotion is not None:
@@ -98,10 +105,11 @@ def _said(one: Face) -> dict[str, str]:
     return cells
 
 
-def _cells(source: str, number: int, one: Face) -> Iterator[list[Any]]:
+def _cells(source: str, number: int, one: Face, relative: bool = False) -> Iterator[list[Any]]:
     shape = one.shape
     assert shape is not None
-    for index, (x, y) in enumerate(shape.points):
+    digits = 12 if relative else 6
+    for index, (x, y) in enumerate(one.box.relative(shape.points) if relative else shape.points):
         known = np.isfinite(x)
         yield [
             source,
@@ -109,8 +117,8 @@ def _cells(source: str, number: int, one: Face) -> Iterator[list[Any]]:
             shape.markup.name,
             index,
             shape.markup.points[index],
-            f"{x:.6f}" if known else "",
-            f"{y:.6f}" if known else "",
+            f"{x:.{digits}f}" if known else "",
+            f"{y:.{digits}f}" if known else "",
             "" if shape.visible is None else int(shape.visible[index]),
             "" if shape.confidence is None else f"{shape.confidence[index]:.6f}",
         ]
@@ -125,6 +133,19 @@ def _rows(reader: csv.DictReader[str], path: str | Path) -> Iterator[tuple[int, 
         cells = {key: value.strip() for key, value in row.items()}
         if any(cells.values()):
             yield line, cells
+
+
+def _absolute(
+    rows: Iterable[tuple[int, dict[str, str]]], path: str | Path
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """The rows with points in pixels, of rows with points in the unit square of a box."""
+    for line, cells in rows:
+        x, y = _xy(cells["x_rel"], cells["y_rel"], path, line)
+        left, top, right, bottom = (finite(cells[name], path, line) for name in EDGES)
+        known = np.isfinite(x)
+        cells["x"] = repr(left + float(x) * (right - left)) if known else ""
+        cells["y"] = repr(top + float(y) * (bottom - top)) if known else ""
+        yield line, cells
 
 
 def _long(
@@ -177,6 +198,11 @@ def _with_said(made: Face, cells: Mapping[str, str], path: str | Path, line: int
         for name, value in cells.items()
         if name.startswith(ATTRIBUTE) and value
     }
+    if "x_rel" in cells:
+        try:
+            made = replace(made, box=Box(*(finite(cells[name], path, line) for name in EDGES)))
+        except BoxError as error:
+            raise FormatError(str(error), path, line) from error
     return replace(made, pose=pose, emotion=emotion, attributes=attributes or None)
 
 

@@ -1,0 +1,139 @@
+"""COCO's keypoints: one `.json` file for all photos, with names and edges of the points in its categories.
+
+Each point is `x, y, v`: v is 0 where it is not annotated, 1 where it is hidden, 2 where it can be seen;
+where nobody said, 2. Points and boxes (left, top, width, height) count as everywhere here: (0, 0) is the
+centre of the first pixel. Poses, emotions, confidences and who predicted do not fit in.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from meanshape.core.errors import BoxError, FormatError, ResultError, ShapeError
+from meanshape.core.markup import markup as markup_of
+from meanshape.core.markup import markup_names
+from meanshape.core.types import Box, Face, MarkUp, Prediction, Shape
+from meanshape.formats.faces import guess_markup
+from meanshape.formats.text import read_text, write_text
+
+
+def read(path: str | Path, markup: str | None = None) -> list[Prediction]:
+    """Read a file; photos come in its order, those without faces too."""
+    try:
+        data = json.loads(read_text(Path(path)))
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise FormatError(f"not JSON: {error}", path, getattr(error, "lineno", None)) from error
+    try:
+        kinds = {category["id"]: category for category in data.get("categories", ())}
+        faces: dict[Any, list[Face]] = {image["id"]: [] for image in data["images"]}
+        for annotation in data["annotations"]:
+            faces[annotation["image_id"]].append(
+                _face(annotation, kinds.get(annotation.get("category_id"), {}), markup, path)
+            )
+        return [
+            Prediction(tuple(faces[i["id"]]), (i.get("width") or 0, i.get("height") or 0), i["file_name"])
+            for i in data["images"]
+        ]
+    except FormatError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, BoxError, ShapeError, ResultError) as error:
+        raise FormatError(f"not as COCO's keypoints are: {error!r}", path) from error
+
+
+def write(path: str | Path, predictions: Iterable[Prediction]) -> None:
+    """Write one file for all photos; each mark-up is a category, from 1."""
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    kinds: dict[str | None, tuple[int, MarkUp | None]] = {}
+    for prediction in predictions:
+        width, height = prediction.size
+        number = len(images) + 1
+        images.append({"id": number, "file_name": prediction.source or "", "width": width, "height": height})
+        for face in prediction.faces:
+            name = None if face.shape is None else face.shape.markup.name
+            kinds.setdefault(name, (len(kinds) + 1, None if face.shape is None else face.shape.markup))
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": number,
+                    "category_id": kinds[name][0],
+                    **_plain(face),
+                }
+            )
+    categories = [_category(number, kind) for number, kind in kinds.values()]
+    data = {"images": images, "annotations": annotations, "categories": categories}
+    write_text(Path(path), json.dumps(data, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _category(number: int, kind: MarkUp | None) -> dict[str, Any]:
+    if kind is None:
+        return {"id": number, "name": "face", "supercategory": "face", "keypoints": [], "skeleton": []}
+    skeleton = [[a + 1, b + 1] for a, b in kind.edges]  # COCO counts points from 1
+    return {
+        "id": number,
+        "name": f"face_{kind.name}",
+        "supercategory": "face",
+        "markup": kind.name,
+        "keypoints": list(kind.points),
+        "skeleton": skeleton,
+    }
+
+
+def _plain(face: Face) -> dict[str, Any]:
+    """A face as COCO has it."""
+    box, keypoints = face.box, []
+    if face.shape is not None:
+        seen = np.ones(len(face.shape), bool) if face.shape.visible is None else face.shape.visible
+        for (x, y), sight in zip(face.shape.points, seen, strict=True):
+            keypoints += [0.0, 0.0, 0] if np.isnan(x) else [float(x), float(y), 1 + int(sight)]
+    plain: dict[str, Any] = {
+        "bbox": [box.left, box.top, box.width, box.height],
+        "area": box.area,
+        "iscrowd": 0,
+        "keypoints": keypoints,
+        "num_keypoints": sum(v > 0 for v in keypoints[2::3]),
+    }
+    return plain if face.score is None else {**plain, "score": face.score}
+
+
+def _face(data: Mapping[str, Any], kind: Mapping[str, Any], markup: str | None, path: str | Path) -> Face:
+    """A face as we have it."""
+    numbers = data.get("keypoints") or []
+    shape = None
+    if numbers:
+        points, sight = _points(numbers, path)
+        name = markup or _markup(kind, len(points), path)
+        hidden = (sight == 1).any()
+        shape = Shape(points, name, sight == 2 if hidden else None)
+    if "bbox" in data:
+        left, top, width, height = map(float, data["bbox"])
+        return Face(Box(left, top, left + width, top + height), shape, data.get("score"))
+    if shape is None:
+        raise FormatError("an annotation has neither bbox nor keypoints", path)
+    return Face(shape.box(), shape, data.get("score"))
+
+
+def _points(numbers: Any, path: str | Path) -> tuple[Any, Any]:
+    """Points (K, 2) and their v (K,)."""
+    array = np.asarray(numbers, np.float64)
+    if array.ndim != 1 or len(array) % 3:
+        raise FormatError(f"keypoints must be x, y, v of each point, not {array.shape} numbers", path)
+    table = array.reshape(-1, 3)
+    return np.where(table[:, 2:] > 0, table[:, :2], np.nan), table[:, 2]
+
+
+def _markup(kind: Mapping[str, Any], count: int, path: str | Path) -> str:
+    """The mark-up that a category names, whose points it names, or that alone has so many."""
+    named = kind.get("markup")
+    if named in markup_names() and len(markup_of(named)) == count:
+        return str(named)
+    points = tuple(kind.get("keypoints", ()))
+    for name in markup_names():
+        if markup_of(name).points == points:
+            return name
+    return guess_markup(count, path)

@@ -1,0 +1,66 @@
+"""XML that may come from anywhere: a document type, and with it every entity, is refused unread."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from xml.etree.ElementTree import Element, TreeBuilder, indent, tostring
+from xml.parsers import expat
+
+from meanshape.core.errors import FormatError
+from meanshape.formats.text import finite, write_text
+
+_LINE = "{}line"
+"""Where `parse` keeps an element's line: no file's attribute can be called so."""
+
+
+def parse(path: Path, root: str) -> Element:
+    """Read a file whose outermost element is `root`; each element knows its line."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise FormatError(f"cannot be read: {error.strerror or error}", path=path) from error
+    builder, parser = TreeBuilder(), expat.ParserCreate()
+
+    def refuse(*_: Any) -> None:
+        raise FormatError("it has a document type; labels need none", path, parser.CurrentLineNumber)
+
+    parser.StartDoctypeDeclHandler = refuse
+    parser.StartElementHandler = lambda tag, attributes: builder.start(
+        tag, {**attributes, _LINE: str(parser.CurrentLineNumber)}
+    )
+    parser.EndElementHandler = builder.end
+    parser.CharacterDataHandler = builder.data
+    try:
+        parser.Parse(content, True)
+    except expat.ExpatError as error:
+        raise FormatError(f"not XML: {expat.ErrorString(error.code)}", path, error.lineno) from error
+    top = builder.close()
+    if top.tag != root:
+        raise FormatError(f"wanted <{root}> around everything, got <{top.tag[:40]}>", path, line_of(top))
+    return top
+
+
+def line_of(element: Element) -> int:
+    """The line in which an element begins."""
+    return int(element.get(_LINE, "1"))
+
+
+def number(element: Element, name: str, path: str | Path) -> float:
+    """An attribute that must be a finite number."""
+    return finite(text(element, name, path), path, line_of(element))
+
+
+def text(element: Element, name: str, path: str | Path) -> str:
+    """An attribute that must be there."""
+    value = element.get(name)
+    if value is None:
+        raise FormatError(f"<{element.tag}> has no {name}", path, line_of(element))
+    return value
+
+
+def write(path: str | Path, top: Element) -> None:
+    """Write a document, indented."""
+    indent(top)
+    body = tostring(top, encoding="unicode")
+    write_text(Path(path), f'<?xml version="1.0" encoding="UTF-8"?>\n{body}\n')

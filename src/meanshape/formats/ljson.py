@@ -1,0 +1,83 @@
+"""menpo's `.ljson`: the faces of one photo, whose name is the file's. Points are `[y, x]`, from 0.
+
+Version 2 has one face, version 3 a group for each, version 1 the parts of one. Not annotated is `null`.
+Boxes, visibility, scores, poses and the photo's suffix do not fit in.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from meanshape.core.errors import FormatError
+from meanshape.core.markup import markup_names
+from meanshape.core.types import Face, Prediction, Shape
+from meanshape.formats.faces import face, guess_markup
+from meanshape.formats.text import read_text, write_text
+
+
+def read(path: str | Path, markup: str | None = None) -> list[Prediction]:
+    """Read a file as one photo of the same name."""
+    try:
+        data = json.loads(read_text(Path(path)))
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise FormatError(f"not JSON: {error}", path, getattr(error, "lineno", None)) from error
+    try:
+        faces = [_face(group, markup, path) for group in _groups(data, path)]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, FormatError):
+            raise
+        raise FormatError(f"not as menpo's landmarks are: {error!r}", path) from error
+    return [Prediction(tuple(faces), (0, 0), Path(path).stem)]
+
+
+def write(path: str | Path, predictions: Sequence[Prediction]) -> None:
+    """Write the faces of one photo; faces without points are left out."""
+    if len(predictions) != 1:
+        raise FormatError(f"a .ljson file holds one photo, and {len(predictions)} came", path=path)
+    shapes = [one.shape for one in predictions[0].faces if one.shape is not None]
+    if len(shapes) == 1:
+        data: dict[str, Any] = {"version": 2, **_group(shapes[0])}
+    else:
+        data = {"version": 3, "groups": {f"face_{n}": _group(shape) for n, shape in enumerate(shapes)}}
+    write_text(Path(path), json.dumps(data, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _group(shape: Shape) -> dict[str, Any]:
+    points = [[None, None] if np.isnan(x) else [float(y), float(x)] for x, y in shape.points]
+    labels = [
+        {"label": name, "mask": list(indices)} for name, indices in shape.markup.groups.items() if indices
+    ]
+    connectivity = [list(edge) for edge in shape.markup.edges]
+    return {
+        "markup": shape.markup.name,
+        "labels": labels,
+        "landmarks": {"points": points, "connectivity": connectivity},
+    }
+
+
+def _groups(data: Mapping[str, Any], path: str | Path) -> list[Mapping[str, Any]]:
+    """The groups of a file of any version, each as one of version 2."""
+    version = data.get("version")
+    if version == 1:
+        points = [one["point"] for part in data["groups"] for one in part["landmarks"]]
+        return [{"landmarks": {"points": points}}]
+    if version == 2:
+        return [data]
+    if version == 3:
+        return list(data["groups"].values())
+    raise FormatError(f"wanted version 1, 2 or 3, got {version!r}", path)
+
+
+def _face(group: Mapping[str, Any], markup: str | None, path: str | Path) -> Face:
+    rows = [[np.nan if v is None else float(v) for v in row] for row in group["landmarks"]["points"]]
+    points = np.array(rows, np.float64)
+    if points.ndim != 2 or points.shape[1] != 2 or np.isinf(points).any():
+        raise FormatError(f"wanted points [y, x], got {points.shape}", path)
+    said = group.get("markup")
+    name = markup or (said if said in markup_names() else guess_markup(len(points), path))
+    return face(points[:, ::-1], name, source=path)

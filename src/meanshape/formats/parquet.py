@@ -1,0 +1,132 @@
+"""Parquet: a row for each face, in columns; holds everything. Needs pyarrow: pip install
+'meanshape[parquet]'.
+
+`source, width, height, model, seconds, error, face, left, top, right, bottom, score, track, markup, x, y,
+visible, confidence, relative, more`: the points are lists; a photo without faces has a row whose `face` is
+null; `more` is JSON with pose, emotion and attributes. Where `relative` is true, points lie in the unit
+square of the face's box.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from meanshape.core.errors import FormatError, MeanshapeError, MissingExtra
+from meanshape.core.types import Box, Face, Prediction, Shape
+
+MORE = ("pose", "emotion", "attributes")
+
+
+def read(path: str | Path, markup: str | None = None) -> list[Prediction]:
+    """Read a file; rows of one photo follow one another. `markup` is not needed."""
+    parquet = _pyarrow()[1]
+    try:
+        rows = parquet.read_table(str(path)).to_pylist()
+    except (OSError, ValueError) as error:  # pyarrow's own errors are ValueErrors
+        raise FormatError(f"not a Parquet file: {error}", path=path) from error
+    predictions: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+    try:
+        for row in rows:
+            key = tuple(row[name] for name in ("source", "width", "height", "model", "seconds", "error"))
+            if not predictions or not row["face"] or predictions[-1][0] != key:
+                predictions.append((key, {"faces": []}))
+            if row["face"] is not None:
+                predictions[-1][1]["faces"].append(_face(row))
+        return [_prediction(key, values["faces"]) for key, values in predictions]
+    except (KeyError, TypeError, ValueError, MeanshapeError) as error:
+        raise FormatError(f"not as Meanshape writes it: {error}", path=path) from error
+
+
+def write(path: str | Path, predictions: Iterable[Prediction], relative: bool = False) -> None:
+    """Write a file; `relative` puts the points into the unit square of each face's box."""
+    arrow, parquet = _pyarrow()
+    rows = [row for prediction in predictions for row in _rows(prediction, relative)]
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.stem[:40]}.part")
+    try:
+        parquet.write_table(arrow.Table.from_pylist(rows, schema=_schema(arrow)), str(part))
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _pyarrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise MissingExtra.of("parquet", "A Parquet file") from None
+    return pyarrow, pyarrow.parquet
+
+
+def _schema(arrow: Any) -> Any:
+    """The columns and their types."""
+    number, word, many = arrow.float64(), arrow.string(), arrow.list_(arrow.float64())
+    whole = arrow.int64()
+    columns = {
+        "source": word,
+        "width": whole,
+        "height": whole,
+        "model": word,
+        "seconds": number,
+        "error": word,
+    }
+    columns |= {"face": whole, "left": number, "top": number, "right": number, "bottom": number}
+    columns |= {"score": number, "track": whole, "markup": word, "x": many, "y": many}
+    columns |= {
+        "visible": arrow.list_(arrow.bool_()),
+        "confidence": many,
+        "relative": arrow.bool_(),
+        "more": word,
+    }
+    return arrow.schema(list(columns.items()))
+
+
+def _rows(prediction: Prediction, relative: bool) -> Iterator[dict[str, Any]]:
+    """The rows of a photo."""
+    data = prediction.to_dict()
+    width, height = data["size"]
+    photo = {name: data[name] for name in ("source", "model", "seconds", "error")}
+    photo |= {"width": width, "height": height, "face": None}
+    if not prediction.faces:
+        yield photo
+    for number, (face, plain) in enumerate(zip(prediction.faces, data["faces"], strict=True)):
+        left, top, right, bottom = face.box.as_list()
+        row = {**photo, "face": number, "left": left, "top": top, "right": right, "bottom": bottom}
+        row |= {"score": face.score, "track": face.track, "relative": relative}
+        row["more"] = json.dumps({name: plain[name] for name in MORE if plain[name] is not None}) or None
+        if face.shape is not None:
+            points = face.box.relative(face.shape.points) if relative else face.shape.points
+            plain_shape = plain["shape"]
+            row |= {"markup": face.shape.markup.name, "x": points[:, 0].tolist(), "y": points[:, 1].tolist()}
+            row |= {"visible": plain_shape["visible"], "confidence": plain_shape["confidence"]}
+        yield row
+
+
+def _face(row: Mapping[str, Any]) -> Face:
+    """A face of a row."""
+    box = Box(row["left"], row["top"], row["right"], row["bottom"])
+    shape = None
+    if row["markup"] is not None:
+        points = np.column_stack([row["x"], row["y"]]).astype(np.float64)
+        shape = Shape(
+            box.absolute(points) if row["relative"] else points,
+            row["markup"],
+            row["visible"],
+            row["confidence"],
+        )
+    data = Prediction((Face(box, shape, row["score"], track=row["track"]),), (0, 0)).to_dict()
+    data["faces"][0] |= json.loads(row["more"] or "{}")
+    return Prediction.from_dict(data).faces[0]
+
+
+def _prediction(key: tuple[Any, ...], faces: list[Face]) -> Prediction:
+    source, width, height, model, seconds, error = key
+    return Prediction(tuple(faces), (width, height), source, model, seconds or 0.0, error)
