@@ -169,7 +169,7 @@ def test_mean_points_in_perfect_crops_are_the_mean_shape(module: nets.FacePP, sh
 def test_every_inner_point_has_one_part(module: nets.FacePP) -> None:
     assert sorted(i for part in module.parts for i in part.indices) == list(range(17, 68))
     assert [len(branch) for branch in module.branches] == [51, 17]
-    assert len(module.fine[0]) == 4 and len(module.parts) == 6
+    assert len(module.straight) == 4 and len(module.parts) == 6
 
 
 @pytest.mark.parametrize("settings", [{"use_boxes": "false"}, {"two_branches": "false"}, {"parts": "false"}])

@@ -182,7 +182,7 @@ class DCNN(nn.Module):
     def point_offsets(self, level: int, image: Tensor, points: Tensor) -> Tensor:
         """What the ten networks of level 2 or 3 say of points (N, 5, 2): offsets (N, 5, 2 nets, 2)."""
         patches = standardised(self.see_patches(level, image, points))
-        offsets = self.levels[level - 2](patches).reshape(-1, POINTS, 2, 2)
+        offsets: Tensor = self.levels[level - 2](patches).reshape(-1, POINTS, 2, 2)
         return offsets * (offsets.new_tensor(HALVES[level - 2]) * self.side)[:, None]
 
     def forward(self, image: Tensor, levels: int = 3) -> list[Tensor]:

@@ -120,9 +120,13 @@ class FacePP(nn.Module):
         self.boxes = nn.ModuleList(ConvNet(*box_net, 4, dropout) for _ in branches)
         self.wholes = nn.ModuleList(ConvNet(*whole_net, 2 * len(b), dropout) for b in branches)
         seen = [len(next(p.indices for p in parts if p.net == n)) for n in range(len(means[2]))]
-        self.fine = nn.ModuleList(
+        self.straight, self.upright = (
             nn.ModuleList(ConvNet(*part_net, 2 * count, dropout) for count in seen) for _ in range(2)
         )
+
+    def fine(self, level: int) -> nn.ModuleList:
+        """The parts' networks of level 3 or 4."""
+        return self.straight if level == 3 else self.upright
 
     def mean_of(self, kind: str, number: int) -> Tensor:
         """Mean points of a branch ("whole") or of a part's network ("part") in their frames."""
@@ -176,14 +180,14 @@ class FacePP(nn.Module):
     def part_points(self, level: int, net: int, image: Tensor, frames: Sequence[Frame]) -> list[Tensor]:
         """Points (N, k, 2) of the parts that a network sees, in their frames, one after the other."""
         crops = torch.stack([_see(image, frame, self.part_size) for frame in frames], 1)
-        found = self.fine[level - 3][net](crops.flatten(0, 1)) + self.mean_of("part", net)
+        found = self.fine(level)[net](crops.flatten(0, 1)) + self.mean_of("part", net)
         both = found.reshape(-1, len(frames), *found.shape[1:])
         return [_out(both[:, i], frame) for i, frame in enumerate(frames)]
 
     def refine(self, level: int, image: Tensor, shape: Tensor) -> Tensor:
         """Shapes (N, K, 2) with the points of all parts found again."""
         pieces = list(shape.unbind(1))
-        for net in range(len(self.fine[0])):
+        for net in range(len(self.straight)):
             chosen = [part for part in self.parts if part.net == net]
             frames = [self.part_frame(level, part, shape[:, list(part.indices)]) for part in chosen]
             for part, points in zip(chosen, self.part_points(level, net, image, frames), strict=True):

@@ -84,7 +84,8 @@ def corners_of(points: Tensor) -> Tensor:
 
 def _into(points: Tensor, frame: Frame) -> Tensor:
     """Points (N, k, 2) of the picture in a frame."""
-    return (points - frame[1]) @ torch.linalg.inv(frame[0])
+    inside: Tensor = (points - frame[1]) @ torch.linalg.inv(frame[0])
+    return inside
 
 
 def moved(frame: Frame, noise: Tensor) -> Frame:
@@ -93,7 +94,8 @@ def moved(frame: Frame, noise: Tensor) -> Frame:
     cos, sin = torch.cos(noise[:, 3]), torch.sin(noise[:, 3])
     turn = torch.stack([torch.stack([cos, sin], -1), torch.stack([-sin, cos], -1)], -2)
     scale = torch.exp(noise[:, 2])[:, None, None]
-    return scale * frame[0] @ turn, frame[1] + side * noise[:, None, :2]
+    matrix: Tensor = scale * frame[0] @ turn
+    return matrix, frame[1] + side * noise[:, None, :2]
 
 
 class LevelTask:
@@ -148,7 +150,7 @@ class LevelTask:
     ) -> list[tuple[Tensor, Tensor]]:
         """The same for the parts of levels 3 and 4."""
         pairs = []
-        for net in range(len(module.fine[0])):
+        for net in range(len(module.straight)):
             chosen = [part for part in module.parts if part.net == net]
             true = [points[:, list(part.indices)] for part in chosen]
             frames = [
@@ -207,7 +209,7 @@ def fit(
         load_state(module, initial / STATE)
     bank = CropBank(train, markup)
     valid_bank = CropBank(valid, markup) if valid else None
-    nets: list[nn.Module] = [module.boxes, module.wholes, *module.fine]
+    nets: list[nn.Module] = [module.boxes, module.wholes, module.straight, module.upright]
     for level in range(1, LEVELS + 1):
         if not config.steps[level - 1] or (level == 1 and not config.use_boxes):
             continue
