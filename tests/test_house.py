@@ -6,6 +6,7 @@ import ast
 import inspect
 import re
 import subprocess
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,38 @@ def test_public_names_have_docstrings_down_to_their_methods(name):
     for part, member in vars(value).items():
         if not part.startswith("_") and (callable(member) or isinstance(member, (property, classmethod))):
             assert inspect.getdoc(getattr(value, part)), f"{name}.{part}"
+
+
+def functions(name):
+    """The public functions of a public name: itself, or the methods and properties of the class."""
+    value = getattr(ms, name)
+    if not inspect.isclass(value):
+        return [(name, value)] if callable(value) else []
+    parts = {part: member for part, member in vars(value).items() if not part.startswith("_")}
+    plain = {
+        part: member.fget if isinstance(member, property) else getattr(member, "__func__", member)
+        for part, member in parts.items()
+    }
+    return [(f"{name}.{part}", member) for part, member in plain.items() if inspect.isfunction(member)]
+
+
+SHAPE = re.compile(r"\((?:\.\.\.|[A-Z0-9][\w+* ]*),")
+"""An array's shape in words: (K, 2), (N,), (..., 2)."""
+
+
+@pytest.mark.parametrize("name", ms.__all__)
+def test_public_docstrings_say_shapes_and_errors(name):
+    """Who takes or gives an array says its shape; who raises one of our errors names it."""
+    kinds = {key for key in ms.__all__ if isinstance(getattr(ms, key), type)}
+    for called, function in functions(name):
+        said = inspect.getdoc(function) or ""
+        if re.search(r"NDArray|Pixels|Points|Array\b", " ".join(map(str, function.__annotations__.values()))):
+            assert SHAPE.search(said), f"{called}: no shape is said"
+        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+        raised = (node.exc for node in ast.walk(tree) if isinstance(node, ast.Raise) and node.exc)
+        for error in raised:
+            whole = ast.unparse(error.func if isinstance(error, ast.Call) else error).split(".")[0]
+            assert whole not in kinds or whole in said, f"{called}: {whole} is not said"
 
 
 @pytest.mark.parametrize("kind", ["methods", "detectors", "datasets"])

@@ -112,7 +112,7 @@ class MarkUp:
         return hash((self.name, self.points))
 
     def indices(self, name: str) -> tuple[int, ...]:
-        """Return the indices of a group, or of a single point, by its name."""
+        """Return the indices of a group, or of a single point, by its name, or raise `UnknownName`."""
         if name in self.groups:
             return self.groups[name]
         if name in self.points:
@@ -120,14 +120,17 @@ class MarkUp:
         raise UnknownName.of(f"point or group of {self.name}", name, (*self.groups, *self.points))
 
     def eye_centers(self, points: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the centres of the left and of the right eye, each (..., 2), of points (..., K, 2)."""
+        """Return the centres of the left and of the right eye, each (..., 2), of points (..., K, 2).
+
+        A mark-up that does not say where the eyes are is a `MarkUpError`.
+        """
         if self.left_eye is None or self.right_eye is None:
             raise MarkUpError(f"mark-up {self.name!r} does not say where the eyes are")
         array = self.check(points)
         return array[..., list(self.left_eye), :].mean(-2), array[..., list(self.right_eye), :].mean(-2)
 
     def conversion(self, to: str | MarkUp) -> Conversion:
-        """Return the conversion to another mark-up, or say which there are."""
+        """Return the conversion to another mark-up, or say which there are by a `MarkUpError`."""
         name = to if isinstance(to, str) else to.name
         if name == self.name:
             return Conversion(name, tuple((i,) for i in range(len(self))))
@@ -153,7 +156,7 @@ class MarkUp:
         return np.where((weights @ missing > 0) | nowhere, np.nan, converted)
 
     def check(self, points: ArrayLike) -> NDArray[np.float64]:
-        """Return points as float64 (..., K, 2), or say how many were wanted."""
+        """Return points as float64 (..., K, 2), or say how many were wanted by a `MarkUpError`."""
         array = np.asarray(points, np.float64)
         if array.ndim < 2 or array.shape[-2:] != (len(self), 2):
             raise MarkUpError(f"{self.name} has points ({len(self)}, 2), not {array.shape}")

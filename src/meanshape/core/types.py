@@ -51,7 +51,7 @@ class Box:
 
     @classmethod
     def around(cls, points: ArrayLike, score: float | None = None) -> Box:
-        """Return the tight box of points (K, 2); NaN points do not count."""
+        """Return the tight box of points (K, 2); NaN points do not count, and only such are a `BoxError`."""
         array = np.asarray(points, np.float64).reshape(-1, 2)
         array = array[np.isfinite(array).all(1)]
         if not len(array):
@@ -207,7 +207,10 @@ class Shape:
         return Shape(points, self.markup, self.visible, self.confidence)
 
     def mirrored(self, width: int) -> Shape:
-        """Return the shape on the mirrored picture, which is `width` pixels wide: x to width - 1 - x."""
+        """Return the shape on the mirrored picture, which is `width` pixels wide: x to width - 1 - x.
+
+        A mark-up that does not say which points are left and right is a `MarkUpError`.
+        """
         if not self.markup.sides:
             raise MarkUpError(f"{self.markup.name} does not say which of its points are left and right")
         order = list(self.markup.mirror)

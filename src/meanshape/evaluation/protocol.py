@@ -81,6 +81,11 @@ def evaluate(
     -------
     an `Evaluation`, in the data's mark-up if the model's converts to it, else in the model's if the data's
     converts to that; a `MarkUpError` if neither does
+
+    Raises
+    ------
+    DataSetError : there is not one sample with points
+    ConfigError : a box rule that is not there
     """
     samples = list(samples)
     if not samples:

@@ -44,6 +44,11 @@ def align(image: ImageLike, face: Face | Shape, size: int = 112, template: str =
     size : side of the crop, pixels
     template : where points come to lie: "arcface", five points as ArcFace wants them; "mean", all inner
         points as on our generic head seen from the front, 190 mm a side
+
+    Raises
+    ------
+    ShapeError : there are no points, or too few of them are annotated
+    ConfigError : a size below one pixel, or no such template
     """
     shape = face.shape if isinstance(face, Face) else face
     if shape is None:

@@ -21,6 +21,11 @@ def load(name: str | Path, *, threads: int = 1, providers: Sequence[str] | None 
     name : weights that came with the package ("dan"), a folder that `save` or a training run wrote, an
         `.onnx` file, or a method that needs no weights
     threads, providers : for methods that run under ONNX Runtime; no providers: the CPU
+
+    Raises
+    ------
+    UnknownName : nothing is called so
+    WeightsError : weights that are missing, damaged, or of another kind
     """
     options: dict[str, Any] = {"threads": threads, "providers": providers}
     if isinstance(name, str) and name in weights.names():
