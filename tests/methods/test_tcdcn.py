@@ -18,7 +18,7 @@ from meanshape.datasets import synthetic  # noqa: E402
 from meanshape.methods.nets import tcdcn as nets  # noqa: E402
 from meanshape.methods.nets import tcdcn_training as training  # noqa: E402
 from meanshape.methods.nets.tcdcn_stopping import TaskWatch  # noqa: E402
-from meanshape.methods.tcdcn import TASKS, TCDCN, Config  # noqa: E402
+from meanshape.methods.tcdcn import PRESETS, TASKS, TCDCN, Config  # noqa: E402
 from meanshape.training.changes import Changes  # noqa: E402
 from meanshape.training.tensors import FaceTensors, TensorSampler, labels_of  # noqa: E402
 
@@ -186,6 +186,14 @@ def test_settings_that_make_no_sense_are_refused() -> None:
         Config(widths=(8, 8))
     with pytest.raises(ConfigError, match="activation"):
         Config(activation="gelu")
+
+
+def test_the_networks_have_the_papers_sizes() -> None:
+    """16, 48, 64, 64 maps leave 256 features of a 40 x 40 crop; 20, 48, 64, 80 leave 720 of 60 x 60."""
+    small = nets.Trunk(1, PRESETS["paper"].widths, "abs_tanh", False, False)
+    large = PRESETS["points68"]
+    assert small.outputs == 256
+    assert nets.Trunk(1, large.widths, "relu", True, False, large.size, large.kernels).outputs == 720
 
 
 def test_a_batch_is_a_function_of_seed_and_step(faces: list[Sample]) -> None:

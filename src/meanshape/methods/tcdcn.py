@@ -55,6 +55,7 @@ class Config:
     looks: int = 2
     channels: int = 1
     widths: tuple[int, ...] = (24, 64, 96, 96)  # maps of the four convolutions
+    kernels: tuple[int, ...] = (5, 3, 3, 2)  # and their sides
     features: int = 128
     activation: str = "relu"
     norm: bool = True  # batch normalisation
@@ -80,10 +81,10 @@ class Config:
         """Check what would fail late."""
         if unknown := [task for task in self.tasks if task not in TASKS]:
             raise ConfigError(f"tasks are {', '.join(TASKS)}, not {unknown[0]!r}")
-        if len(self.widths) != 4 or self.looks < 1 or self.channels not in (1, 3):
+        if not len(self.widths) == len(self.kernels) == 4 or self.looks < 1 or self.channels not in (1, 3):
             raise ConfigError(
-                f"wanted four widths, looks of 1 or more, channels 1 or 3; "
-                f"got {self.widths}, {self.looks}, {self.channels}"
+                f"wanted four widths and kernels, looks of 1 or more, channels 1 or 3; "
+                f"got {self.widths}, {self.kernels}, {self.looks}, {self.channels}"
             )
         if self.activation not in ("relu", "abs_tanh") or self.loss not in ("point", "wing", "squared"):
             raise ConfigError(
@@ -103,7 +104,11 @@ PAPER = Config(
     refit=0,
     rate=1e-3,
 )
-PRESETS = {"paper": PAPER}
+POINTS68 = Config(
+    size=60, crop_size=120, widths=(20, 48, 64, 80), kernels=(5, 5, 3, 3), features=512, batch=32, steps=4000
+)  # fmt: skip
+"""The network of the later version (TPAMI 2016), for 68 points: first with MTFL's tasks, then on 300-W."""
+PRESETS = {"paper": PAPER, "points68": POINTS68}
 
 
 class TCDCN(LandmarkModel):

@@ -36,6 +36,8 @@ FACE, REACH = 48, 2.4
 SIDE = round(FACE * REACH)
 OUTLINE = 32
 """Points that stand for a face's outline."""
+CONTOUR = (*range(27), 30, 33, 48, 54, 57)
+"""Those of the 68: jaw, brows, and some that a tilted head may bring to the border."""
 GREY = (0.299, 0.587, 0.114)
 
 
@@ -114,7 +116,7 @@ def _store(sample: Sample, channels: int) -> tuple[Sample, NDArray[np.uint8], Fl
 def outline_of(sample: Sample) -> Floats:
     """Points (OUTLINE, 2) that follow the face when it turns, and whose tight box is its box.
 
-    Five points: jaw and brows as they let expect them. Else the ellipse in the sample's box.
+    68 points: jaw and brows; five: jaw and brows as they let expect them; else the ellipse in its box.
     """
     assert sample.shape is not None
     points = sample.shape.points
@@ -122,6 +124,8 @@ def outline_of(sample: Sample) -> Floats:
         outline = np.vstack([outline_from_five(points), points])
         rows = np.linspace(0, len(outline) - 1, OUTLINE).round().astype(int)
         return np.asarray(outline[rows])
+    if sample.shape.markup.name == "ibug68" and np.isfinite(points).all():
+        return points[list(CONTOUR)]
     box = sample.box or sample.shape.box()
     angle = np.arange(OUTLINE) * (2 * np.pi / OUTLINE)
     half = np.array([box.width, box.height]) / 2

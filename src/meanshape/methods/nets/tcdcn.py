@@ -29,7 +29,7 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {"abs_tanh": AbsoluteTanh, "relu": nn.
 
 
 class Trunk(nn.Module):
-    """Four convolutions (5, 3, 3 and 2 pixels), the first three pooled: crops (N, C, S, S) to (N, F).
+    """Four convolutions, the first three pooled: crops (N, C, S, S) to features (N, F).
 
     Parameters
     ----------
@@ -41,11 +41,12 @@ class Trunk(nn.Module):
     """
 
     def __init__(
-        self, channels: int, widths: Sequence[int], activation: str, norm: bool, padded: bool, size: int = 40
-    ) -> None:
+        self, channels: int, widths: Sequence[int], activation: str, norm: bool, padded: bool, size: int = 40,
+        kernels: Sequence[int] = (5, 3, 3, 2),
+    ) -> None:  # fmt: skip
         super().__init__()
         layers: list[nn.Module] = []
-        for index, (maps, kernel) in enumerate(zip(widths, (5, 3, 3, 2), strict=True)):
+        for index, (maps, kernel) in enumerate(zip(widths, kernels, strict=True)):
             padding = (2, 1, 0, 0)[index] if padded else 0
             convolution = nn.Conv2d(channels, maps, kernel, padding=padding, bias=not norm)
             nn.init.xavier_uniform_(convolution.weight, nn.init.calculate_gain("tanh"))
@@ -139,10 +140,11 @@ class TCDCN(nn.Module):
         activation: str,
         norm: bool,
         channels: int = 1,
+        kernels: Sequence[int] = (5, 3, 3, 2),
     ) -> None:
         super().__init__()
         self.looking, self.tasks, self.channels = looking, tuple(tasks), channels
-        self.trunk = Trunk(channels, widths, activation, norm, False, looking.size)
+        self.trunk = Trunk(channels, widths, activation, norm, False, looking.size, kernels)
         self.shared = nn.Sequential(
             nn.Linear(self.trunk.outputs, features, bias=not norm),
             *([nn.BatchNorm1d(features)] if norm else []),

@@ -46,6 +46,7 @@ def build(config: Config, mean: NDArray[np.float64], tasks: Tasks) -> TCDCN:
         activation=config.activation,
         norm=config.norm,
         channels=config.channels,
+        kernels=config.kernels,
     )
     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return module
