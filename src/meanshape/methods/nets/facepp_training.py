@@ -136,14 +136,14 @@ class LevelTask:
         true = [corners_of(points[:, list(branch)]) for branch in module.branches]
         if self.level == 1:
             return list(zip(module.face_boxes(image).unbind(1), true, strict=True))
-        half = functional.avg_pool2d(image, 2)
-        return [
-            (
-                module.whole_points(n, half, moved(module.box_frame(true[n]), noise[:, n])),
-                points[:, list(branch)],
-            )
-            for n, branch in enumerate(module.branches)
-        ]
+        half, pairs = functional.avg_pool2d(image, 2), []
+        for number, branch in enumerate(module.branches):
+            if module.use_boxes:
+                frame = moved(module.box_frame(true[number]), noise[:, number])
+            else:  # what misses the face is the crop itself, which augmentation moves
+                frame = module.box_frame(module.face_boxes(image)[:, number])
+            pairs.append((module.whole_points(number, half, frame), points[:, list(branch)]))
+        return pairs
 
     def _parts(
         self, module: FacePP, image: Tensor, points: Tensor, noise: Tensor
