@@ -80,12 +80,8 @@ def evaluate(
     Returns
     -------
     an `Evaluation`, in the data's mark-up if the model's converts to it, else in the model's if the data's
-    converts to that; a `MarkUpError` if neither does
-
-    Raises
-    ------
-    DataSetError : there is not one sample with points
-    ConfigError : a box rule that is not there
+    converts to that; a `MarkUpError` if neither does, a `DataSetError` without samples, a `ConfigError` for
+    another box rule
     """
     samples = list(samples)
     if not samples:

@@ -90,7 +90,7 @@ class Evaluation:
         return len(self.ids)
 
     def lengths(self, norm: str | None = None) -> Array:
-        """Return the normaliser (N,) in pixels, NaN where the truth does not have it, or raise `UnknownName`."""
+        """Return the normaliser (N,) in pixels, NaN where the truth has none; or raise `UnknownName`."""
         name = self.norm if norm is None else norm
         if name not in NORMALISERS:
             raise UnknownName.of("normaliser", name, NORMALISERS)
@@ -118,7 +118,7 @@ class Evaluation:
         return metrics.bootstrap_interval(values, level, seed=seed) if len(values) else None
 
     def ced(self, thresholds: ArrayLike, norm: str | None = None) -> Array:
-        """Return how many percent (T,) of the faces have at most the error of each threshold (T,), percent."""
+        """Return how many percent (T,) of the faces have at most the error of each threshold (T,)."""
         values = _known(self.per_face(norm))
         limits = np.asarray(thresholds, np.float64)
         return 100.0 * metrics.ced(values, limits) if len(values) else np.full(limits.shape, np.nan)
