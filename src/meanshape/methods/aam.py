@@ -90,7 +90,7 @@ PRESETS = {
         fitter="linear",
         faces=(25.0, 50.0, 100.0),
         modes=(0, 0, 0),
-        texture=Sampling("intensities", stride=2.0, margin=0.0, pool=0.7),
+        texture=Sampling("intensities", stride=0.03, margin=0.0, pool=0.7),
         ridge=0.01,
         iterations=30,
         start="box",
@@ -117,7 +117,7 @@ class AAM(LandmarkModel):
             Config(
                 faces=(48.0, 48.0),
                 modes=(10, 10),
-                texture=Sampling(stride=4.0),
+                texture=Sampling(stride=0.08),
                 copies=4,
                 texture_modes=20,
                 portrait_modes=10,
@@ -128,8 +128,7 @@ class AAM(LandmarkModel):
 
     def shape_from(self, modes: Sequence[float]) -> Float:
         """Return the shape (K, 2) of mode weights in standard deviations, in the shape model's frame."""
-        deviations = np.sqrt(self.shape_model.variances[: len(modes)])
-        return self.shape_model.shape_from(np.asarray(modes) * deviations)
+        return self.shape_model.shape_from(modes, deviations=True)
 
     def reconstruct(self, weights: Sequence[float]) -> NDArray[np.uint8]:
         """Return the picture (S, S, 3) of the face of appearance weights, in standard deviations."""

@@ -147,9 +147,7 @@ class ASM(LandmarkModel):
 
     def shape_from(self, modes: Sequence[float]) -> Float:
         """Return the shape (K, 2) of mode weights in standard deviations, in the shape model's frame."""
-        return self.shape_model.shape_from(
-            np.asarray(modes) * np.sqrt(self.shape_model.variances[: len(modes)])
-        )
+        return self.shape_model.shape_from(modes, deviations=True)
 
     def iterations(
         self, image: ImageLike, box: Box | None = None, *, start: Shape | None = None

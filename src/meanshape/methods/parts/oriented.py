@@ -49,7 +49,8 @@ def orientations(light: NDArray[np.uint8], pool: float, around: float) -> Float3
     edge = cv2.BORDER_REFLECT
     x = cv2.Sobel(light, cv2.CV_32F, 1, 0, ksize=1, borderType=edge)
     y = cv2.Sobel(light, cv2.CV_32F, 0, 1, ksize=1, borderType=edge)
-    mean = cv2.GaussianBlur(cv2.magnitude(x, y), (0, 0), around, borderType=edge) + FLOOR
+    strength = np.sqrt(x * x + y * y)  # cv2.magnitude does not give the same result twice, to the last bit
+    mean = cv2.GaussianBlur(strength, (0, 0), around, borderType=edge) + FLOOR
     x, y = x / mean, y / mean
     channels = np.empty((*light.shape, CHANNELS), np.float32)
     for k in range(CHANNELS // 2):

@@ -25,7 +25,7 @@ from meanshape.methods.parts.texture import (
 Float = NDArray[np.float64]
 
 FACE = 72.0
-SAMPLING = Sampling("intensities", stride=1.0, margin=0.12, pool=0.6)
+SAMPLING = Sampling("intensities", stride=1 / FACE, margin=0.12, pool=0.6)
 MIDDLE, CONTRAST = 120.0, 50.0
 """Grey levels of a texture of mean 0 and variance 1."""
 AROUND = 0.03

@@ -67,13 +67,19 @@ class ShapeModel:
         """Return K, the number of points."""
         return len(self.mean)
 
-    def shape_from(self, b: ArrayLike, matrix: ArrayLike | None = None) -> Float:
-        """Return the points (K, 2) of the first mode weights, the rest being 0; in the model's frame, or
-        mapped.
+    def shape_from(self, b: ArrayLike, matrix: ArrayLike | None = None, *, deviations: bool = False) -> Float:
+        """Return the points (K, 2) of the first mode weights, the rest being 0.
+
+        Parameters
+        ----------
+        b : the weights, or, with `deviations`, in standard deviations of each mode
+        matrix : where to place the shape; none: in the model's frame
         """
         weights = np.asarray(b, np.float64)
         if weights.ndim != 1 or len(weights) > len(self.modes):
             raise ShapeError(f"a shape is made of up to {len(self.modes)} weights, not {weights.shape}")
+        if deviations:
+            weights = weights * np.sqrt(self.variances[: len(weights)])
         points: Float = self.mean + (weights @ self.modes[: len(weights)]).reshape(-1, 2)
         return points if matrix is None else apply(matrix, points)
 

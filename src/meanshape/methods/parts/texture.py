@@ -29,15 +29,15 @@ FRAME = 1.6
 
 @dataclass(frozen=True)
 class Sampling:
-    """How a texture is read; lengths in pixels of the level's frame."""
+    """How a texture is read; deviations of Gaussians in pixels of the level's frame."""
 
     kind: str = "orientations"  # or intensities, the paper's: mean 0 and variance 1 over the face
-    stride: float = 3.0  # of the sampled pixels
+    stride: float = 0.05  # of the sampled pixels, in faces
     margin: float = (
         0.15  # how far the mesh reaches beyond the points, as a share of the distance from the centre
     )
-    pool: float = 1.8  # deviation of the Gaussian that smooths the orientations (or the intensities)
-    around: float = 8.0  # and of the one that gradients are made relative over
+    pool: float = 1.8  # smooths the orientations (or the intensities)
+    around: float = 8.0  # gradients are relative to their mean over it
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +62,7 @@ class TextureReader:
     def warp(self) -> PiecewiseAffine:
         """The mesh over the mean shape in the middle of the frame."""
         reference = placed(self.mean, self.face, self.side)
-        return PiecewiseAffine.over(reference, self.sampling.stride, self.sampling.margin)
+        return PiecewiseAffine.over(reference, self.sampling.stride * self.face, self.sampling.margin)
 
     def look(self, light: NDArray[np.uint8]) -> Float32:
         """Return the picture of the frame that textures are read from (H, W, C)."""
@@ -97,7 +97,9 @@ class TextureReader:
     @cached_property
     def _beside(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """For x and y, the sampled pixels after and before each one (itself where there is none), (2, P)."""
-        cell = np.rint((self.warp.pixels - self.warp.pixels.min(0)) / self.sampling.stride).astype(int)
+        cell = np.rint(
+            (self.warp.pixels - self.warp.pixels.min(0)) / (self.sampling.stride * self.face)
+        ).astype(int)
         index = {(x, y): n for n, (x, y) in enumerate(cell.tolist())}
         found = [
             [
