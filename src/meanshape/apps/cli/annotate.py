@@ -21,12 +21,15 @@ app = typer.Typer()
 def annotate(
     folder: Annotated[Path, typer.Argument(help="A folder of photos.")],
     markup: Annotated[
-        str | None, typer.Option(help="A mark-up, or a .toml file with one's own.", show_default="the model's")
+        str | None,
+        typer.Option(help="A mark-up, or a .toml file with one's own.", show_default="the model's"),
     ] = None,
     model: options.Model = None,
     licence: options.Licence = "any",
     empty: Annotated[bool, typer.Option("--empty", help="Let no model place the first points.")] = False,
-    labels: Annotated[str, typer.Option(help="jsonl: one file for all; pts: one beside each photo.")] = "jsonl",
+    labels: Annotated[
+        str, typer.Option(help="jsonl: one file for all; pts: one beside each photo.")
+    ] = "jsonl",
     host: Host = "127.0.0.1",
     port: Port = 8080,
     token: Token = None,
@@ -55,7 +58,14 @@ def annotate(
     if kind is None:
         raise ConfigError("without a model, say which points there are: --markup NAME, or a .toml file")
     form = cast(Literal["jsonl", "pts"], labels)
-    run(host, port, token, {"model": model, "licence": licence}, Folder(folder, kind, pipeline, form), "/correct")
+    run(
+        host,
+        port,
+        token,
+        {"model": model, "licence": licence},
+        Folder(folder, kind, pipeline, form),
+        "/correct",
+    )
 
 
 def _pipeline(model: str | None, licence: str, empty: bool) -> Pipeline | None:

@@ -13,7 +13,7 @@ from meanshape.core.errors import ConfigError, MissingExtra, OutputError
 
 if TYPE_CHECKING:
     from meanshape.apps.web.folder import Folder
-    from meanshape.apps.web.service import Limits
+
 
 app = typer.Typer()
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -21,7 +21,8 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 Host = Annotated[str, typer.Option(help="Where to listen; beyond this machine a token is needed.")]
 Port = Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")]
 Token = Annotated[
-    str | None, typer.Option(help="What clients must know; one is made where it is needed.", show_default=False)
+    str | None,
+    typer.Option(help="What clients must know; one is made where it is needed.", show_default=False),
 ]
 
 

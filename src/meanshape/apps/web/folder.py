@@ -33,7 +33,7 @@ SURE = 0.02
 """Disagreement with the mirrored photo, in box sizes, at which confidence has fallen to 1 / e."""
 
 
-class Conflict(MeanshapeError):
+class ConflictError(MeanshapeError):
     """Somebody else saved meanwhile."""
 
 
@@ -105,7 +105,9 @@ class Folder:
                 {
                     "name": name,
                     "done": name in self._saved,
-                    "faces": len(self._label(name).faces) if name in self._saved or name in self._first else None,
+                    "faces": len(self._label(name).faces)
+                    if name in self._saved or name in self._first
+                    else None,
                     "confidence": self._first[name].confidence if name in self._first else None,
                 }
                 for name in self.photos
@@ -128,20 +130,25 @@ class Folder:
 
         Raises
         ------
-        Conflict : `version` is not what is on the disk
+        ConflictError : `version` is not what is on the disk
         ShapeError, FormatError : points that cannot be, or that the format cannot hold
         """
         path = self.path(name)
         height, width = read_image(path).shape[:2]
         made = tuple(self._face(face) for face in faces)
-        if self.labels == "pts" and (len(made) != 1 or made[0].shape is None or np.isnan(made[0].shape.points).any()):
-            raise FormatError("a .pts file holds one face with all its points; start with --labels jsonl", path=path)
+        if self.labels == "pts" and (
+            len(made) != 1 or made[0].shape is None or np.isnan(made[0].shape.points).any()
+        ):
+            raise FormatError(
+                "a .pts file holds one face with all its points; start with --labels jsonl", path=path
+            )
         with self._lock:
             self._reload()
             if version != self._version(name):
-                raise Conflict(f"{name} was saved elsewhere since you opened it; reload it to see that")
+                raise ConflictError(f"{name} was saved elsewhere since you opened it; reload it to see that")
             self._saved[name] = Prediction(made, (width, height), name, BY_HAND)
             self._write(name)
+            self._reload()  # what counts is what is on the disk, rounded as the format rounds
             return self._version(name)
 
     def place(self, name: str, box: Box) -> Shape:
@@ -158,7 +165,9 @@ class Folder:
     def _reload(self) -> None:
         """Read the labels again if the file is not the one that was read."""
         if self.labels == "pts":
-            self._saved = {n: self._from_pts(n) for n, p in self.photos.items() if p.with_suffix(".pts").exists()}
+            self._saved = {
+                n: self._from_pts(n) for n, p in self.photos.items() if p.with_suffix(".pts").exists()
+            }
             return
         file = self.root / LABELS
         if not file.exists():
@@ -181,8 +190,6 @@ class Folder:
             pts.write_points(self.photos[name].with_suffix(".pts"), shape.points)
             return
         jsonl.write(self.root / LABELS, self._saved.values())
-        state = (self.root / LABELS).stat()
-        self._read_at = state.st_mtime_ns, state.st_size
 
     def _version(self, name: str) -> str:
         if name not in self._saved:
@@ -200,7 +207,9 @@ class Folder:
         if not isinstance(points, list) or len(points) != len(self.kind):
             raise ShapeError(f"a face of {self.kind.name} has {len(self.kind)} points")
         try:
-            rows = [[math.nan, math.nan] if x is None or y is None else [float(x), float(y)] for x, y in points]
+            rows = [
+                [math.nan, math.nan] if x is None or y is None else [float(x), float(y)] for x, y in points
+            ]
         except (TypeError, ValueError):
             raise ShapeError("a point is [x, y], or [null, null] where there is none") from None
         if not isinstance(visible, list | None):

@@ -9,7 +9,7 @@ from fastapi import FastAPI, Query
 from fastapi.responses import FileResponse, JSONResponse, Response
 from pydantic import BaseModel, Field
 
-from meanshape.apps.web.folder import Conflict, Folder, Label
+from meanshape.apps.web.folder import ConflictError, Folder, Label
 from meanshape.apps.web.service import Service
 from meanshape.core.errors import UnknownName
 from meanshape.core.image import read_image
@@ -41,7 +41,12 @@ def add_folder_routes(app: FastAPI, service: Service, folder: Folder | None) -> 
     async def overview() -> dict[str, Any]:
         """List the photos, the least certain first, and the mark-up."""
         rows = await service.run(there().overview)
-        return {"name": there().root.name, "markup": there().kind.name, "labels": there().labels, "photos": rows}
+        return {
+            "name": there().root.name,
+            "markup": there().kind.name,
+            "labels": there().labels,
+            "photos": rows,
+        }
 
     @app.get("/v1/folder/photo", response_class=Response)
     async def photo(name: Name) -> Response:
@@ -69,7 +74,7 @@ def add_folder_routes(app: FastAPI, service: Service, folder: Folder | None) -> 
         """Save a photo's faces; 409 with what is on the disk, if somebody else saved meanwhile."""
         try:
             version = await service.run(lambda: there().save(name, labels.version, labels.faces))
-        except Conflict as error:
+        except ConflictError as error:
             now = _label(await service.run(lambda: there().label(name)))
             return JSONResponse({"error": str(error), "label": now}, 409)
         return {"version": version}

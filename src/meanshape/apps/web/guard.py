@@ -7,6 +7,7 @@ listens beyond this machine, a token is needed.
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from http.cookies import CookieError, SimpleCookie
@@ -37,7 +38,7 @@ HEADERS = {
 }
 
 
-class TooLarge(Exception):
+class TooLargeError(Exception):
     """A body grew beyond the limit while it came in."""
 
 
@@ -65,9 +66,10 @@ class Guard:
         if refusal is not None:
             await refusal(scope, receive, dressed)
             return
-        try:
-            await self.app(scope, self._counted(receive), dressed)
-        except TooLarge:
+        body = _Body(receive, self.limit)
+        with contextlib.suppress(TooLargeError):
+            await self.app(scope, body, body.unless_too_large(dressed))
+        if body.too_large and not body.answered:
             await self._too_large()(scope, receive, dressed)
 
     def _refusal(self, scope: Scope, headers: Headers) -> Any:
@@ -94,22 +96,34 @@ class Guard:
             return None
         return _error(401, "a token is needed: Authorization: Bearer TOKEN, or open the link with ?token=")
 
-    def _counted(self, receive: Receive) -> Receive:
-        """Stop a body that grows beyond the limit, whatever its header promised."""
-        seen = 0
-
-        async def counted() -> Message:
-            nonlocal seen
-            message = await receive()
-            seen += len(message.get("body", b""))
-            if seen > self.limit:
-                raise TooLarge
-            return message
-
-        return counted
-
     def _too_large(self) -> JSONResponse:
         return _error(413, f"a request may have {self.limit / 1e6:.0f} MB; make the picture smaller")
+
+
+class _Body:
+    """A request's body as it comes in, stopped where it grows beyond the limit."""
+
+    def __init__(self, receive: Receive, limit: int) -> None:
+        self._receive, self._left = receive, limit
+        self.too_large = self.answered = False
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        self._left -= len(message.get("body", b""))
+        if self._left < 0:
+            self.too_large = True
+            raise TooLargeError
+        return message
+
+    def unless_too_large(self, send: Send) -> Send:
+        """Let answers pass; a parser's own answer to the stopped body is dropped."""
+
+        async def sent(message: Message) -> None:
+            if self.answered or not self.too_large:
+                self.answered = True
+                await send(message)
+
+        return sent
 
 
 def _dressed(send: Send, path: str) -> Send:

@@ -17,16 +17,16 @@ from meanshape.apps.web import explain
 from meanshape.apps.web.folder import Folder
 from meanshape.apps.web.folder_routes import add_folder_routes
 from meanshape.apps.web.guard import LOOPBACK, Guard
-from meanshape.apps.web.service import Busy, Limits, Service, Slow
+from meanshape.apps.web.service import BusyError, Limits, Service, SlowError
 from meanshape.core import registry, weights
 from meanshape.core.errors import ImageError, MeanshapeError, UnknownName
 from meanshape.core.image import Pixels, read_image
-from meanshape.core.markup import markup
+from meanshape.core.markup import markup, markup_names
 from meanshape.core.types import Prediction
 
 STATIC = Path(__file__).parent / "static"
 PAGES = {"/": "index.html", "/compare": "compare.html", "/correct": "correct.html"}
-STATUS: list[tuple[type[MeanshapeError], int]] = [(Busy, 429), (Slow, 503), (UnknownName, 404)]
+STATUS: list[tuple[type[MeanshapeError], int]] = [(BusyError, 429), (SlowError, 503), (UnknownName, 404)]
 WRONG = {
     code: {"description": text}
     for code, text in (
@@ -229,6 +229,8 @@ def _add_tables(app: FastAPI, service: Service) -> None:
     @app.get("/v1/markups/{name}")
     async def one_markup(name: str) -> dict[str, Any]:
         """Return the names, groups, edges and mirror images of a mark-up's points."""
+        if name.endswith(".toml"):  # elsewhere a file
+            raise UnknownName.of("mark-up", name, markup_names())
         kind = markup(name)
         return {
             "name": kind.name,
@@ -249,4 +251,3 @@ def _add_pages(app: FastAPI) -> None:
 
         app.add_api_route(path, page, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
-

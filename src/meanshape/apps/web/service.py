@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, TypeVar
 
-from meanshape.core.errors import MeanshapeError
+from meanshape.core import weights
+from meanshape.core.errors import MeanshapeError, UnknownName
+from meanshape.core.markup import markup_names
 from meanshape.inference.pipeline import Pipeline
 from meanshape.inference.tracking import Tracker
 
@@ -23,11 +25,11 @@ IDLE = 30.0
 """Seconds after which a video's tracker is forgotten."""
 
 
-class Busy(MeanshapeError):
+class BusyError(MeanshapeError):
     """Too many requests wait already."""
 
 
-class Slow(MeanshapeError):
+class SlowError(MeanshapeError):
     """A request took longer than it may."""
 
 
@@ -74,16 +76,16 @@ class Service:
         self._lock = Lock()
 
     async def run(self, work: Callable[[], Answer]) -> Answer:
-        """Do some work in a worker, or raise `Busy` or `Slow`."""
+        """Do some work in a worker, or raise `BusyError` or `SlowError`."""
         if self._waiting >= self.limits.workers + self.limits.queue:
-            raise Busy(f"{self._waiting} requests are waiting already; come again in a second")
+            raise BusyError(f"{self._waiting} requests are waiting already; come again in a second")
         self._waiting += 1
         future = self._pool.submit(work)
         future.add_done_callback(lambda _: self._leave())
         try:
             return await asyncio.wait_for(asyncio.wrap_future(future), self.limits.seconds)
         except TimeoutError:
-            raise Slow(f"this took longer than {self.limits.seconds:g} seconds") from None
+            raise SlowError(f"this took longer than {self.limits.seconds:g} seconds") from None
 
     def _leave(self) -> None:
         with self._lock:
@@ -96,6 +98,7 @@ class Service:
 
     def pipeline(self, **options: Any) -> Pipeline:
         """Return the pipeline of these options, made or kept."""
+        _check_names(options)
         wanted = self.defaults | {name: value for name, value in options.items() if value is not None}
         key = tuple(sorted(wanted.items()))
         with self._lock:
@@ -110,7 +113,7 @@ class Service:
         return made
 
     def tracker(self, session: str, **options: Any) -> tuple[Tracker, Lock]:
-        """Return the tracker of one video that a client shows, and the lock that keeps its frames in order."""
+        """Return the tracker of a video that a client shows, and the lock that keeps its frames in order."""
         pipeline = self.pipeline(**options)
         now = time.monotonic()
         with self._lock:
@@ -128,3 +131,14 @@ class Service:
     def close(self) -> None:
         """Stop the workers; what waits is dropped."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _check_names(options: Mapping[str, Any]) -> None:
+    """Refuse what is no name: elsewhere models and mark-ups may be files, here a request must reach none."""
+    for option, kind, known in (
+        ("model", "shipped model", weights.names()),
+        ("markup", "mark-up", markup_names()),
+    ):
+        name = options.get(option)
+        if name is not None and name not in known:
+            raise UnknownName.of(kind, name, known)

@@ -1,0 +1,214 @@
+"""The JSON API: answers as the package does, says no to strangers, and never falls over."""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+
+import meanshape as ms
+from meanshape.apps.web.server import create_app
+from meanshape.apps.web.service import BusyError, Limits, Service, SlowError
+
+ROOT = Path(__file__).parents[2]
+PHOTO = ROOT / "examples" / "astronaut.jpg"
+HOST = {"host": "localhost"}
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[TestClient]:
+    with TestClient(create_app(), base_url="http://localhost") as opened:
+        yield opened
+
+
+def post(client: TestClient, data: bytes, path: str = "/v1/detect", **options: Any) -> Any:
+    return client.post(path, files={"image": ("x.jpg", data)}, params=options)
+
+
+def png(pixels: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_answers_as_the_package_does(client: TestClient) -> None:
+    answer = post(client, PHOTO.read_bytes()).json()
+    wanted = ms.detect(PHOTO).to_dict()
+    assert answer["schema"] == 1 and answer["source"] == "x.jpg" and answer["model"] == "dan"
+    assert answer["faces"][0]["shape"] == wanted["faces"][0]["shape"]
+    five = post(client, PHOTO.read_bytes(), markup="mtfl5").json()["faces"][0]["shape"]
+    assert five["markup"] == "mtfl5" and len(five["points"]) == 5
+
+
+def test_a_batch_goes_on_after_a_broken_picture(client: TestClient) -> None:
+    files = [("images", ("a.jpg", PHOTO.read_bytes())), ("images", ("b.jpg", b"none"))]
+    one, other = client.post("/v1/detect/batch", files=files).json()["results"]
+    assert len(one["faces"]) == 1 and one["error"] is None
+    assert other["source"] == "b.jpg" and "not a picture" in other["error"]
+
+
+def test_frames_of_a_session_are_followed(client: TestClient) -> None:
+    tracks = [
+        post(client, PHOTO.read_bytes(), session="s", time=n / 25).json()["faces"][0]["track"]
+        for n in range(3)
+    ]
+    assert tracks == [0, 0, 0]
+
+
+def test_steps_end_with_the_models_answer(client: TestClient) -> None:
+    steps = post(client, PHOTO.read_bytes(), "/v1/steps", model="dan").json()["steps"]
+    assert [step["name"][:2] for step in steps] == ["S0", "S1", "S2"]
+    assert set(steps[2]["pictures"]) == {"picture, brought upright", "heatmap"}
+    wanted = ms.detect(PHOTO).faces[0].shape.points
+    assert np.abs(np.array(steps[2]["points"]) - wanted).max() < 0.01
+    assert "shows no steps" in post(client, PHOTO.read_bytes(), "/v1/steps", model="mtcnn").json()["error"]
+    assert "were found" in post(client, PHOTO.read_bytes(), "/v1/steps", face=5).json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "status", "said"),
+    [
+        (b"", {}, 422, "empty"),
+        (b"no picture", {}, 422, "not a picture"),
+        (PHOTO.read_bytes()[:9000], {}, 422, "broken or truncated"),
+        (PHOTO.read_bytes(), {"model": "dann"}, 404, "did you mean"),
+        (PHOTO.read_bytes(), {"model": "../../etc"}, 404, "no shipped model"),
+        (PHOTO.read_bytes(), {"markup": "ibug70"}, 404, "ibug68"),
+        (PHOTO.read_bytes(), {"markup": "/etc/x.toml"}, 404, "no mark-up"),
+        (PHOTO.read_bytes(), {"min_face": 1}, 422, "greater than or equal to 12"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(
+    client: TestClient, data: bytes, options: dict[str, Any], status: int, said: str
+) -> None:
+    answer = post(client, data, **options)
+    assert answer.status_code == status and said in answer.text
+
+
+def test_tables(client: TestClient) -> None:
+    assert client.get("/v1/health").json()["status"] == "ok"
+    assert {"dan", "mtcnn"} <= {row["name"] for row in client.get("/v1/models").json()}
+    kind = client.get("/v1/markups/ibug68").json()
+    assert len(kind["points"]) == 68 and "mtfl5" in kind["conversions"]
+    assert client.get("/v1/markups/none").status_code == 404
+    assert "/v1/detect" in client.get("/v1/openapi.json").json()["paths"]
+    assert client.get("/v1/folder").status_code == 404
+
+
+def test_pages_and_what_browsers_are_told(client: TestClient) -> None:
+    for path in ("/", "/compare", "/correct", "/static/look.js", "/static/style.css"):
+        answer = client.get(path)
+        assert answer.status_code == 200
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'none'" in policy and "unsafe" not in policy
+        assert answer.headers["x-content-type-options"] == "nosniff"
+    assert post(client, PHOTO.read_bytes()).headers["cache-control"] == "no-store"
+
+
+def test_pages_fetch_nothing_from_elsewhere() -> None:
+    import re
+
+    static = ROOT / "src" / "meanshape" / "apps" / "web" / "static"
+    for path in static.iterdir():
+        found = re.findall(r"https?://[^\s\"'<>]+", path.read_text("utf-8"))
+        assert set(found) <= {"http://www.w3.org/2000/svg"}, path.name
+        assert " style=" not in path.read_text("utf-8") or path.suffix != ".html", path.name
+
+
+@pytest.mark.parametrize("path", ["/static/../server.py", "/static/%2e%2e/server.py", "/static//etc/passwd"])
+def test_no_file_outside_is_reached(client: TestClient, path: str) -> None:
+    assert client.get(path).status_code == 404
+
+
+def test_pages_of_other_sites_are_refused(client: TestClient) -> None:
+    files = {"image": ("x.jpg", b"x")}
+    assert (
+        client.post("/v1/detect", files=files, headers={"origin": "http://evil.example"}).status_code == 403
+    )
+    assert client.post("/v1/detect", files=files, headers={"origin": "null"}).status_code == 403
+    assert client.post("/v1/detect", files=files, headers={"origin": "http://localhost"}).status_code == 422
+    assert client.get("/v1/health", headers={"host": "evil.example"}).status_code == 421
+    allowed = client.options("/v1/detect", headers={"origin": "http://evil.example"})
+    assert "access-control-allow-origin" not in allowed.headers
+
+
+def test_a_token_is_asked_for() -> None:
+    app = create_app(token="secret-token", hosts=())
+    with TestClient(app, base_url="http://host.example") as client:
+        for headers in ({}, {"authorization": "Bearer wrong"}, {"cookie": "meanshape_token=wrong"}):
+            assert client.get("/v1/health", headers=headers).status_code == 401
+        good = {"authorization": "Bearer secret-token"}
+        assert client.get("/v1/health", headers=good).status_code == 200
+        assert client.get("/?token=wrong", follow_redirects=False).status_code == 401
+        moved = client.get("/?token=secret-token", follow_redirects=False)
+        assert moved.status_code == 303 and "HttpOnly" in moved.headers["set-cookie"]
+        assert "secret" not in moved.headers["location"]
+        assert client.get("/").status_code == 200  # the cookie
+
+
+def test_too_large_is_refused_before_it_is_read_and_while_it_is() -> None:
+    limits = Limits(bytes=10_000, pixels=10_000)
+    with TestClient(create_app(Service(limits=limits)), base_url="http://localhost") as client:
+        assert post(client, b"x" * 100_000).status_code == 413
+
+        def drip() -> Iterator[bytes]:
+            yield b'--b\r\nContent-Disposition: form-data; name="image"; filename="x"\r\n\r\n'
+            for _ in range(100):
+                yield b"x" * 1000
+
+        headers = {"content-type": "multipart/form-data; boundary=b"}
+        assert client.post("/v1/detect", content=drip(), headers=headers).status_code == 413
+        many = png(np.zeros((200, 200, 3), np.uint8))
+        answer = post(client, many)
+        assert answer.status_code == 422 and "over the limit of 10,000" in answer.json()["error"]
+
+
+def test_one_request_too_many_is_told_to_come_again() -> None:
+    """Both places are taken: the next is told 429, and when they are free again all goes on."""
+    service = Service(limits=Limits(workers=1, queue=1))
+    release = threading.Event()
+    with TestClient(create_app(service), base_url="http://localhost") as client:
+        for _ in range(2):
+            service._waiting += 1
+            service._pool.submit(release.wait).add_done_callback(lambda _: service._leave())
+        answer = post(client, PHOTO.read_bytes())
+        assert answer.status_code == 429 and answer.headers["retry-after"] == "1"
+        assert client.get("/v1/health").json()["waiting"] == 2
+        release.set()
+        deadline = time.monotonic() + 10
+        while service.waiting and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert post(client, PHOTO.read_bytes()).status_code == 200
+
+
+def test_what_takes_too_long_is_given_up() -> None:
+    import asyncio
+
+    service = Service(limits=Limits(workers=1, queue=0, seconds=0.05))
+    with pytest.raises(SlowError, match=r"0\.05 seconds"):
+        asyncio.run(service.run(lambda: time.sleep(0.3)))
+    with pytest.raises(BusyError, match="come again"):  # the place is not free before the work is over
+        asyncio.run(service.run(lambda: None))
+    time.sleep(0.4)
+    assert asyncio.run(service.run(lambda: 7)) == 7
+    service.close()
+
+
+def test_uploads_stay_in_memory(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    import tempfile
+
+    def refuse(*arguments: Any, **options: Any) -> None:
+        raise AssertionError("an upload went to the disk")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    monkeypatch.setattr(tempfile.SpooledTemporaryFile, "rollover", refuse)
+    large = png(np.random.default_rng(0).integers(0, 255, (900, 900, 3), np.uint8))
+    assert len(large) > 2_000_000 and post(client, large).status_code == 200

@@ -1,0 +1,136 @@
+"""Labels corrected by hand: saved whole, never over somebody else's, ready to train on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from meanshape.apps.web.folder import LABELS, ConflictError, Folder, ellipse
+from meanshape.core.errors import ConfigError, FormatError, ShapeError, UnknownName
+from meanshape.core.markup import markup
+from meanshape.core.types import Box
+from meanshape.datasets import load_data
+
+
+def faces(label: Any) -> list[dict[str, Any]]:
+    return [{"points": face.shape.points.tolist(), "visible": None} for face in label.faces]
+
+
+def test_points_are_placed_saved_and_read_back(folder: Folder) -> None:
+    label = folder.label("0.png")
+    assert len(label.faces) == 1 and label.version == "" and 0 < label.confidence <= 1
+    moved = faces(label)
+    moved[0]["points"][30] = [101.25, 99.5]
+    moved[0]["visible"] = [True] * 67 + [False]
+    version = folder.save("0.png", "", moved)
+    again = Folder(folder.root, folder.kind).label("0.png")
+    assert again.version == version
+    assert again.faces[0].shape.points[30].tolist() == [101.25, 99.5]
+    assert again.faces[0].shape.visible.sum() == 67
+    (sample,) = load_data(f"folder:{folder.root}")
+    assert sample.shape == again.faces[0].shape
+
+
+def test_nobody_is_overwritten_unseen(folder: Folder) -> None:
+    mine, theirs = folder.label("0.png"), folder.label("0.png")
+    first = folder.save("0.png", theirs.version, faces(theirs))
+    with pytest.raises(ConflictError, match="saved elsewhere"):
+        folder.save("0.png", mine.version, faces(mine))
+    other = Folder(folder.root, folder.kind)  # another server on the same folder
+    changed = faces(theirs)
+    changed[0]["points"][0][0] += 5
+    second = other.save("0.png", first, changed)
+    with pytest.raises(ConflictError):
+        folder.save("0.png", first, faces(mine))
+    assert folder.label("0.png").version == second
+
+
+def test_a_save_that_fails_leaves_what_was_there(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    label = folder.label("0.png")
+    version = folder.save("0.png", "", faces(label))
+    before = (folder.root / LABELS).read_bytes()
+
+    def broken(*arguments: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.replace", broken)
+    monkeypatch.setattr("os.replace", broken)
+    with pytest.raises(Exception, match="No space left"):
+        folder.save("0.png", version, [])
+    monkeypatch.undo()
+    assert (folder.root / LABELS).read_bytes() == before
+    assert Folder(folder.root, folder.kind).label("0.png").version == version
+
+
+def test_the_least_certain_come_first_and_the_done_last(folder: Folder) -> None:
+    for name in folder.photos:
+        folder.label(name)
+    rows = folder.overview()
+    assert [row["confidence"] for row in rows] == sorted(row["confidence"] for row in rows)
+    first = rows[0]["name"]
+    folder.save(first, "", faces(folder.label(first)))
+    rows = folder.overview()
+    assert rows[-1]["name"] == first and rows[-1]["done"]
+
+
+def test_points_that_are_not_there_and_faces_that_go(folder: Folder) -> None:
+    label = folder.label("1.png")
+    gone = faces(label)
+    gone[0]["points"][5] = [None, None]
+    folder.save("1.png", folder.save("1.png", "", gone), [])
+    assert folder.label("1.png").faces == ()
+    version = folder.label("1.png").version
+    folder.save("1.png", version, gone)
+    assert np.isnan(folder.label("1.png").faces[0].shape.points[5]).all()
+
+
+def test_pts_files_hold_one_whole_face(folder: Folder) -> None:
+    other = Folder(folder.root, folder.kind, folder.pipeline, labels="pts")
+    label = other.label("2.png")
+    version = other.save("2.png", label.version, faces(label))
+    assert (folder.root / "2.pts").exists() and not (folder.root / LABELS).exists()
+    assert version and other.label("2.png").version == version
+    with pytest.raises(FormatError, match="one face"):
+        other.save("2.png", version, [])
+    other.close()
+
+
+@pytest.mark.parametrize("name", ["../secret.png", "/etc/passwd", "none.png", ""])
+def test_only_photos_of_the_folder_have_names(folder: Folder, name: str) -> None:
+    with pytest.raises(UnknownName):
+        folder.label(name)
+    with pytest.raises(UnknownName):
+        folder.save(name, "", [])
+
+
+def test_links_that_lead_out_are_not_listed(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "out.png").symlink_to(photos / "0.png")
+    with pytest.raises(ConfigError, match="no pictures"):
+        Folder(tmp_path / "in", markup("ibug68"))
+
+
+@pytest.mark.parametrize(
+    "face",
+    [{}, {"points": [[1, 2]]}, {"points": "x"}, {"points": [["a", "b"]] * 68}, {"points": [[1, 2, 3]] * 68}],
+)
+def test_points_that_cannot_be_are_refused(folder: Folder, face: dict[str, Any]) -> None:
+    with pytest.raises(ShapeError):
+        folder.save("0.png", "", [face])
+
+
+def test_a_mark_up_of_ones_own_starts_from_what_was_labelled(folder: Folder, tmp_path: Path) -> None:
+    (tmp_path / "three.toml").write_text('points = ["left_eye", "right_eye", "mouth"]\n')
+    kind = markup(str(tmp_path / "three.toml"))
+    own = Folder(folder.root, kind, folder.pipeline)
+    box = Box(10, 20, 110, 120)
+    assert own.place("0.png", box).points == pytest.approx(box.absolute(ellipse(3)))
+    own.save("0.png", "", [{"points": [[30, 40], [70, 40], [50, 80]]}])
+    placed = own.place("1.png", box)
+    assert placed.points == pytest.approx(np.array([[10, 20], [110, 20], [60, 120]]))
+    assert json.loads((folder.root / LABELS).read_text())["faces"][0]["shape"]["markup"] == "three"
+    own.close()

@@ -1,0 +1,147 @@
+"""The pages in Chromium: what a person sees and does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import meanshape as ms
+
+PHOTO = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
+pytestmark = pytest.mark.xdist_group("browser")
+
+
+def test_a_dropped_photo_shows_68_points_at_the_right_pixels(server: str, page: Any, tmp_path: Path) -> None:
+    page.goto(server)
+    page.set_input_files("#files", str(PHOTO))
+    page.until("Boolean(window.meanshape.current()?.result)")
+    shown = page.until("window.meanshape.view.shapes[0]?.points")
+    assert np.abs(np.array(shown) - ms.detect(PHOTO).faces[0].shape.points).max() < 1e-6
+    # on the screen: the nose tip is drawn where the picture's pixel lies
+    x, y = page.evaluate("window.meanshape.view.toScreen(window.meanshape.view.shapes[0].points[30])")
+    scale, left = page.evaluate("(({scale, x}) => [scale, x])(window.meanshape.view)")
+    assert (x - left) / scale - 0.5 == pytest.approx(shown[30][0])
+    page.wait_for_timeout(100)
+    stage = page.locator("#stage canvas").bounding_box()
+    pixel = page.evaluate(
+        "([x, y]) => [...document.querySelector('#stage canvas').getContext('2d')"
+        ".getImageData(x * devicePixelRatio, y * devicePixelRatio, 1, 1).data]",
+        [x, y],
+    )
+    assert pixel[2] > 180 and pixel[0] < 120  # blue: a point
+    page.mouse.move(stage["x"] + x, stage["y"] + y)
+    assert page.locator(".tip").inner_text().startswith("30 ")
+    with page.expect_download() as got:
+        page.click("[data-as=json]")
+    assert len(json.loads(Path(got.value.path()).read_text())["faces"][0]["shape"]["points"]) == 68
+    with page.expect_download() as got:
+        page.click("[data-as=pts]")
+    first = Path(got.value.path()).read_text().split("{\n")[1].split()[:2]
+    assert float(first[0]) == pytest.approx(shown[0][0] + 1, abs=1e-3)
+
+
+def test_what_cannot_be_read_is_said(server: str, page: Any, tmp_path: Path) -> None:
+    path = tmp_path / "broken.jpg"
+    path.write_bytes(b"no picture")
+    page.goto(server)
+    page.set_input_files("#files", str(path))
+    page.until("!document.getElementById('error').hidden")
+    assert "not a picture" in page.locator("#error").inner_text()
+    assert [line for line in page.wrong if "422" in line] == page.wrong
+    page.wrong.clear()
+
+
+def test_the_camera_gives_results(server: str, page: Any) -> None:
+    page.goto(server)
+    page.click("#camera")
+    page.until("Number(document.getElementById('note').dataset.rate) > 1")
+    page.click("#stop")
+
+
+def test_two_models_are_compared_and_one_is_explained(server: str, page: Any) -> None:
+    page.goto(f"{server}/compare")
+    page.until("document.querySelectorAll('#models input').length > 1")
+    for name in ("cpr", "asm", "aam"):
+        if page.locator(f"#models input[value={name}]").count():
+            page.uncheck(f"#models input[value={name}]")
+    page.check("#models input[value=mtcnn]")
+    page.set_input_files("#files", str(PHOTO))
+    page.until("document.querySelectorAll('.panes figure').length > 2")
+    page.until("document.querySelectorAll('#step-pictures img').length == 2")
+    assert page.evaluate("[...window.meanshape.panes.keys()]") == ["dan", "mtcnn"]
+    assert page.locator("#table tr").nth(1).inner_text().rstrip().endswith("%")
+    page.locator("#step").fill("0")
+    page.until("document.getElementById('step-title').textContent.includes('S0')")
+
+
+def test_a_dragged_point_is_saved(server: str, page: Any, folder: Any) -> None:
+    page.goto(f"{server}/correct#0.png")
+    before = page.until("window.meanshape.now()?.faces[0]?.points[30]")
+    stage = page.locator("#stage canvas").bounding_box()
+    x, y = page.evaluate("window.meanshape.view.toScreen(window.meanshape.now().faces[0].points[30])")
+    page.mouse.move(stage["x"] + x, stage["y"] + y)
+    page.mouse.down()
+    page.mouse.move(stage["x"] + x + 30, stage["y"] + y - 20, steps=4)
+    page.mouse.up()
+    scale = page.evaluate("window.meanshape.view.scale")
+    page.until("document.getElementById('state').textContent == 'saved'")
+    page.reload()
+    after = page.until("window.meanshape.now()?.faces[0]?.points[30]")
+    moved = np.subtract(after, before) * scale
+    assert moved == pytest.approx([30, -20], abs=1.5)
+    kept = folder.label("0.png").faces[0].shape.points
+    assert kept[30] == pytest.approx(after) and kept[29] == pytest.approx(
+        page.evaluate("window.meanshape.now().faces[0].points[29]")
+    )
+
+
+def test_corrected_by_keyboard_alone(server: str, page: Any, folder: Any) -> None:
+    page.goto(f"{server}/correct#0.png")
+    start = page.until("window.meanshape.now()?.faces[0]?.points[1]")
+    page.locator("#stage canvas").focus()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("h")
+    shift = np.subtract(page.evaluate("window.meanshape.now().faces[0].points[1]"), start)
+    assert shift == pytest.approx([5, -0.5])
+    page.keyboard.press("Control+z")
+    page.keyboard.press("Control+z")
+    page.keyboard.press("Control+y")
+    page.until("document.getElementById('state').textContent == 'saved'")
+    page.evaluate("window.meanshape.settle()")
+    kept = folder.label("0.png").faces[0].shape
+    assert kept.points[1] == pytest.approx(np.add(start, [5, -0.5])) and kept.visible is None
+    page.keyboard.press("n")
+    page.until("window.meanshape.now().name != '0.png'")
+
+
+def test_two_tabs_do_not_overwrite_each_other(server: str, page: Any, browser: Any, watched: Any) -> None:
+    other = watched(browser.new_page())
+    for tab in (page, other):
+        tab.goto(f"{server}/correct#1.png")
+        tab.until("window.meanshape.now()?.faces[0]?.points[0]")
+        tab.locator("#stage canvas").focus()
+    page.keyboard.press("ArrowLeft")
+    page.until("document.getElementById('state').textContent == 'saved'")
+    other.keyboard.press("ArrowRight")
+    other.until("!document.getElementById('conflict').hidden")
+    assert "saved elsewhere" in other.locator("#error").inner_text()
+    theirs = page.evaluate("window.meanshape.now().faces[0].points[0]")
+    other.click("#theirs")
+    other.until("document.getElementById('state').textContent == 'saved'")
+    assert other.evaluate("window.meanshape.now().faces[0].points[0]") == theirs
+    other.close()
+
+
+@pytest.mark.parametrize("width", [360, 1200])
+@pytest.mark.parametrize("path", ["/", "/compare", "/correct"])
+def test_nothing_is_wider_than_the_screen(server: str, page: Any, path: str, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 740})
+    page.goto(server + path)
+    page.wait_for_timeout(300)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
