@@ -212,7 +212,7 @@ def test_an_unchanged_crop_frames_the_face_as_prediction_does(faces: list[Sample
     from meanshape.training.sampling import square_matrix
 
     bank = FaceTensors(faces[:4], faces[0].shape.markup)
-    batch = TensorSampler(bank, 40, 1.1, 4, Changes.none()).plain(0, 4)
+    batch = TensorSampler(bank, 40, 1.1, 4, Changes.none()).plain(np.arange(4))
     for face, points in zip(faces, batch["points"], strict=False):
         matrix = square_matrix(canonical_box_from_five(face.shape.points), 1.1, 40)
         assert np.abs(apply(matrix, face.shape.points) - points).max() < 0.02

@@ -244,9 +244,8 @@ class TensorSampler:
             "flip": flip.astype(np.float32),
         }
 
-    def plain(self, start: int, count: int) -> Batch:
-        """Faces start ... start + count - 1 in the frames of their outlines, unchanged."""
-        indices = np.arange(start, min(start + count, len(self.faces)))
+    def plain(self, indices: NDArray[np.int64]) -> Batch:
+        """Faces in the frames of their outlines, unchanged."""
         matrices = frames(self.faces.outlines[indices], self.scale, self.size)
         points = moved(matrices, self.faces.points[indices])
         return {

@@ -129,13 +129,12 @@ class Learning:
     def plain_costs(
         self, module: TCDCN, sampler: TensorSampler, labels: Labels, most: int = 1000
     ) -> NDArray[np.float64]:
-        """The tasks' errors on the first faces of a set, unchanged, so that both sets are seen alike."""
+        """The tasks' errors on faces of a set, evenly drawn and unchanged, so that both sets are seen alike."""
         module.eval()
-        total, costs = min(most, len(sampler.faces)), []
+        count, costs = len(sampler.faces), []
         with torch.no_grad():
-            for start in range(0, total, 250):
-                batch = sampler.plain(start, min(250, total - start))
-                part = torch.from_numpy(labels[start : start + len(batch["image"])])
+            for rows in blocks(np.linspace(0, count - 1, min(most, count)).astype(np.int64)):
+                batch, part = sampler.plain(rows), torch.from_numpy(labels[rows])
                 costs.append(self.costs(module, module.features(torch.from_numpy(batch["image"])), part))
         module.train()
         return np.asarray(torch.stack(costs).mean(0).numpy(), np.float64)
@@ -146,8 +145,8 @@ class Learning:
         total = len(self.valid.faces) if self.valid is not self.sampler else min(64, len(self.sampler.faces))
         errors, answers = [], []
         with torch.no_grad():
-            for start in range(0, total, 250):
-                batch = self.valid.plain(start, min(250, total - start))
+            for rows in blocks(np.arange(total)):
+                batch = self.valid.plain(rows)
                 features = module.features(torch.from_numpy(batch["image"]))
                 distances, known = point_distances(
                     module.shape(features), torch.from_numpy(batch["points"]), torch.from_numpy(batch["norm"])
@@ -156,9 +155,14 @@ class Learning:
                 answers.append([head(features).argmax(1).numpy() for head in module.heads])
         figures = {"error": 100 * float(torch.cat(errors).mean())}
         for column, name in enumerate(self.tasks):
-            found = np.concatenate([rows[column] for rows in answers])
+            found = np.concatenate([answer[column] for answer in answers])
             figures[name] = balanced(found, self.valid_labels[:total, column])
         return figures
+
+
+def blocks(rows: NDArray[np.int64], size: int = 250) -> list[NDArray[np.int64]]:
+    """Rows in blocks that fit into the caches."""
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
 def earlier_stops(folder: Path | None) -> dict[str, int]:

@@ -64,7 +64,7 @@ class LearningVanilla:
         errors = []
         with torch.no_grad():
             for start in range(0, total, 250):
-                batch = self.valid.plain(start, min(250, total - start))
+                batch = self.valid.plain(np.arange(start, min(start + 250, total)))
                 points = placed(self.looking, module(torch.from_numpy(batch["image"])))
                 distances, known = point_distances(
                     points, torch.from_numpy(batch["points"]), torch.from_numpy(batch["norm"])
