@@ -129,7 +129,7 @@ class Learning:
     def plain_costs(
         self, module: TCDCN, sampler: TensorSampler, labels: Labels, most: int = 1000
     ) -> NDArray[np.float64]:
-        """The tasks' errors on faces of a set, evenly drawn and unchanged, so that both sets are seen alike."""
+        """The tasks' errors on faces drawn evenly from a set, unchanged, so that both sets are seen alike."""
         module.eval()
         count, costs = len(sampler.faces), []
         with torch.no_grad():
