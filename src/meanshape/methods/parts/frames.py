@@ -1,0 +1,120 @@
+"""What a cascade looks at: the grey picture around one face, and upright frames cut out of it.
+
+Lengths are in face boxes: in a face's *unit frame* the box's centre is 0 and its size (√(w h)) is 1. A
+frame is a square picture of a part of it, brought upright and to scale by a similarity.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from meanshape.core.geometry import Matrix, Points
+from meanshape.core.image import Pixels
+from meanshape.core.types import Box
+
+BLUR_ABOVE = 1.3
+"""Picture pixels per frame pixel above which what is left after halving is smoothed."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Grey pixels around a face, reduced by a whole factor; `matrix` takes the unit frame to them."""
+
+    pixels: Pixels
+    matrix: Matrix
+
+    def frame(self, matrix: Matrix, side: int) -> Pixels:
+        """Return the frame (side, side) that `matrix` takes the unit frame to; borders reflect."""
+        import cv2
+
+        backward = chain(inverse(matrix), self.matrix)
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        warped: Pixels = cv2.warpAffine(  # type: ignore[assignment]
+            self.pixels, backward, (side, side), flags=flags, borderMode=cv2.BORDER_REFLECT
+        )
+        return warped
+
+
+def unit_matrix(box: Box) -> Matrix:
+    """Return the map from a box's unit frame to the picture."""
+    (x, y), size = box.center, box.size
+    return np.array([[size, 0.0, x], [0.0, size, y]])
+
+
+def frame_matrix(side: int, scale: float) -> Matrix:
+    """Return the map from the unit frame to a frame of `scale` boxes on `side` pixels."""
+    factor, middle = side / scale, (side - 1) / 2
+    return np.array([[factor, 0.0, middle], [0.0, factor, middle]])
+
+
+def look(image: Pixels, matrix: Matrix, reach: float, density: float) -> View:
+    """Return the part of a picture (H, W, 3) or (H, W) within `reach` of a face's middle.
+
+    Parameters
+    ----------
+    matrix : unit frame to picture
+    reach : half the side of what will be looked at, face boxes
+    density : pixels per face box in the finest frame; the part is reduced while it stays finer
+    """
+    import cv2
+
+    half = reach * (abs(matrix[:, 0]) + abs(matrix[:, 1]))
+    middle = matrix[:, 2]
+    keep = []
+    for low, high, length in zip(middle - half, middle + half, image.shape[1::-1], strict=True):
+        first = int(min(max(math.floor(low), 0), length - 1))
+        keep.append((first, int(max(min(math.ceil(high) + 1, length), first + 1))))
+    (left, right), (top, bottom) = keep
+    part = image[top:bottom, left:right]
+    if part.ndim == 3:
+        part = np.asarray(cv2.cvtColor(part, cv2.COLOR_RGB2GRAY), np.uint8)
+    matrix = matrix.copy()
+    matrix[:, 2] -= left, top
+    size = float(np.hypot(matrix[0, 0], matrix[1, 0]))
+    factor = max(1, min(int(size / density), *part.shape))
+    if factor > 1:
+        height, width = (length // factor for length in part.shape)
+        part = np.asarray(
+            cv2.resize(
+                part[: height * factor, : width * factor], (width, height), interpolation=cv2.INTER_AREA
+            )
+        )
+        matrix[:, 2] += 0.5
+        matrix /= factor
+        matrix[:, 2] -= 0.5
+    if size / factor / density > BLUR_ABOVE:
+        part = np.asarray(cv2.GaussianBlur(part, (3, 3), 0.6, borderType=cv2.BORDER_REFLECT))
+    return View(part, matrix)
+
+
+def upright(shape: Points, mean: Points) -> Matrix:
+    """Return the similarity (2, 3) that takes a whole shape (K, 2) nearest to a mean that is centred on 0.
+
+    The same as `core.geometry.similarity`, for one shape without missing points: several times as fast.
+    A shape whose points fall together is only shifted.
+    """
+    x, y = shape.mean(0)
+    points = shape - (x, y)
+    spread = float((points * points).sum())
+    if not spread > 1e-12:
+        return np.array([[1.0, 0.0, -x], [0.0, 1.0, -y]])
+    cos = float((points * mean).sum()) / spread
+    sin = float(points[:, 0] @ mean[:, 1] - points[:, 1] @ mean[:, 0]) / spread
+    return np.array([[cos, -sin, sin * y - cos * x], [sin, cos, -sin * x - cos * y]])
+
+
+def inverse(matrix: Matrix) -> Matrix:
+    """Return the inverse of one map (2, 3), by hand: a call of numpy's costs more than the sum."""
+    (a, b, c), (d, e, f) = matrix.tolist()
+    one = 1.0 / (a * e - b * d)
+    return np.array([[e * one, -b * one, (b * f - c * e) * one], [-d * one, a * one, (c * d - a * f) * one]])
+
+
+def chain(first: Matrix, second: Matrix) -> Matrix:
+    """Return the map that does `first` and then `second`."""
+    both = second[:, :2] @ first
+    both[:, 2] += second[:, 2]
+    return both
