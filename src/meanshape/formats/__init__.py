@@ -38,7 +38,7 @@ def read(path: str | Path, markup: str | None = None, form: str | None = None) -
     `markup` names the mark-up of a file that does not; without, it is guessed from the number of points
     where only one mark-up has so many. Of `.xml` and `.json` files, what is in them says what they are.
     """
-    name = form or _by_name(path)
+    name = form or by_name(path)
     if form is None and Path(path).suffix.lower() in (".xml", ".json"):
         name = _by_content(Path(path), name)
     reader: Callable[[str | Path, str | None], list[Prediction]] = _module(name).read
@@ -47,10 +47,10 @@ def read(path: str | Path, markup: str | None = None, form: str | None = None) -
 
 def write(path: str | Path, predictions: Iterable[Prediction], form: str | None = None) -> None:
     """Write a label file by its suffix, or as a format that is named."""
-    _module(form or _by_name(path)).write(path, list(predictions))
+    _module(form or by_name(path)).write(path, list(predictions))
 
 
-def _by_name(path: str | Path) -> str:
+def by_name(path: str | Path) -> str:
     """The format that a file's name says."""
     name, suffix = Path(path).name.lower(), Path(path).suffix.lower()
     for ending, form in LONGER.items():
@@ -81,4 +81,4 @@ def _module(name: str) -> ModuleType:
     return import_module(f"meanshape.formats.{name}")
 
 
-__all__ = ["FORMATS", "SUFFIXES", "read", "write"]
+__all__ = ["FORMATS", "SUFFIXES", "by_name", "read", "write"]

@@ -20,6 +20,8 @@ from meanshape.core.errors import FormatError, MeanshapeError, MissingExtra
 from meanshape.core.types import Box, Face, Prediction, Shape
 
 MORE = ("pose", "emotion", "attributes")
+GROUP = 4096
+"""Rows that are written together."""
 
 
 def read(path: str | Path, markup: str | None = None) -> list[Prediction]:
@@ -45,16 +47,28 @@ def read(path: str | Path, markup: str | None = None) -> list[Prediction]:
 def write(path: str | Path, predictions: Iterable[Prediction], relative: bool = False) -> None:
     """Write a file; `relative` puts the points into the unit square of each face's box."""
     arrow, parquet = _pyarrow()
-    rows = [row for prediction in predictions for row in _rows(prediction, relative)]
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.stem[:40]}.part")
     try:
-        parquet.write_table(arrow.Table.from_pylist(rows, schema=_schema(arrow)), str(part))
+        with parquet.ParquetWriter(str(part), _schema(arrow)) as writer:
+            for group in _groups(predictions, relative):  # never all rows in memory
+                writer.write_table(arrow.Table.from_pylist(group, schema=_schema(arrow)))
         part.replace(path)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def _groups(predictions: Iterable[Prediction], relative: bool) -> Iterator[list[dict[str, Any]]]:
+    """Yield rows in groups of about `GROUP`; at least one group, for a file with no rows has columns, too."""
+    group: list[dict[str, Any]] = []
+    for prediction in predictions:
+        group += rows(prediction, relative)
+        if len(group) >= GROUP:
+            yield group
+            group = []
+    yield group
 
 
 def _pyarrow() -> tuple[Any, Any]:
@@ -87,6 +101,11 @@ def _schema(arrow: Any) -> Any:
         "more": word,
     }
     return arrow.schema(list(columns.items()))
+
+
+def rows(prediction: Prediction, relative: bool = False) -> list[dict[str, Any]]:
+    """Return the rows of a photo, a dictionary of columns each."""
+    return list(_rows(prediction, relative))
 
 
 def _rows(prediction: Prediction, relative: bool) -> Iterator[dict[str, Any]]:

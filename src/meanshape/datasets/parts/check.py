@@ -12,6 +12,7 @@ import numpy as np
 from meanshape.core.errors import DataSetError, FormatError, ImageError
 from meanshape.core.types import Sample
 from meanshape.datasets.parts.card import DataSetCard
+from meanshape.datasets.parts.duplicates import perceptual_hash
 from meanshape.datasets.parts.survey import Survey
 
 COMPOSED = frozenset(("trainval", "full", "all"))
@@ -38,11 +39,15 @@ class Problem:
 
 
 def check(
-    card: DataSetCard, survey: Callable[[str | Path, str | None], Survey], root: str | Path
+    card: DataSetCard,
+    survey: Callable[[str | Path, str | None], Survey],
+    root: str | Path,
+    hashes: dict[str, int] | None = None,
 ) -> list[Problem]:
     """Read everything at `root`, decode every photo, and list what is wrong.
 
-    A split of which nothing is there is not a fault; one of which something is missing is.
+    A split of which nothing is there is not a fault; one of which something is missing is. Into `hashes` goes
+    the perceptual hash of each photo, by the id of its first sample.
     """
     try:
         everything = survey(root, None)
@@ -54,8 +59,12 @@ def check(
     problems = [Problem("label", f"{i} is there {times} times") for i, times in ids.items() if times > 1]
     problems += [Problem("label", str(error)) for error in everything.broken]
     problems += _against_splits(card, survey, root, set(ids))
+    hashed = set()
     for sample in everything.found:
-        problems += look_at(sample)
+        photo = sample.image if isinstance(sample.image, str | Path) else sample.id
+        new = None if photo in hashed else hashes
+        hashed.add(photo)
+        problems += look_at(sample, new)
     return problems
 
 
@@ -82,12 +91,15 @@ def _against_splits(
     return problems + [Problem("extra", f"{i} is in no split") for i in sorted(ids)]
 
 
-def look_at(sample: Sample) -> list[Problem]:
+def look_at(sample: Sample, hashes: dict[str, int] | None = None) -> list[Problem]:
     """Decode a sample's photo and hold its points against the size."""
     try:
-        height, width = sample.pixels().shape[:2]
+        pixels = sample.pixels()
     except ImageError as error:
         return [Problem("corrupt", f"{sample.id}: {error}")]
+    if hashes is not None:
+        hashes[sample.id] = perceptual_hash(pixels)
+    height, width = pixels.shape[:2]
     if sample.shape is None:
         return []
     points = sample.shape.points[np.isfinite(sample.shape.points).all(axis=1)]
