@@ -27,12 +27,12 @@ def model_name(model: str | Path | LandmarkModel | None, licence: str) -> str | 
         raise ConfigError(f"licence is {' or '.join(LICENCES)}, not {licence!r}")
     if licence == "any":
         return MODEL if model is None else model
-    free = [name for name in weights.names() if weights.read_card(weights.folder(name)).commercial_use]
+    free = _free()
     if model is None:
         full = [name for name in free if weights.read_card(weights.folder(name)).markup == "ibug68"]
         if not full:
             raise ConfigError("no model of this package is free for commercial use: train your own")
-        return min(full, key=lambda name: (not name.startswith(MODEL), name))
+        return _nearest(full, MODEL)
     if isinstance(model, str) and model in weights.names() and model not in free:
         terms = weights.read_card(weights.folder(model)).licence
         others = f"; these may be used: {', '.join(free)}" if free else ""
@@ -41,17 +41,29 @@ def model_name(model: str | Path | LandmarkModel | None, licence: str) -> str | 
 
 
 def detector_name(detector: str | FaceDetector | None, licence: str) -> str | FaceDetector:
-    """Return the detector to make: the one that is wanted, else the default, if the licence allows it."""
-    wanted = DETECTOR if detector is None else detector
-    name = wanted if isinstance(wanted, str) else wanted.name
-    if licence == "permissive" and name in weights.names():
-        card = weights.read_card(weights.folder(name))
-        if not card.commercial_use:
-            raise ConfigError(
-                f"the licence of detector {name} is not permissive but {card.licence}; "
-                "bring boxes of your own (--boxes FILE) or take --detector whole_image"
-            )
-    return wanted
+    """Return the detector to make: the one that is wanted, else the default that the licence allows."""
+    free = [name for name in _free() if name in registry.names("detectors")] if licence != "any" else []
+    if detector is None:
+        detector = _nearest(free, DETECTOR) if free else DETECTOR
+    name = detector if isinstance(detector, str) else detector.name
+    if licence == "permissive" and name in weights.names() and name not in free:
+        terms = weights.read_card(weights.folder(name)).licence
+        others = f"take --detector {free[0]}, " if free else ""
+        raise ConfigError(
+            f"the licence of detector {name} is not permissive but {terms}; "
+            f"{others}bring boxes of your own (--boxes FILE) or take --detector whole_image"
+        )
+    return detector
+
+
+def _free() -> list[str]:
+    """The names of the weights that may be used for anything."""
+    return [name for name in weights.names() if weights.read_card(weights.folder(name)).commercial_use]
+
+
+def _nearest(names: Sequence[str], wanted: str) -> str:
+    """The first by name, those first that begin like the one that is wanted."""
+    return min(names, key=lambda name: (not name.startswith(wanted), name))
 
 
 def make_detector(detector: str | FaceDetector, **options: Any) -> FaceDetector:
