@@ -1,8 +1,9 @@
-"""CPR: cascaded regression of the shape (Dollár, Welinder, Perona, CVPR 2010), S_t = S_{t-1} + r_t(phi(I, S_{t-1})).
+"""CPR (Dollár, Welinder, Perona, CVPR 2010): cascaded regression, S_t = S_{t-1} + r_t(phi(I, S_{t-1})).
 
 Each stage brings the face upright by the similarity that takes the shape so far to the mean shape, looks at
 the picture around the points of that shape, and moves all points at once. What it looks at and what
-regresses are settings; the pairs with a name of their own are in `PRESETS`.
+regresses are settings; the pairs that have a name of their own are in `PRESETS`. The default: gradient
+descriptors and linear regressions that trust near descriptors more than far ones.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from meanshape.core.errors import ConfigError
-from meanshape.core.geometry import Matrix, Points
+from meanshape.core.errors import ConfigError, WeightsError
+from meanshape.core.geometry import Matrix, Points, apply, invert, similarity
 from meanshape.core.image import Pixels
 from meanshape.core.types import Box, Sample, Shape
 from meanshape.methods.base import LandmarkModel, Progress
@@ -25,22 +26,27 @@ from meanshape.methods.parts.binary_features import Binary, BinaryStage
 from meanshape.methods.parts.ferns import Ferns, FernStage
 from meanshape.methods.parts.frames import View, chain, frame_matrix, inverse, look, unit_matrix, upright
 from meanshape.methods.parts.linear_stage import Linear, LinearStage
+from meanshape.methods.parts.pose_ferns import PoseCascade, PoseFerns
 from meanshape.methods.parts.training_set import Faces, Lesson, Views, gather
 from meanshape.methods.parts.trees import Trees, TreeStage
 
 FILE = "cascade.npz"
 KINDS: dict[str, Any] = {"linear": LinearStage, "ferns": FernStage, "trees": TreeStage, "binary": BinaryStage}
+SMALLEST = 0.05
+"""Of the box: a start whose points crowd closer than this says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
     """What is decided before a cascade is trained. Defaults are the shipped model's."""
 
-    regressor: str = "linear"
+    regressor: str = "linear"  # on gradients; ferns, trees or binary (local forests): on pixel differences
     sizes: tuple[int, ...] = (48, 96)  # side of each frame, pixels
     scales: tuple[float, ...] = (1.2, 1.2)  # and in face boxes
     stages: tuple[int, ...] = (1, 3)  # regressions in each frame
+    starts: int = 1  # shapes that the cascade is run from; the coordinates' medians are the answer
     views: Views = field(default_factory=Views)
+    pose: PoseFerns = field(default_factory=PoseFerns)
     linear: Linear = field(default_factory=Linear)
     ferns: Ferns = field(default_factory=Ferns)
     trees: Trees = field(default_factory=Trees)
@@ -49,56 +55,84 @@ class Config:
     def __post_init__(self) -> None:
         """Check that there is one value a frame."""
         if not self.sizes or not len(self.sizes) == len(self.scales) == len(self.stages):
-            raise ConfigError(
-                f"sizes, scales and stages need one value a frame, got {self.sizes}, {self.scales}, {self.stages}"
-            )
+            found = f"{self.sizes}, {self.scales} and {self.stages}"
+            raise ConfigError(f"sizes, scales and stages need one value a frame, got {found}")
+        if min(self.sizes) < 16 or min(self.scales) <= 0 or min(self.stages) < 1 or self.starts < 1:
+            raise ConfigError("sizes are at least 16 pixels, scales above 0, stages and starts at least 1")
+        if any(size % 2 for size in self.sizes):
+            raise ConfigError(f"sizes must be even, got {self.sizes}")
         if self.regressor not in KINDS:
             raise ConfigError(f"regressor is one of {', '.join(KINDS)}, not {self.regressor!r}")
+
+    @property
+    def settings(self) -> Any:
+        """The settings of the regressor."""
+        return getattr(self, self.regressor)
 
     @property
     def density(self) -> float:
         """Pixels per face box in the finest frame."""
         return max(size / scale for size, scale in zip(self.sizes, self.scales, strict=True))
 
-    def margin(self) -> int:
-        """Frame pixels around each frame that its stages look at."""
-        margin: int = getattr(self, self.regressor).margin()
-        return margin
-
     @property
     def reach(self) -> float:
         """Half the side of what may be looked at, face boxes."""
-        sides = zip(self.sizes, self.scales, strict=True)
-        return max(scale / 2 + self.margin() * scale / size for size, scale in sides)
+        margin = self.settings.margin()
+        return max(scale * (0.5 + margin / size) for size, scale in zip(self.sizes, self.scales, strict=True))
+
+
+_PIXELS: dict[str, Any] = {"sizes": (64,) * 8, "scales": (1.2,) * 8, "stages": (1,) * 8}
+PRESETS = {
+    "sdm": Config(linear=Linear(reach=100.0, floor=1.0, strength=(1.0, 3.0, 10.0), robust=False)),
+    "esr": Config(regressor="ferns", **_PIXELS),
+    "ert": Config(regressor="trees", **_PIXELS),
+    "lbf": Config(
+        regressor="binary", sizes=(64, 64, 80, 96), scales=(1.2,) * 4, stages=(1,) * 4, binary=Binary()
+    ),
+}
 
 
 class CPR(LandmarkModel):
-    """Cascaded regression; `mean` (K, 2) is in face boxes about the box's centre."""
+    """Cascaded regression, run by numpy alone.
+
+    ``predict(..., stages=2)`` runs the first two stages only; ``start`` may be an earlier shape (tracking).
+    """
 
     name: ClassVar[str] = "cpr"
     Config: ClassVar[type[Any]] = Config
 
     mean: Points
+    """(K, 2), face boxes about the box's centre."""
+    starts: Points
+    """(starts, K, 2), the mean first."""
 
     def __init__(self, config: Any = None) -> None:
         super().__init__(config)
         self._stages: list[list[Any]] = []  # of each frame
+        self._pose: PoseCascade | None = None
 
     @classmethod
     def tiny(cls) -> Self:
         """Two frames for a few dozen faces."""
-        linear = Linear(dimensions=8, strength=(3.0,))
-        return cls(Config(sizes=(40, 56), scales=(1.4, 1.3), stages=(1, 1), linear=linear))
+        linear = Linear(dimensions=8, strength=(3.0,), noise=0.2)
+        return cls(Config(sizes=(40, 56), stages=(1, 1), linear=linear))
 
     def _fit(
         self, train: Sequence[Sample], valid: Sequence[Sample] | None, *, seed: int, progress: Progress
     ) -> None:
-        config, rng = self.config, np.random.default_rng(seed)
-        kind = self._fitted()
+        config, rng, kind = self.config, np.random.default_rng(seed), self._fitted()
         faces = gather(train, kind, config.views, config.reach, config.density, rng, progress)
-        mean = faces.truth.mean(0)
-        self.mean = ((mean + mean[list(kind.mirror)] * (-1, 1)) / 2).astype(np.float32).astype(np.float64)
+        self.mean = _symmetric(faces.truth.mean(0), list(kind.mirror))
+        self._pose = None
+        if config.pose.stages:
+            self._pose = PoseCascade.fit(faces, self.mean, config.pose, rng)
+            faces = _aligned(faces, self._pose, config.pose.window)
+            self.mean = _symmetric(faces.truth.mean(0), list(kind.mirror))
+        others = faces.truth[rng.integers(0, len(faces.truth), config.starts - 1)]
+        self.starts = _single(np.concatenate([self.mean[None], others]))
         shapes = np.tile(self.mean, (len(faces.views), 1, 1))
+        if config.starts > 1:  # learnt from any other face's shape, so that any may start
+            shapes = faces.truth[rng.permutation(len(shapes))]
         self._stages = []
         for number in range(len(config.sizes)):
             self._stages.append([])
@@ -109,18 +143,17 @@ class CPR(LandmarkModel):
     ) -> Points:
         """Learn the stages of one frame; return the shapes (N, K, 2) after them, as of unseen faces."""
         config, kind = self.config, KINDS[self.config.regressor]
-        settings = getattr(config, config.regressor)
         matrices = [self._matrix(number, shape) for shape in shapes]
         frames = np.stack([self._cut(number, v, m) for v, m in zip(faces.views, matrices, strict=True)])
         there = np.stack([_moved(m, shape) for m, shape in zip(matrices, shapes, strict=True)])
         truth = np.stack([_moved(m, shape) for m, shape in zip(matrices, faces.truth, strict=True)])
         for _ in range(config.stages[number]):
             lesson = Lesson(frames, there, truth, faces.folds, self.mean)
-            stage, there = kind.fit(lesson, settings, rng)
+            stage, there = kind.fit(lesson, config.settings, rng)
             self._stages[number].append(stage)
             done = sum(map(len, self._stages)) / sum(config.stages)
             off = np.linalg.norm(there - truth, axis=-1).mean() * config.scales[number] / config.sizes[number]
-            progress(0.1 + 0.9 * done, f"mean error {100 * off:.2f} % of the box on faces left out")
+            progress(0.1 + 0.9 * done, f"stage learnt: off by {100 * off:.2f} % of the box on average")
         back = [inverse(matrix) for matrix in matrices]
         return np.stack([_moved(matrix, shape) for matrix, shape in zip(back, there, strict=True)])
 
@@ -131,34 +164,62 @@ class CPR(LandmarkModel):
 
     def _cut(self, number: int, view: View, matrix: Matrix) -> Pixels:
         """Return a frame's pixels, with the margin that its stages need."""
-        margin = self.config.margin()
-        matrix = matrix.copy()
-        matrix[:, 2] += margin
+        margin = self.config.settings.margin()
+        matrix = matrix + np.array([[0, 0, margin], [0, 0, margin]])
         return view.frame(matrix, self.config.sizes[number] + 2 * margin)
 
     def _predict_batch(
         self, images: list[Pixels], boxes: list[Box], starts: list[Shape | None], **options: Any
     ) -> NDArray[np.float64]:
-        return np.stack(
-            [self._place(i, b, s, **options) for i, b, s in zip(images, boxes, starts, strict=True)]
-        )
+        faces = zip(images, boxes, starts, strict=True)
+        return np.stack([self._place(image, box, start, **options) for image, box, start in faces])
 
     def _place(self, image: Pixels, box: Box, start: Shape | None, stages: int | None = None) -> Points:
-        """Return the points (K, 2) of one face; `stages`: only the first so many."""
-        to_image, shape, first = unit_matrix(box), self.mean, 0
-        view = look(image, to_image, self.config.reach, self.config.density)
-        left = sum(self.config.stages) if stages is None else stages
+        """Return the points (K, 2) of one face; `stages`: after the first so many."""
+        total = sum(self.config.stages)
+        if stages is not None and not 1 <= stages <= total:
+            raise ConfigError(f"this cascade has {total} stages, asked for {stages}")
+        unit, shape = unit_matrix(box), None
+        if start is not None:
+            unit, shape = self._started(start, box)
+        view = look(image, unit, self.config.reach, self.config.density)
+        if shape is not None:  # near already: the first, coarse frame would only disturb it
+            return _moved(unit, self._run(view, shape, 1, total))
+        if self._pose is not None:
+            moved = self._pose(view, self.config.pose.window)
+            view, unit = View(view.pixels, chain(moved, view.matrix)), chain(moved, unit)
+        found = [self._run(view, begin, 0, stages or total) for begin in self.starts]
+        return _moved(unit, np.median(found, axis=0) if len(found) > 1 else found[0])
+
+    def _run(self, view: View, shape: Points, first: int, left: int) -> Points:
+        """Return a shape (K, 2), in the unit frame, after `left` stages from a frame on."""
         for number in range(first, len(self._stages)):
             matrix = self._matrix(number, shape)
-            points = _moved(matrix, shape)
-            seen = self._stages[number][0].see(self._cut(number, view, matrix))
-            for stage in self._stages[number][:left]:
+            points, stages = _moved(matrix, shape), self._stages[number][:left]
+            seen = stages[0].see(self._cut(number, view, matrix))
+            for stage in stages:
                 points = stage(seen, points)
-            left -= len(self._stages[number])
             shape = _moved(inverse(matrix), points)
-            if left <= 0:
+            left -= len(stages)
+            if not left:
                 break
-        return _moved(to_image, shape)
+        return shape
+
+    def _started(self, start: Shape, box: Box) -> tuple[Matrix, Points | None]:
+        """Return the unit frame that a start tells of, and the shape there if it is a whole one.
+
+        Five points, say, tell of the frame alone; points that crowd tell of nothing.
+        """
+        kind = self._fitted()
+        known = start.points[np.isfinite(start.points).all(1)]
+        if len(known) < 2 or np.ptp(known, axis=0).max() < SMALLEST * box.size:
+            return unit_matrix(box), None
+        mean = self.mean if start.markup == kind else kind.convert(self.mean, start.markup)
+        unit = similarity(mean, start.points)
+        whole = start.markup == kind and len(known) == len(kind) and len(self._stages) > 1
+        if not np.hypot(*unit[:, 0]) > SMALLEST * box.size:
+            return unit_matrix(box), None
+        return unit, apply(invert(unit), start.points) if whole else None
 
     def _save(self, folder: Path) -> None:
         groups = {
@@ -166,21 +227,49 @@ class CPR(LandmarkModel):
             for number, stages in enumerate(self._stages)
             for turn, stage in enumerate(stages)
         }
-        files.save(folder / FILE, {"start": {"mean": self.mean.astype(np.float32)}, **groups})
+        if self._pose is not None:
+            groups["pose"] = self._pose.arrays()
+        files.save(folder / FILE, {"start": {"shapes": self.starts.astype(np.float32)}, **groups})
 
     def _load(self, folder: Path) -> None:
         groups = files.load(folder / FILE)
-        kind, settings = KINDS[self.config.regressor], getattr(self.config, self.config.regressor)
-        self.mean = groups["start"]["mean"].astype(np.float64)
-        self._stages = [
-            [kind.read(groups[f"{number}_{turn}"], settings) for turn in range(count)]
-            for number, count in enumerate(self.config.stages)
-        ]
+        kind, settings = KINDS[self.config.regressor], self.config.settings
+        try:
+            self.starts = groups["start"]["shapes"].astype(np.float64)
+            self._pose = PoseCascade(**groups["pose"]) if self.config.pose.stages else None
+            self._stages = [
+                [kind.read(groups[f"{number}_{turn}"], settings) for turn in range(count)]
+                for number, count in enumerate(self.config.stages)
+            ]
+        except (KeyError, TypeError) as error:
+            raise WeightsError(f"{folder / FILE}: not the weights of this cascade ({error})") from error
+        if self.starts.shape[1:] != (len(self._fitted()), 2):
+            found = self.starts.shape[1:]
+            raise WeightsError(f"{folder / FILE}: shapes of {found} do not fit {self._fitted().name}")
+        self.mean = self.starts[0]
 
 
 def _moved(matrix: Matrix, points: Points) -> Points:
     """Return points (K, 2) mapped by (2, 3)."""
     return np.asarray(points @ matrix[:, :2].T + matrix[:, 2])
+
+
+def _single(points: Points) -> Points:
+    """Return points as they come back from a file of single precision."""
+    return points.astype(np.float32).astype(np.float64)
+
+
+def _symmetric(mean: Points, mirror: list[int]) -> Points:
+    """Return the mean of a mean shape and its mirror image, which both sides of faces are alike to."""
+    return _single((mean + mean[mirror] * (-1, 1)) / 2)
+
+
+def _aligned(faces: Faces, pose: PoseCascade, window: float) -> Faces:
+    """Return faces in unit frames that a pose cascade has moved."""
+    moved = [pose(view, window) for view in faces.views]
+    views = [View(v.pixels, chain(m, v.matrix)) for v, m in zip(faces.views, moved, strict=True)]
+    truth = np.stack([_moved(inverse(m), shape) for m, shape in zip(moved, faces.truth, strict=True)])
+    return Faces(views, truth, faces.folds)
 
 
 MODEL = CPR

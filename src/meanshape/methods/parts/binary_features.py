@@ -1,5 +1,5 @@
-"""Learnt binary features (Ren, Cao, Wei, Sun, CVPR 2014): around each point a small forest learns to say where the
-point lies from pixels near it alone; which leaves were reached is then the feature of one global ridge
+"""Learnt binary features (Ren, Cao, Wei, Sun, CVPR 2014): around each point a small forest learns to say
+where the point lies from pixels near it alone; which leaves were reached is then the feature of one global ridge
 regression of the whole shape.
 """
 
@@ -20,7 +20,7 @@ from meanshape.methods.parts.trees import growing, walk
 
 @dataclass(frozen=True, slots=True)
 class Binary:
-    """What is decided about a stage of local forests; the paper's are 1,200 trees of depth 7 for 68 points."""
+    """What is decided about a stage of local forests; the paper: 1,200 trees of depth 7 in all."""
 
     trees: int = 5  # around each point
     depth: int = 5

@@ -1,4 +1,4 @@
-"""Boosted ferns on shape-indexed pixel differences (explicit shape regression: Cao, Wei, Wen, Sun, CVPR 2012).
+"""Boosted ferns on shape-indexed pixel differences (explicit shape regression: Cao et al., CVPR 2012).
 
 Within a stage the pixels stay where the stage's first shape put them. Each fern takes `depth` differences,
 each the one best correlated with the residual seen along a random direction, and adds what its bin says.

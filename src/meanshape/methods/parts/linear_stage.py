@@ -1,4 +1,4 @@
-"""A linear stage of a cascade (supervised descent: Xiong and De la Torre, 2013): descriptors around the points,
+"""A linear stage of a cascade (supervised descent: Xiong and De la Torre, 2013): descriptors at the points,
 a basis for each point's descriptor, and one ridge regression of the shape's update on all of them.
 """
 

@@ -60,7 +60,7 @@ class Moments:
         return Moments(self.gram - other.gram, self.cross - other.cross)
 
     def solve(self, strength: float, prior: Prior) -> Float:
-        """Return the weights (D, 2 K) of least penalised squared error; targets are x and y point by point."""
+        """Return the weights (D, 2 K) of least penalised squared error, for x and y of each point."""
         from scipy.linalg import cho_factor, cho_solve
 
         size, columns = self.cross.shape

@@ -1,4 +1,4 @@
-"""Faces as a cascade learns them: seen through boxes that are off, turned, mirrored; and one stage's lesson."""
+"""Faces as a cascade learns them (boxes off, turned, mirrored), and what one stage's lesson is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Growing trees, compiled by numba: the only part of the classical methods that needs it, and only to train."""
+"""Growing trees, compiled by numba: nothing else in the classical methods needs it."""
 
 from __future__ import annotations
 

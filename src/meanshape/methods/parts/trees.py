@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
@@ -89,7 +90,7 @@ class TreeStage:
             order = np.arange(len(left))
             chances = rng.random((nodes, settings.tries))
             pairs[n], thresholds[n], begins = grow(grey, left, order, candidates, chances, settings.depth)
-            for leaf, (a, b) in enumerate(zip(begins[:-1], begins[1:], strict=True)):
+            for leaf, (a, b) in enumerate(pairwise(begins)):
                 mean = left[order[a:b]].mean(0) if b > a else np.zeros(left.shape[1])
                 leaves[n, leaf] = (settings.rate * mean).astype(np.float16)
                 moved[order[a:b]] += leaves[n, leaf]
