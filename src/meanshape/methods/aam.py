@@ -57,16 +57,16 @@ class Config:
     """What is decided before an AAM is trained."""
 
     fitter: str = "update"  # linear: the paper's; project_out, wiberg: inverse composition
-    faces: tuple[float, ...] = (60.0, 72.0, 84.0)  # √(w h) of the mean face by level, pixels; an update each
+    faces: tuple[float, ...] = (60.0, 84.0, 108.0)  # √(w h) of the mean face by level, pixels; an update each
     modes: tuple[int, ...] = (40, 40, 40)  # of the shape model by level; 0: as many as hold `variance`
     variance: float = 0.98
     texture: Sampling = field(default_factory=Sampling)
     texture_modes: int = 100
-    ridge: float = 1.0  # on learnt maps, relative to the mean variance of what they see
+    ridge: float = 3.0  # on learnt maps, relative to the mean variance of what they see
     limit: float = 3.0  # deviations of each mode
     iterations: int = 10  # at most, per level; an update is one
     start: str = "regression"  # or box: the mean shape in it, the paper's
-    copies: int = 2  # of each face, moved at random, that maps are learnt from
+    copies: int = 1  # of each face, moved at random, that maps are learnt from
     jitter: Jitter = field(default_factory=Jitter)
     displaced: float = 0.5  # deviations that the paper's map is learnt within
     portrait_modes: int = 40  # of the grey levels that `reconstruct` renders
@@ -119,6 +119,7 @@ class AAM(LandmarkModel):
                 modes=(10, 10),
                 texture=Sampling(stride=0.08),
                 copies=4,
+                ridge=1.0,
                 texture_modes=20,
                 portrait_modes=10,
             )
@@ -219,7 +220,9 @@ class AAM(LandmarkModel):
             weights = shape_weights(frame.shapes, bank.points[chosen])
             appearance = Appearance.train(weights, model.project(textures), config.variance)
             return self._learn_linear(frame, bank, model, appearance, seed), placed
-        return Composition(model, config.fitter == "wiberg", config.iterations), placed
+        slopes = true_textures(frame.reader, bank, chosen, slopes=True)
+        together = config.fitter == "wiberg"
+        return Composition.train(model, textures, slopes, together, config.iterations), placed
 
     def _learn_update(self, frame: Frame, bank: FaceBank, placed: Placed) -> tuple[Fitter, Placed]:
         """Learn one update at the errors that are left."""
@@ -297,7 +300,7 @@ class AAM(LandmarkModel):
             return Update.from_arrays(group)
         if config.fitter == "linear":
             return Linear.from_arrays(group, config.iterations)
-        return Composition.from_arrays(group, config.fitter == "wiberg", config.iterations)
+        return Composition.from_arrays(group, config.iterations)
 
     def _save(self, folder: Path) -> None:
         arrays.save(folder / FILE, self._groups())

@@ -50,6 +50,12 @@ class Frame:
         """How pose and modes move the mean in the frame, (4 + M, K, 2)."""
         return self.shapes.directions(self.shapes.place(self.reader.warp.mean))
 
+    @cached_property
+    def moves(self) -> Float32:
+        """How pose and modes move each sampled pixel, (P, 2, 4 + M)."""
+        found = np.tensordot(self.reader.warp.weights, self.directions, ([1], [1]))
+        return np.ascontiguousarray(found.transpose(0, 2, 1), np.float32)
+
     def nearest(self, points: Float, limit: float) -> Float:
         """Return the nearest shape that a face has."""
         return self.shapes.shape_from(*self.shapes.fit(points, box=limit, rounds=1))
@@ -175,20 +181,37 @@ class Linear:
 
 @dataclass(frozen=True, eq=False)
 class Composition:
-    """Inverse composition: the step is solved for on the mean shape, and undone by the warp."""
+    """Inverse composition: the step is solved for on the mean shape, and undone by the warp.
+
+    `slopes` (1 or 1 + modes, D, 2) are those of the mean texture and, to fit shape and texture together, of
+    its modes.
+    """
 
     texture: TextureModel
-    simultaneous: bool
+    slopes: Float32
     iterations: int
+
+    @classmethod
+    def train(
+        cls, texture: TextureModel, textures: Float32, slopes: Float32, together: bool, iterations: int
+    ) -> Self:
+        """Learn from true textures (N, D) and their slopes (N, D, 2)."""
+        mean = slopes.mean(0)
+        if not together:
+            return cls(texture, mean[None], iterations)
+        share = texture.project(textures) / (texture.variances * max(len(textures) - 1, 1))
+        of_modes = np.tensordot(share.astype(np.float32), slopes - mean, ([0], [0]))
+        return cls(texture, np.concatenate([mean[None], of_modes]), iterations)
 
     def steps(self, frame: Frame, picture: Float32, points: Float, limit: float) -> Iterator[Float]:
         """Yield shapes until they rest."""
-        fixed = self._solver(frame, self.texture.mean)
+        together = len(self.slopes) > 1
+        solver = self._solver(frame, self.slopes[0])
         for _ in range(self.iterations):
             read = frame.reader.read(picture, points)
-            solver = fixed
-            if self.simultaneous:
-                solver = self._solver(frame, self.texture.texture_from(self.texture.project(read)))
+            if together:
+                weights = np.asarray(self.texture.project(read), np.float32)
+                solver = self._solver(frame, self.slopes[0] + np.tensordot(weights, self.slopes[1:], 1))
             on_mean = np.tensordot(solver @ (read - self.texture.mean), frame.directions, 1)
             turned = (frame.reader.warp.stretch(points) @ on_mean[..., None])[..., 0]
             last, points = points, frame.nearest(points - turned, limit)
@@ -196,24 +219,21 @@ class Composition:
             if np.hypot(*(points - last).T).mean() < RESTS:
                 return
 
-    def _solver(self, frame: Frame, texture: Float32) -> Float32:
-        """Return the map (4 + M, D) from a difference of textures to pose and modes, its slopes those of a
-        texture.
-        """
-        slopes = frame.reader.slopes(texture).reshape(-1, frame.reader.channels, 2)
-        moves = np.tensordot(frame.reader.warp.weights, frame.directions, ([1], [1]))  # (P, 4 + M, 2)
-        jacobian = (slopes @ moves.transpose(0, 2, 1).astype(np.float32)).reshape(len(texture), -1)
+    def _solver(self, frame: Frame, slopes: Float32) -> Float32:
+        """Return the map (4 + M, D) from a difference of textures to pose and modes, by its slopes."""
+        shaped = slopes.reshape(-1, frame.reader.channels, 2)
+        jacobian = (shaped @ frame.moves).reshape(len(slopes), -1)
         jacobian -= self.texture.modes.T @ (self.texture.modes @ jacobian)
         hessian = (jacobian.T @ jacobian).astype(np.float64)
-        hessian[np.diag_indices(len(hessian))] *= 1 + RIDGE
-        hessian[np.diag_indices(len(hessian))] += 1e-9 * np.trace(hessian) / len(hessian) + 1e-12
+        corner = np.diag_indices(len(hessian))
+        hessian[corner] += RIDGE * hessian[corner] + 1e-9 * np.trace(hessian) / len(hessian) + 1e-12
         return np.asarray(np.linalg.solve(hessian, jacobian.T), np.float32)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return the texture model."""
-        return self.texture.arrays()
+        """Return texture model and slopes."""
+        return self.texture.arrays() | {"slopes": self.slopes.astype(np.float16)}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], simultaneous: bool, iterations: int) -> Self:
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], iterations: int) -> Self:
         """Return the fitter that `arrays` describes."""
-        return cls(TextureModel.from_arrays(arrays), simultaneous, iterations)
+        return cls(TextureModel.from_arrays(arrays), arrays["slopes"].astype(np.float32), iterations)

@@ -89,13 +89,16 @@ class Portrait:
         return cls(shapes, texture, Appearance.from_arrays(parts["appearance_"]))
 
 
-def true_textures(reader: TextureReader, bank: FaceBank, faces: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Return the textures (N, D) under the true points."""
+def true_textures(
+    reader: TextureReader, bank: FaceBank, faces: NDArray[np.int64], slopes: bool = False
+) -> NDArray[np.float32]:
+    """Return the textures (N, D) under the true points, or their slopes (N, D, 2)."""
+    what = reader.slopes if slopes else reader.read
 
     def read(face: int) -> NDArray[np.float32]:
         matrix = similarity(bank.points[face], reader.warp.mean)
         picture = reader.look(view(bank.image(face), matrix, reader.side))
-        return reader.read(picture, apply(matrix, bank.points[face]))
+        return what(picture, apply(matrix, bank.points[face]))
 
     return mapped(read, [(face,) for face in faces])
 

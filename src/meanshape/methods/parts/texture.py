@@ -25,6 +25,8 @@ Float32 = NDArray[np.float32]
 KINDS = ("orientations", "intensities")
 FRAME = 1.6
 """Side of a frame in faces."""
+NEAR = 0.75
+"""Pixels to either side over which slopes are taken."""
 
 
 @dataclass(frozen=True)
@@ -82,33 +84,17 @@ class TextureReader:
             found /= max(float(found.std()), 1e-3)
         return found
 
-    def slopes(self, textures: Float32) -> Float32:
-        """Return the derivatives (..., P * C, 2) of textures (..., P * C) along x and y, per pixel."""
-        ahead, behind = self._beside
-        shaped = textures.reshape(*textures.shape[:-1], -1, self.channels)
-        steps = []
+    def slopes(self, picture: Float32, points: Float) -> Float32:
+        """Return how the texture changes along x and y of the frame (P * C, 2), per pixel."""
+        place, found = self.warp.places(points), []
         for axis in (0, 1):
-            length = self.warp.pixels[ahead[axis], axis] - self.warp.pixels[behind[axis], axis]
-            change = shaped[..., ahead[axis], :] - shaped[..., behind[axis], :]
-            steps.append(change / np.maximum(length, 1e-9)[:, None])
-        found = np.stack(steps, -1)
-        return np.asarray(found.reshape(*textures.shape, 2), np.float32)
-
-    @cached_property
-    def _beside(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """For x and y, the sampled pixels after and before each one (itself where there is none), (2, P)."""
-        cell = np.rint(
-            (self.warp.pixels - self.warp.pixels.min(0)) / (self.sampling.stride * self.face)
-        ).astype(int)
-        index = {(x, y): n for n, (x, y) in enumerate(cell.tolist())}
-        found = [
-            [
-                [index.get((x + way * (1 - a), y + way * a), n) for n, (x, y) in enumerate(cell.tolist())]
-                for a in (0, 1)
-            ]
-            for way in (1, -1)
-        ]
-        return np.array(found[0]), np.array(found[1])
+            ends = [place + NEAR * way * np.eye(2)[axis] for way in (1, -1)]
+            ahead, behind = (sample(picture, end[:, :1], end[:, 1:]).ravel() for end in ends)
+            found.append((ahead - behind) / (2 * NEAR))
+        slopes = np.stack(found, -1)
+        if self.sampling.kind == "intensities":
+            slopes /= max(float(sample(picture, place[:, :1], place[:, 1:]).std()), 1e-3)
+        return np.asarray(slopes, np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +112,7 @@ class TextureModel:
         centred = textures - mean
         values, vectors = np.linalg.eigh((centred @ centred.T).astype(np.float64))
         order = np.argsort(values)[::-1][: min(modes, len(textures) - 1)]
-        order = order[values[order] > 1e-9 * max(values[order[0]], 1e-30)]
+        order = order[values[order] > 1e-6 * max(values[order[0]], 1e-30)]
         found = (vectors[:, order].T @ centred) / np.sqrt(values[order])[:, None]
         sign = np.sign(found[np.arange(len(found)), np.abs(found).argmax(1)])[:, None]
         return cls(mean, (found * sign).astype(np.float32), values[order] / max(len(textures) - 1, 1))
