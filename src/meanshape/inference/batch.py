@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from meanshape.core.errors import BoxError, ImageError, MeanshapeError, ShapeError
+from meanshape.core.errors import BoxError, ImageError, MeanshapeError, MissingExtra, ShapeError
 from meanshape.core.image import Pixels, read_image
 from meanshape.core.types import Prediction
 from meanshape.inference.pipeline import Pipeline
@@ -94,7 +94,22 @@ def _read_ahead(sources: Iterable[str]) -> Iterator[tuple[str, Future[tuple[Pixe
 def _read(source: str) -> tuple[Pixels, float]:
     """Return a photo's pixels and how many seconds it took to decode them."""
     start = time.perf_counter()
-    return read_image(source), time.perf_counter() - start
+    pixels = read_image(_fetched(source) if "://" in source else source)
+    return pixels, time.perf_counter() - start
+
+
+def _fetched(address: str) -> bytes:
+    """Return the bytes at an address (s3://…, gs://…, memory://…) that fsspec knows."""
+    try:
+        import fsspec
+    except ImportError as error:
+        raise MissingExtra.of("ray", "Reading from an object storage") from error
+    try:
+        with fsspec.open(address, "rb") as file:
+            data: bytes = file.read()
+    except Exception as error:  # every file system has errors of its own
+        raise ImageError(f"{address}: cannot be read ({type(error).__name__}: {error})") from error
+    return data
 
 
 def _broken(pipeline: Pipeline, source: str, error: str) -> Prediction:

@@ -86,6 +86,9 @@ Workers = Annotated[
     int,
     typer.Option(min=1, help="Processes that share the photos; one a core is best.", rich_help_panel=RUNNING),
 ]
+Engine = Annotated[
+    str, typer.Option(help="local: processes here; ray: a Ray cluster.", rich_help_panel=RUNNING)
+]
 Shard = Annotated[
     str | None,
     typer.Option(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,6 +50,7 @@ def detect(
     threads: options.Threads = 1,
     workers: options.Workers = 1,
     shard: options.Shard = None,
+    engine: options.Engine = "local",
     numbers: options.Numbers = False,
     names: options.Names = False,
 ) -> None:
@@ -57,6 +59,7 @@ def detect(
     A photo that cannot be read is reported, counted and skipped.
     The output appears when all is done; a run that was stopped goes on with --resume.
     """
+    from meanshape.inference import ray_engine
     from meanshape.inference.overlay import Style
     from meanshape.inference.overlays import Overlays
     from meanshape.inference.pipeline import Pipeline
@@ -76,11 +79,20 @@ def detect(
         "attributes": attributes,
     }
     pipeline = Pipeline(**settings)
+    if engine not in ("local", "ray"):
+        raise ConfigError(f"--engine is local or ray, not {engine!r}")
+    if engine == "ray" and overlay is not None:
+        raise ConfigError("--engine ray draws no overlays; draw them from the points, or with --engine local")
+    if engine == "ray" and output is not None and output.endswith((".parquet/", ".parquet" + os.sep)):
+        parts = ray_engine.write_parquet(settings, sources, output, workers)
+        console.say(f"written: {output} ({parts} files)", plain=True)
+        return
     if resume and output is None:
         raise ConfigError("--resume needs -o FILE, the output to go on with")
     drawn = None if overlay is None else Overlays(overlay, sources, Style(numbers=numbers, names=names))
     results = _results(output, overlay, sources, pipeline, resume)
-    predictions = _predictions(pipeline, settings, sources, results.done, drawn, workers)
+    todo = [source for source in sources if source not in results.done]
+    predictions = _predictions(pipeline, settings, todo, len(sources) == 1, drawn, workers, engine)
     if emotion or attributes:
         console.say(APPEARANCE)
     summary = _run(predictions, sources, results)
@@ -106,20 +118,23 @@ def _results(
 def _predictions(
     pipeline: Pipeline,
     settings: dict[str, Any],
-    sources: list[str],
-    done: set[str],
+    todo: list[str],
+    strict: bool,
     drawn: Overlays | None,
     workers: int,
+    engine: str,
 ) -> Iterator[Prediction]:
-    """Yield what is found in each photo not done yet; what is wrong with the only photo is raised."""
-    from meanshape.inference import batch
+    """Yield what is found in each photo; with `strict`, what is wrong with a photo is raised."""
+    from meanshape.inference import batch, ray_engine
     from meanshape.inference import workers as several
 
-    todo = [source for source in sources if source not in done]
+    if engine == "ray":
+        yield from ray_engine.predict(settings, todo, workers)
+        return
     if workers > 1 and len(todo) > 1:
         yield from several.predict(settings, todo, workers, drawn)
         return
-    for prediction, pixels in batch.predict(pipeline, todo, strict=len(sources) == 1):
+    for prediction, pixels in batch.predict(pipeline, todo, strict):
         if drawn is not None and pixels is not None:
             drawn.add(pixels, prediction)
         yield prediction
