@@ -55,6 +55,7 @@ class Config:
     mixup: float = 0.0  # of its Beta distribution, in every second batch; 0: none
     batch: int = 64
     rate: float = 2e-3
+    turn: float = 0.02  # share of its norm that a convolution moves in an orthogonal step; 0: AdamW moves it
     weight_decay: float = 0.05
     ema: float = 0.998
     warmup: int = 200
@@ -97,6 +98,7 @@ PRESETS = {
         points_share=0.5,
         batch=50,
         rate=1e-3,
+        turn=0.0,
         weight_decay=0.0,
         minutes=600.0,
         augmentation=Augmentation(

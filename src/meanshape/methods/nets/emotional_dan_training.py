@@ -26,6 +26,7 @@ from meanshape.methods.nets.export import export
 from meanshape.methods.nets.state import load_state, save_state
 from meanshape.training.loop import Batch, Schedule, Trainer
 from meanshape.training.losses import LOSSES, masked_mean, point_distances
+from meanshape.training.orthogonal import Orthogonal
 from meanshape.training.sampling import CropBank, CropSampler
 
 if TYPE_CHECKING:
@@ -33,6 +34,28 @@ if TYPE_CHECKING:
 
 GRAPH, STATE = "model.onnx", "weights.safetensors"
 CHECK_EVERY = 240.0  # seconds between validations: one over FER2013 takes ten
+
+
+class JointTrainer(Trainer):
+    """The usual loop; where ``turn`` is given, with orthogonal steps for the convolutions."""
+
+    def __init__(
+        self,
+        module: EmotionalDAN,
+        task: JointTask,
+        schedule: Schedule,
+        folder: Path | None,
+        seed: int,
+        turn: float,
+    ) -> None:
+        super().__init__(module, task, schedule, None if turn else folder, "joint", seed)
+        if turn:
+            convolutions = [layer.weight for layer in module.joint.trunk if isinstance(layer, nn.Conv2d)]
+            apart = {id(weight) for weight in convolutions}
+            others = [p for p in module.parameters() if p.requires_grad and id(p) not in apart]
+            self.optimiser = Orthogonal(convolutions, others, schedule.rate, turn, schedule.weight_decay)
+            self.folder = folder
+            self._resume()
 
 
 class JointTask:
@@ -181,6 +204,7 @@ def fit(
     Progress,
 ) -> EmotionalDAN:  # fmt: skip
     """Train the cascade where its config gives it time, then the joint stage."""
+    torch.manual_seed(seed)
     with_points = [s for s in train if s.shape is not None]
     check = [s for s in valid or () if s.shape is not None] or None
     module = start(config, mean, labels, initial)
@@ -216,7 +240,7 @@ def fit(
         seed,
     )
     task = JointTask(sampler, CropBank(check, markup) if check else None, valid_emotions, config)
-    Trainer(module, task, schedule, folder, "joint", seed).run(
+    JointTrainer(module, task, schedule, folder, seed, config.turn).run(
         lambda share, text: progress(share, f"joint: {text}")
     )
     if valid_emotions is not None:
@@ -234,7 +258,7 @@ def start(
         size=config.size,
         maps=config.maps,
         features=config.features,
-        labels=len(labels),
+        labels=max(1, len(labels)),  # a head of nothing is no head
         dropout=config.dropout,
     )
     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

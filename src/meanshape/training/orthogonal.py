@@ -1,0 +1,91 @@
+"""An optimiser for short trainings: orthogonalised steps for convolutions, Adam for the rest.
+
+The steps are those of Muon (Jordan et al. 2024): momentum, made nearly orthogonal by Newton-Schulz
+iterations, so that no direction of a weight matrix learns faster than another. Here their size is relative
+to the weight's, which keeps its norm: behind every such convolution stands a batch norm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+ITERATIONS = 4
+
+
+class Orthogonal(torch.optim.Optimizer):
+    """Relative orthogonal steps for ``matrices``, AdamW for ``others``.
+
+    Parameters
+    ----------
+    matrices
+        Weights whose scale does not matter, (rows, ...).
+    others
+        All other parameters; those of two and more dimensions decay.
+    turn
+        What share of its norm a matrix moves where ``rate`` is at its peak.
+    """
+
+    def __init__(
+        self,
+        matrices: Iterable[nn.Parameter],
+        others: Iterable[nn.Parameter],
+        rate: float,
+        turn: float = 0.02,
+        weight_decay: float = 0.0,
+        momentum: float = 0.9,
+        betas: tuple[float, float] = (0.9, 0.99),
+    ) -> None:
+        rest = list(others)
+        groups = [
+            {"params": list(matrices), "relative": turn / rate, "decay": 0.0},
+            {"params": [p for p in rest if p.ndim > 1], "relative": 0.0, "decay": weight_decay},
+            {"params": [p for p in rest if p.ndim <= 1], "relative": 0.0, "decay": 0.0},
+        ]
+        defaults = {"lr": rate, "momentum": momentum, "betas": betas}
+        super().__init__([group for group in groups if group["params"]], defaults)
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """Move every parameter that has a gradient."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    move = self._turn if group["relative"] else self._adam
+                    move(parameter, parameter.grad, group)
+
+    def _turn(self, weight: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+        state = self.state[weight]
+        speed = state.setdefault("speed", torch.zeros_like(weight))
+        speed.mul_(group["momentum"]).add_(gradient)
+        ahead = gradient.add(speed, alpha=group["momentum"])
+        step = orthogonal(ahead.reshape(len(ahead), -1)).reshape(weight.shape)
+        norm = weight.norm()
+        weight.add_(step * (group["lr"] * group["relative"] * norm / (step.norm() + 1e-12)), alpha=-1)
+        weight.mul_(norm / (weight.norm() + 1e-12))
+
+    def _adam(self, weight: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+        state, (slow, slower) = self.state[weight], group["betas"]
+        if not state:
+            state |= {"count": 0, "mean": torch.zeros_like(weight), "square": torch.zeros_like(weight)}
+        state["count"] += 1
+        state["mean"].lerp_(gradient, 1 - slow)
+        state["square"].mul_(slower).addcmul_(gradient, gradient, value=1 - slower)
+        root = (state["square"] / (1 - slower ** state["count"])).sqrt_().add_(1e-8)
+        weight.mul_(1 - group["lr"] * group["decay"])
+        weight.addcdiv_(state["mean"], root, value=-group["lr"] / (1 - slow ** state["count"]))
+
+
+def orthogonal(matrix: Tensor) -> Tensor:
+    """A matrix (R, C) with its singular values brought near 1."""
+    a, b, c = NEWTON_SCHULZ
+    wide = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
+    wide = wide / (wide.norm() + 1e-7)
+    for _ in range(ITERATIONS):
+        square = wide @ wide.T
+        wide = a * wide + (b * square + c * square @ square) @ wide
+    return wide.T if matrix.shape[0] > matrix.shape[1] else wide

@@ -1,0 +1,206 @@
+"""EmotionalDAN: faces of both kinds learn together; probabilities, labels of any set, both ways of running it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("onnx")
+
+from meanshape.core.errors import ConfigError, FormatError, NotFitted, WeightsError  # noqa: E402
+from meanshape.core.image import write_image  # noqa: E402
+from meanshape.core.types import Box, Sample  # noqa: E402
+from meanshape.datasets import fer2013, synthetic  # noqa: E402
+from meanshape.methods.emotional_dan import Config, EmotionalDAN, label_set  # noqa: E402
+from meanshape.methods.nets import emotional_dan_data as data  # noqa: E402
+from meanshape.methods.nets import emotional_dan_training as training  # noqa: E402
+from meanshape.methods.nets.dan import heatmap  # noqa: E402
+
+FELT = ("happy", "surprise")
+
+
+def with_emotion(seed: int) -> Sample:
+    """A face that fills its picture, as FER2013's do: no points, no box."""
+    emotion = FELT[seed % 2]
+    made = synthetic.face(1000 + seed, 72, emotion=emotion, yaw=0, pitch=0, roll=0, occlusion=0, fill=0.8)
+    return Sample(f"e{seed}", made.pixels(), None, None, {"emotion": emotion})
+
+
+@pytest.fixture(scope="module")
+def faces() -> list[Sample]:
+    with_points = [replace(synthetic.face(seed, 72), attributes={}) for seed in range(24)]
+    return [*with_points, *(with_emotion(seed) for seed in range(48))]
+
+
+@pytest.fixture(scope="module")
+def fitted(faces: list[Sample], tmp_path_factory: pytest.TempPathFactory) -> EmotionalDAN:
+    torch.set_num_threads(1)
+    model = EmotionalDAN.tiny()
+    model.run_folder = tmp_path_factory.mktemp("run")
+    return model.fit(faces, [with_emotion(seed) for seed in range(48, 64)], seed=1)
+
+
+@pytest.fixture(scope="module")
+def saved(fitted: EmotionalDAN, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return fitted.save(tmp_path_factory.mktemp("emotional") / "model")
+
+
+def test_it_tells_emotions_of_other_faces_apart(fitted: EmotionalDAN) -> None:
+    assert fitted.labels == FELT  # in our order
+    others = [with_emotion(seed) for seed in range(64, 84)]
+    right = [fitted.emotion(s.image).label == s.attributes["emotion"] for s in others]
+    assert np.mean(right) >= 0.75
+
+
+def test_probabilities_are_some(fitted: EmotionalDAN) -> None:
+    emotion = fitted.emotion(with_emotion(90).image)
+    assert set(emotion.probabilities) == set(FELT)
+    assert sum(emotion.probabilities.values()) == pytest.approx(1)
+    assert emotion.label == max(FELT, key=lambda name: emotion.probabilities[name])
+    assert fitted.attributes(with_emotion(90).image) == {"emotion": dict(emotion.probabilities)}
+
+
+def test_torch_and_onnx_agree_at_any_batch(fitted: EmotionalDAN, saved: Path) -> None:
+    loaded = EmotionalDAN.load(saved)
+    assert loaded.labels == fitted.labels
+    crops = np.random.default_rng(0).integers(0, 256, (7, 32, 32, 3), np.uint8)
+    for batch in (1, 2, 7):
+        for ours, theirs in zip(fitted._run(crops[:batch]), loaded._run(crops[:batch]), strict=True):
+            assert np.abs(ours - theirs).max() < 0.05
+
+
+def test_one_run_gives_points_and_emotions(saved: Path) -> None:
+    model, face = EmotionalDAN.load(saved), synthetic.face(5, 72)
+    assert face.box is not None
+    (shape,), (emotion,) = model.predict_all([face.image], [face.box])
+    assert np.array_equal(shape.points, model.predict(face.image, face.box).points)
+    assert emotion == model.emotion(face.image, face.box)
+    assert model.predict_all([], []) == ([], [])
+
+
+def test_colour_does_not_matter(fitted: EmotionalDAN) -> None:
+    pixels = with_emotion(91).pixels()
+    grey = np.rint(pixels @ [0.299, 0.587, 0.114]).astype(np.uint8)
+    here, there = fitted.emotion(pixels), fitted.emotion(grey)
+    assert here.probabilities["happy"] == pytest.approx(there.probabilities["happy"], abs=0.05)
+
+
+def test_below_twenty_pixels_it_is_less_sure(fitted: EmotionalDAN) -> None:
+    shares = np.array([0.9, 0.1])
+    sure = [fitted._emotion(shares, Box(0, 0, side, side)).probabilities["happy"] for side in (40, 20, 10, 1)]
+    assert sure == pytest.approx([0.9, 0.9, 0.7, 0.52])
+
+
+def test_without_emotions_it_places_points_alone(faces: list[Sample]) -> None:
+    model = EmotionalDAN(replace(EmotionalDAN.tiny().config, steps=2))
+    model.config = replace(model.config, cascade=replace(model.config.cascade, steps=(2,)))
+    model.fit(faces[:12])
+    assert model.labels == () and model.attributes(faces[0].image) == {}
+    assert len(model.predict(faces[0].image, faces[0].box)) == 68
+    with pytest.raises(WeightsError, match="without emotions"):
+        model.emotion(faces[0].image)
+    with pytest.raises(NotFitted):
+        EmotionalDAN().emotion(faces[0].image)
+
+
+def test_frames_are_made_once_for_a_run(fitted: EmotionalDAN) -> None:
+    assert fitted.run_folder is not None
+    with np.load(fitted.run_folder / "frames-train.npz") as kept:
+        assert kept["frames"].shape == (48, 48, 48) and kept["frames"].dtype == np.uint8
+        assert np.bincount(kept["labels"]).tolist() == [24, 24]
+
+
+def test_most_parameters_feed_both_heads() -> None:
+    mean = np.random.default_rng(0).uniform(0, 1, (68, 2))
+    module = training.start(Config(), mean, ["a"] * 7, None)
+    count = lambda parameters: sum(p.numel() for p in parameters)  # noqa: E731
+    shared = count(module.joint.shared)
+    assert shared / count(module.joint.parameters()) > 0.8
+    assert (count(module.cascade.parameters()) + shared) / count(module.parameters()) > 0.95
+
+
+def test_the_joint_stage_starts_from_the_stage_before() -> None:
+    mean = np.random.default_rng(0).uniform(0, 1, (68, 2))
+    module = training.start(Config(), mean, ["a"] * 7, None)
+    stage = module.cascade.stages[-1]
+    module.joint.start_from(stage)
+    own = [m for m in module.joint.trunk if isinstance(m, torch.nn.Conv2d)]
+    given = [m for m in stage.trunk if isinstance(m, torch.nn.Conv2d)]
+    assert torch.equal(own[1].weight, given[1].weight)
+    assert torch.equal(own[2].weight[:32, :16], given[2].weight)
+    assert torch.allclose(own[0].weight[:, 0], given[0].weight[:, :3].sum(1))
+
+
+def test_a_moved_face_and_its_points_move_alike() -> None:
+    """A bright dot stays under the point that marks it, through jitter and mirror."""
+    frames = np.zeros((1, 72, 72), np.uint8)
+    placed = np.full((1, 2, 2), 24, np.float32)
+    placed[0, 0] = (14, 30)
+    frames[0, 30 + 12, 14 + 12] = 255
+    bank = data.EmotionBank(frames, placed, np.zeros(1, np.int64), 48, (0, 1))
+    angle = np.radians(20)
+    jitter = 1.1 * np.array([[np.cos(angle), -np.sin(angle), 2], [np.sin(angle), np.cos(angle), -1]])
+    for flip in (False, True):
+        image, before, target = bank.look(0, jitter, flip)
+        y, x = np.unravel_index(image.argmax(), image.shape)
+        assert np.hypot(*(target[0] - (x, y))) < 1
+        assert before[0] == pytest.approx((33, 30) if flip else (14, 30))
+
+
+def test_moving_a_frame_moves_what_is_seen_in_it() -> None:
+    matrix, shift = torch.eye(2)[None] * 2, torch.tensor([[[3.0, -1.0]]])
+    jitter = torch.tensor([[[0.0, -1.0, 0.5], [1.0, 0.0, 0.25]]])
+    points = torch.rand(1, 5, 2) * 20
+    here = points @ matrix + shift - 23.5
+    there = torch.einsum("nij,nkj->nki", jitter[:, :, :2], here) + jitter[:, None, :, 2] + 23.5
+    moved, moved_shift = training.moved(matrix, shift, jitter, 48)
+    assert torch.allclose(points @ moved + moved_shift, there, atol=1e-4)
+
+
+def test_classes_weigh_by_how_rare_they_are() -> None:
+    labels = np.array([0] * 90 + [1] * 10)
+    assert training.class_weights(labels, 2, 0.0).tolist() == [1, 1]
+    weights = training.class_weights(labels, 2, 0.5)
+    assert weights[1] / weights[0] == pytest.approx(3)
+    assert weights[torch.from_numpy(labels)].mean() == pytest.approx(1)
+
+
+def test_temperature_is_found() -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 1.5, (4000, 3))
+    labels = np.array([rng.choice(3, p=np.exp(row) / np.exp(row).sum()) for row in logits])
+    assert training.best_temperature(torch.from_numpy(2 * logits), labels) == pytest.approx(2, rel=0.1)
+
+
+def test_labels_come_in_our_order_then_by_name() -> None:
+    felt = [
+        Sample(word, "x.png", attributes={"emotion": word}) for word in ("sad", "bored", "happy")
+    ]
+    assert label_set([*felt, Sample("n", "y.png")]) == ("happy", "sad", "bored")
+
+
+def test_a_heatmap_is_what_the_joint_stage_sees() -> None:
+    mean = np.random.default_rng(0).uniform(0, 1, (68, 2))
+    module = training.start(Config(), mean, ["a"], None)
+    placed = torch.rand(2, 68, 2) * 48
+    seen = module.with_heatmap(torch.full((2, 1, 48, 48), 127.5), placed)
+    assert torch.equal(seen[:, :1], torch.zeros(2, 1, 48, 48))
+    assert torch.equal(seen[:, 1:], heatmap(placed, 48, 2))
+
+
+@pytest.mark.parametrize("wrong", [{"size": 50}, {"share": 1.5}, {"points_share": 0.0}, {"maps": ()}])
+def test_settings_that_do_not_fit_are_said(wrong: dict[str, object]) -> None:
+    with pytest.raises(ConfigError):
+        replace(Config(), **wrong)
+
+
+def test_an_unknown_emotion_folder_offers_the_nearest(tmp_path: Path) -> None:
+    path = tmp_path / "train" / "hapy" / "1.png"
+    path.parent.mkdir(parents=True)
+    write_image(path, np.zeros((48, 48, 3), np.uint8))
+    with pytest.raises(FormatError, match="'hapy'.*happy"):
+        fer2013.samples(tmp_path, "train", allow_missing=True)
