@@ -14,7 +14,7 @@ from meanshape.datasets.parts.drawing import template
 from meanshape.inference.overlay import colour
 
 SIZE, MARGIN = 900, 70
-ROUNDS = 400
+ROUNDS = 150
 
 
 def places(kind: MarkUp) -> NDArray[np.float64]:

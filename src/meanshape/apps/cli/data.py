@@ -42,7 +42,7 @@ def show(
 ) -> None:
     """Show a data set's card and layout; with -o, draw its mark-up with numbers."""
     kinds = [name]
-    if name not in registry.names("markups"):
+    if name in registry.names("datasets") or name not in registry.names("markups"):
         card = registry.card("datasets", name)
         kinds = _markups(card)
         _print_card(name, card)

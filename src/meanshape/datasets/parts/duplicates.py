@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 SIDE, BAND = 8, 16
 BITS = 2 * SIDE * SIDE
+LEVEL = 2.0
+"""By so many levels grey must grow to count, lest noise decides on plain grounds."""
+
 NEAR = 6
 """Hashes that differ in so many of their 128 bits at most are near; fewer than there are bands, so that near
 ones always have a band in common.
@@ -25,7 +28,8 @@ def perceptual_hash(pixels: NDArray[np.uint8]) -> int:
 
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32)
     small = cv2.resize(grey, (SIDE + 1, SIDE + 1), interpolation=cv2.INTER_AREA)
-    right, down = small[:SIDE, 1:] > small[:SIDE, :-1], small[1:, :SIDE] > small[:-1, :SIDE]
+    right = small[:SIDE, 1:] - small[:SIDE, :-1] > LEVEL
+    down = small[1:, :SIDE] - small[:-1, :SIDE] > LEVEL
     return int.from_bytes(np.packbits(np.concatenate([right.ravel(), down.ravel()])).tobytes(), "big")
 
 
