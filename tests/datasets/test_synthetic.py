@@ -8,7 +8,17 @@ import pytest
 from meanshape.core import registry
 from meanshape.core.errors import ConfigError, DataSetError
 from meanshape.datasets import load_data
-from meanshape.datasets.synthetic import EMOTIONS, Options, face, miniature, samples, scene, verify
+from meanshape.datasets.synthetic import (
+    EMOTIONS,
+    Options,
+    clutter,
+    face,
+    miniature,
+    samples,
+    scene,
+    verify,
+    write_clutter,
+)
 from meanshape.datasets.synthetic.generate import plan
 
 PLAIN = {"occlusion": 0, "degrade": False, "clutter": 0, "glasses": False}
@@ -88,6 +98,28 @@ def test_points_lie_on_what_they_name():
         darker += at(p[36:42].mean(0)) < at(p[41] + (0, 8))
         darker += at((p[32] + p[31]) / 2) < at((p[30] + p[29]) / 2)
     assert darker >= 13
+
+
+@pytest.mark.parametrize("yaw", [0, 20, -40])
+def test_the_jaw_is_marked_evenly_along_the_visible_contour(yaw):
+    """As in 300-W: by spacing in the picture, the last steps to the chin a little shorter."""
+    jaw = still(3, yaw=yaw).shape.points[:17]
+    for half in (jaw[:9], jaw[:7:-1]):
+        steps = np.linalg.norm(np.diff(half, axis=0), axis=1)
+        assert steps[:7].std() / steps[:7].mean() < 0.06
+        assert 0.8 < steps[7] / steps[:7].mean() < 1.0
+
+
+def test_a_picture_without_a_face(tmp_path):
+    """Things and heads from behind; a detector that photos have taught finds nobody there."""
+    from meanshape.detectors.mtcnn import MTCNN
+
+    pictures = [clutter(seed, (240, 180)) for seed in range(6)]
+    assert all(p.shape == (180, 240, 3) and p.dtype == np.uint8 for p in pictures)
+    assert np.array_equal(pictures[2], clutter(2, (240, 180)))
+    assert not np.array_equal(pictures[2], pictures[3])
+    assert sum(len(MTCNN().detect(picture)) for picture in pictures) <= 1
+    assert len(list(write_clutter(tmp_path / "empty", 2).glob("*.jpg"))) == 2
 
 
 def test_expressions_move_the_mouth_and_the_brows():
