@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from meanshape.apps.cli import main
+from meanshape.apps.cli._frame import commands
 from meanshape.core import registry, weights
 
 ROOT = Path(__file__).parent.parent
@@ -27,7 +28,7 @@ PAGES = [page for page in PAGES if "_build" not in page.parts]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PLACEHOLDER = re.compile(r"\b[A-Z]{4,}\b|…|\bruns/mine\b")
 """A command with one of these wants something that only its reader has."""
-COMMANDS = {"detect", "models", "markups", "doctor", "evaluate", "compare", "train", "robustness"}
+COMMANDS = {*commands()}
 HEADINGS = 3
 
 

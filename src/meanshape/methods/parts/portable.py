@@ -60,7 +60,8 @@ def write(
         raise MissingExtra.of("train", "Exporting a model") from error
     net = onnx.load(str(graph.path))
     onnx_file.widen(net)
-    _only_output(net, graph.output)
+    assert model.markup is not None
+    _only_output(net, graph.output, len(model.markup))
     if numbers == "int8":
         net = _quantised(net, crops)
     if with_crop:
@@ -73,14 +74,13 @@ def write(
     return told
 
 
-def _only_output(net: Any, output: str) -> None:
+def _only_output(net: Any, output: str, count: int) -> None:
     """Make a graph answer one output, called `points`, and drop what only others needed."""
     import onnx
 
-    keep = next(found for found in net.graph.output if found.name == output)
-    shape = [dim.dim_param or dim.dim_value for dim in keep.type.tensor_type.shape.dim]
     del net.graph.output[:]
-    net.graph.output.append(onnx.helper.make_tensor_value_info(POINTS, onnx.TensorProto.FLOAT, shape))
+    told = onnx.helper.make_tensor_value_info(POINTS, onnx.TensorProto.FLOAT, ["batch", count, 2])
+    net.graph.output.append(told)
     net.graph.node.append(onnx.helper.make_node("Identity", [output], [POINTS]))
     needed, nodes = {POINTS}, []
     for node in reversed(net.graph.node):
@@ -112,7 +112,7 @@ def _joined(net: Any, graph: Graph) -> Any:
             helper.make_node("Add", ["enlarged", "back"], [POINTS]),
         ]
     )
-    shape = [1, *(dim.dim_value for dim in joined.graph.output[-1].type.tensor_type.shape.dim[1:])]
+    shape = [1, *(dim.dim_value for dim in net.graph.output[0].type.tensor_type.shape.dim[1:])]
     del joined.graph.output[:]
     joined.graph.output.append(helper.make_tensor_value_info(POINTS, onnx.TensorProto.FLOAT, shape))
     return joined

@@ -1,0 +1,125 @@
+"""Frames per second of tracking, decoding apart, against mediapipe's FaceMesh in video mode in the same run.
+
+    python benchmarks/video_speed.py [--models dan cpr] [--mediapipe PYTHON] [--frames 100] [--json FILE]
+
+The clip is rendered: one moving face of 130 pixels in 640x480. `--mediapipe` is the interpreter of an
+environment with mediapipe 0.10.21, one thread; its weights never ship with Meanshape. All take turns over the
+same frames, so that other load on the machine meets them alike. Also measured: jitter and lag.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from meanshape.datasets.synthetic.clips import clip
+from meanshape.evaluation import jitter
+from meanshape.inference import Pipeline
+from meanshape.inference.tracking import Tracker
+
+TURN = 10  # frames per turn
+PEER = """
+import json, os, sys, time
+if hasattr(os, "sched_setaffinity"): os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+import numpy as np, mediapipe
+frames = np.load(sys.argv[1])
+mesh = mediapipe.solutions.face_mesh.FaceMesh(static_image_mode=False, max_num_faces=1)
+at = 0
+for line in sys.stdin:
+    times = []
+    for _ in range(int(line)):
+        start = time.perf_counter(); mesh.process(frames[at % len(frames)]); at += 1
+        times.append(time.perf_counter() - start)
+    print("TIMES", json.dumps(times), flush=True)
+"""
+
+
+class Peer:
+    """FaceMesh in an interpreter of its own."""
+
+    def __init__(self, python: str, frames: Path) -> None:
+        self.times: list[float] = []
+        self.process = subprocess.Popen(
+            [python, "-c", PEER, str(frames)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+
+    def turn(self) -> None:
+        assert self.process.stdin and self.process.stdout
+        self.process.stdin.write(f"{TURN}\n")
+        self.process.stdin.flush()
+        for line in self.process.stdout:
+            if line.startswith("TIMES "):
+                self.times += json.loads(line[6:])
+                return
+        raise SystemExit("mediapipe ended early")
+
+
+class Ours:
+    """One of our models, tracking."""
+
+    def __init__(self, model: str, frames: np.ndarray) -> None:
+        self.tracker, self.frames, self.at = Tracker(Pipeline(model=model)), frames, 0
+        self.times: list[float] = []
+
+    def turn(self) -> None:
+        for _ in range(TURN):
+            start = time.perf_counter()
+            self.tracker(self.frames[self.at % len(self.frames)], self.at / 25)
+            self.times.append(time.perf_counter() - start)
+            self.at += 1
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--models", nargs="+", default=["dan", "cpr"])
+    parser.add_argument("--mediapipe")
+    parser.add_argument("--frames", type=int, default=100)
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    pictures = np.stack([frame.pixels for frame in clip("moving", given.frames)])
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "frames.npy"
+        np.save(path, pictures)
+        sides: dict[str, Any] = {model: Ours(model, pictures) for model in given.models}
+        if given.mediapipe:
+            sides["mediapipe"] = Peer(given.mediapipe, path)
+        for _ in range(2 + given.frames // TURN):
+            for side in sides.values():
+                side.turn()
+    found = {
+        name: {
+            "ms_median": round(1e3 * float(np.median(side.times[2 * TURN :])), 2),
+            "ms_mean": round(1e3 * float(np.mean(side.times[2 * TURN :])), 2),
+            "frames_per_second": round(1 / float(np.mean(side.times[2 * TURN :])), 1),
+        }
+        for name, side in sides.items()
+    }
+    for model in given.models:
+        still = jitter.follow(jitter.rendered("still"), Pipeline(model=model))
+        moving = jitter.follow(jitter.rendered("moving"), Pipeline(model=model))
+        for smoothing in ("none", "one_euro", "kalman"):
+            quiet, late = jitter.measure(still, smoothing), jitter.measure(moving, smoothing)
+            found[model][smoothing] = {
+                "jitter_still": round(quiet.jitter, 3), "lag_frames": round(late.lag, 2),
+                "error_moving": round(late.error or 0, 2),
+            }  # fmt: skip
+    print(json.dumps(found, indent=1))
+    if given.json:
+        given.json.write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
