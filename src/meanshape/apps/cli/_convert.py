@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 from meanshape import formats
@@ -47,8 +48,7 @@ def put(predictions: list[Prediction], target: str, form: str | None, relative: 
     if folder:
         return _put_each(predictions, path, str(form))
     if relative or whole:
-        module = _writer(_form(path, form))
-        module(path, predictions, True)
+        import_module(f"meanshape.formats.{_form(path, form)}").write(path, predictions, True)
     else:
         formats.write(path, predictions, form)
     return 1
@@ -56,12 +56,6 @@ def put(predictions: list[Prediction], target: str, form: str | None, relative: 
 
 def _form(path: Path, form: str | None) -> str:
     return form or formats.by_name(path)
-
-
-def _writer(form: str):  # type: ignore[no-untyped-def]  # a format's function
-    from importlib import import_module
-
-    return import_module(f"meanshape.formats.{form}").write
 
 
 def _put_each(predictions: Iterable[Prediction], folder: Path, form: str) -> int:
