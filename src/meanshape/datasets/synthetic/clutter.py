@@ -33,7 +33,9 @@ def clutter(seed: Seed, size: tuple[int, int] = (640, 480)) -> NDArray[np.uint8]
     seeds = seed if isinstance(seed, tuple) else (seed,)
     rng = np.random.default_rng((*seeds, 6))
     canvas = backdrop(size, rng, float(rng.uniform(0.3, 1.5)))
-    for k in range(int(rng.integers(1, 7))):
+    if rng.random() < 0.6:  # statistics of natural pictures, without anything they show
+        (_spectrum if rng.random() < 0.5 else _dead_leaves)(canvas, rng)
+    for k in range(int(rng.integers(0, 7))):
         if rng.random() < 0.3:
             _backs(canvas, (*seeds, 7, k), rng)
         else:
@@ -70,6 +72,38 @@ def _backs(canvas: Floats, seed: Seed, rng: np.random.Generator) -> None:
     left = round(rng.uniform(-0.3, 1.0) * (w - tile * 0.5))
     top = round(rng.uniform(-0.2, 0.9) * (h - tile * 0.5))
     paste(canvas, color, alpha, left, top)
+
+
+def _spectrum(canvas: Floats, rng: np.random.Generator) -> None:
+    """Noise with the falling spectrum of photos, in place."""
+    h, w = canvas.shape[:2]
+    fy, fx = np.fft.fftfreq(h)[:, None], np.fft.rfftfreq(w)[None]
+    stretch = np.exp(rng.normal(0, 0.4))
+    frequency = np.sqrt((fy * stretch) ** 2 + (fx / stretch) ** 2) + 1 / max(h, w)
+    filtered = np.fft.rfft2(rng.standard_normal((4, h, w))) * frequency ** -rng.uniform(0.8, 1.7)
+    fields = np.fft.irfft2(filtered, (h, w))
+    fields /= fields.std((1, 2), keepdims=True)
+    tint = rng.uniform(0, 0.5)  # channels go together, more or less
+    picture = np.exp(rng.uniform(0.3, 0.9) * (fields[:1] + tint * fields[1:]) - 0.8)
+    canvas[:] = (_colour(rng) * 2 * f32(picture).transpose(1, 2, 0)).clip(0, 1)
+
+
+def _dead_leaves(canvas: Floats, rng: np.random.Generator) -> None:
+    """Things that hide one another, small ones many, large ones few, in place."""
+    h, w = canvas.shape[:2]
+    count = int(rng.integers(80, 400))
+    sizes = np.sort((1 - rng.random(count) * 0.999) ** -0.6 * rng.uniform(2, 6))[::-1]
+    texture = f32(cv2.resize(noise(str(rng.choice(["soft", "fine", "locks", "clouds"]))), (w, h)))
+    palette = [_colour(rng) for _ in range(int(rng.integers(3, 9)))]
+    corners = int(rng.choice([3, 4, 4, 5, 40]))
+    for size in rng.permutation(sizes.clip(2, 0.4 * min(h, w))):
+        turn = rng.uniform(0, 2 * np.pi) + np.linspace(0, 2 * np.pi, corners, endpoint=False)
+        wide, narrow = size * rng.uniform(0.6, 1.4), size * rng.uniform(0.3, 1.0)
+        around = np.stack([wide * np.cos(turn), narrow * np.sin(turn)], 1)
+        points = around + np.array([rng.uniform(0, w), rng.uniform(0, h)])
+        shade = palette[rng.integers(len(palette))] * rng.lognormal(0, 0.3)
+        cv2.fillPoly(canvas, [np.round(points * 16).astype(np.int32)], shade.tolist(), cv2.LINE_AA, 4)
+    canvas *= np.exp(np.float32(rng.uniform(0, 0.4)) * texture)[..., None]
 
 
 def _place(canvas: Floats, rng: np.random.Generator) -> tuple[float, float, float]:

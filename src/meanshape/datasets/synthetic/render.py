@@ -149,7 +149,9 @@ def _add_head(stage: _Stage, figure: Figure, skull: _Skull, light: Light, style:
         paint.paint_mouth(color, mask["mouth"], place, light, _teeth(figure), person.seed)
         return color, lit
 
-    under = None if style is None else style.inside > 16  # thick hair: nothing of the skin is seen
+    under = None  # under thick hair nothing of the skin is seen, but for the seam behind
+    if style is not None:
+        under = (style.inside > 16) & (np.abs(head().u) < 220)
     stage.add(skull.turned, painter, normal=skull.normal, hidden=under)
 
 
