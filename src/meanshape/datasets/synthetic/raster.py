@@ -20,7 +20,7 @@ Ints = NDArray[np.int32]
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """The pixels (N,) that a mesh covers: flat index in the picture, place on the grid, mm toward the viewer."""
+    """The pixels (N,) that a mesh covers: flat index in the picture, place on the grid, depth in mm."""
 
     pixel: NDArray[np.intp]
     column: Floats
