@@ -61,9 +61,9 @@ def make_head(path: Path, persons: int) -> None:
 
 
 def errors(
-    count: int, size: int, points: Callable[[Sample], Shape] | None, kind: str
+    count: int, size: int, points: Callable[[Sample], Shape] | None, kind: str, natural: bool = False
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Angles (N, 3) asked for, and what was measured minus them."""
+    """Angles (N, 3) of faces, and what was measured minus them; evenly drawn, or as people turn in photos."""
     rng = np.random.default_rng(0)
     asked, off = [], []
     for number in range(count):
@@ -72,7 +72,9 @@ def errors(
         if points is None:
             shape = Shape(plan((TEST_SEED, number), size, Options(**options)).points, "ibug68")
         else:
-            shape = points(synthetic.face((TEST_SEED, number), size, **options))
+            face = synthetic.face((TEST_SEED, number), size, **({} if natural else options))
+            shape = points(face)
+            angles = np.array([face.attributes[name] for name in ANGLES])
         pose = head_pose(shape if kind == "ibug68" else shape.to(kind))
         assert pose is not None
         asked.append(angles)
@@ -124,6 +126,10 @@ def main() -> None:
                 arguments.pictures, 192, lambda face, m=model: m.predict(face.image, face.box), kind
             )  # type: ignore[misc]
             results[f"points of {name}, {kind}"] = summary(*found)
+        found = errors(
+            arguments.pictures, 192, lambda face, m=model: m.predict(face.image, face.box), "ibug68", True
+        )
+        results[f"points of {name}, ibug68, poses as in photos"] = summary(*found)
     text = json.dumps(results, indent=1)
     print(text)
     if arguments.json:

@@ -1,0 +1,213 @@
+"""What makes emotional_dan tell emotions apart, and how well it does.
+
+    python benchmarks/emotion_study.py ablate DAN --points ibug300w:ROOT --emotions fer2013:ROOT --out FOLDER
+    python benchmarks/emotion_study.py report RUN --emotions fer2013:ROOT:validation
+
+`ablate` trains the same joint stage for the same steps, seed and batches on what it may see and what it must
+answer; `report` measures a finished model: confusion, precision, recall, calibration, small faces.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import meanshape as ms
+from meanshape.core.image import read_image, warp
+from meanshape.core.types import Box, Sample
+from meanshape.datasets import load_data
+
+BINS = 15
+SMALL = (32, 24, 16, 12)
+
+
+def ablate(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Figures on the validation faces of each variant, all else equal."""
+    import torch
+
+    from meanshape.methods.emotional_dan import Config, EmotionalDAN
+
+    torch.set_num_threads(1)
+    train, valid = (
+        [
+            *load_data(f"{arguments.points}:{split}")[: arguments.faces],
+            *load_data(f"{arguments.emotions}:{split}"),
+        ]
+        for split in ("train", "validation")
+    )
+    plain = replace(Config(), steps=arguments.steps, warmup=50, ema=0.98)
+    variants = {
+        "image alone": replace(plain, use_heatmap=False, share=0.0),
+        "image and heatmap": replace(plain, share=0.0),
+        "joint": plain,
+        "joint, with own points": replace(plain, own_points=True),
+    }
+    results: dict[str, Any] = {}
+    for name in arguments.only or variants:
+        folder = arguments.out / name.replace(",", "").replace(" ", "-")
+        folder.mkdir(parents=True, exist_ok=True)
+        for part in ("train", "valid"):  # the same frames for all
+            kept, own = arguments.out / f"frames-{part}.npz", folder / f"frames-{part}.npz"
+            if kept.exists() and not own.exists():
+                own.symlink_to(kept.resolve())
+        model = EmotionalDAN(variants[name])
+        model.run_folder, model.initial = folder, arguments.dan
+        model.fit(train, valid, seed=arguments.seed)
+        last = json.loads((folder / "joint.jsonl").read_text("utf-8").splitlines()[-1])
+        results[name] = last
+        print(name, last, flush=True)
+    results["points alone"] = points_alone(arguments.out, arguments.seed)
+    return results
+
+
+def points_alone(folder: Path, seed: int) -> dict[str, float]:
+    """A perceptron of one hidden layer on the cascade's upright points, of the frames that `ablate` made."""
+    import torch
+    from torch import nn
+    from torch.nn import functional
+
+    from meanshape.methods.nets.emotional_dan_training import emotion_figures
+
+    torch.manual_seed(seed)
+    sets = []
+    for part in ("train", "valid"):
+        with np.load(next(folder.rglob(f"frames-{part}.npz"))) as kept:
+            sets.append((torch.from_numpy(kept["placed"]).reshape(len(kept["labels"]), -1), kept["labels"]))
+    (seen, labels), (others, truth) = sets
+    mean, spread = seen.mean(0), seen.std(0) + 1e-3
+    net = nn.Sequential(
+        nn.Linear(seen.shape[1], 256), nn.ReLU(), nn.Dropout(0.2), nn.Linear(256, int(labels.max()) + 1)
+    )
+    optimiser = torch.optim.AdamW(net.parameters(), lr=1e-3, weight_decay=0.01)
+    epochs, batch, target = 30, 256, torch.from_numpy(labels)
+    for epoch in range(epochs):
+        optimiser.param_groups[0]["lr"] = 1e-3 * (1 - epoch / epochs)
+        for rows in torch.randperm(len(seen)).split(batch):
+            loss = functional.cross_entropy(
+                net((seen[rows] - mean) / spread), target[rows], label_smoothing=0.1
+            )
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+    with torch.no_grad():
+        return emotion_figures(net.eval()((others - mean) / spread), truth)
+
+
+def report(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What a finished model says of labelled faces."""
+    model: Any = ms.load(arguments.model)
+    samples = load_data(arguments.emotions)
+    shares = probabilities(model, samples, None)
+    truth = np.array([model.labels.index(s.attributes["emotion"]) for s in samples])
+    found = shares.argmax(1)
+    confusion = np.zeros((len(model.labels),) * 2, int)
+    np.add.at(confusion, (truth, found), 1)
+    right = np.diag(confusion)
+    by_size = {side: accuracy(probabilities(model, samples[::4], side), truth[::4]) for side in SMALL}
+    return {
+        "faces": len(samples),
+        "accuracy": accuracy(shares, truth),
+        "balanced_accuracy": round(100 * float((right / confusion.sum(1)).mean()), 2),
+        "labels": list(model.labels),
+        "confusion": confusion.tolist(),
+        "recall": (100 * right / confusion.sum(1)).round(1).tolist(),
+        "precision": (100 * right / np.maximum(confusion.sum(0), 1)).round(1).tolist(),
+        "calibration_error": round(calibration_error(shares, truth), 2),
+        "calibration_error_other_half": round(other_half(shares, truth), 2),
+        "mean_confidence": round(100 * float(shares.max(1).mean()), 2),
+        "accuracy_at_side": by_size,
+    }
+
+
+def probabilities(model: Any, samples: Sequence[Sample], side: int | None) -> NDArray[np.float64]:
+    """Probabilities (N, L) of faces that fill their picture; reduced to a side in pixels first, if asked."""
+    rows = []
+    for first in range(0, len(samples), 64):
+        images = [read_image(s.image) for s in samples[first : first + 64]]
+        if side is not None:
+            images = [reduced(image, side) for image in images]
+        boxes = [Box.whole(image.shape[1], image.shape[0]) for image in images]
+        rows += [[e.probabilities[label] for label in model.labels] for e in model.emotions(images, boxes)]
+    return np.array(rows)
+
+
+def reduced(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """The picture at side x side pixels."""
+    x, y = side / image.shape[1], side / image.shape[0]
+    small = warp(image, [[x, 0, 0.5 * x - 0.5], [0, y, 0.5 * y - 0.5]], (side, side))
+    return np.asarray(small, np.uint8)
+
+
+def accuracy(shares: NDArray[np.float64], truth: NDArray[np.int64]) -> float:
+    """Share of likeliest labels that are right, percent."""
+    return round(100 * float((shares.argmax(1) == truth).mean()), 2)
+
+
+def calibration_error(shares: NDArray[np.float64], truth: NDArray[np.int64]) -> float:
+    """Mean distance of confidence and accuracy over equal bins of confidence, percent."""
+    sure, right = shares.max(1), shares.argmax(1) == truth
+    bins = np.minimum((sure * BINS).astype(int), BINS - 1)
+    gaps = [
+        (bins == b).mean() * abs(right[bins == b].mean() - sure[bins == b].mean()) for b in np.unique(bins)
+    ]
+    return 100 * float(sum(gaps))
+
+
+def other_half(shares: NDArray[np.float64], truth: NDArray[np.int64]) -> float:
+    """The same where the temperature is fitted on every second face, measured on the others, and averaged."""
+    logits = np.log(shares + 1e-12)
+    errors = []
+    for half in (0, 1):
+        fitted, held = slice(half, None, 2), slice(1 - half, None, 2)
+
+        def cost(t: float, part: slice = fitted) -> float:
+            scaled = logits[part] / t
+            top = scaled.max(1, keepdims=True)
+            log = scaled - top - np.log(np.exp(scaled - top).sum(1, keepdims=True))
+            return -float(log[np.arange(len(log)), truth[part]].mean())
+
+        best = min(np.exp(np.linspace(-1, 1, 81)), key=cost)
+        powered = np.exp(logits[held] / best)
+        errors.append(calibration_error(powered / powered.sum(1, keepdims=True), truth[held]))
+    return float(np.mean(errors))
+
+
+def main() -> None:
+    """Run one of the two."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(required=True)
+    first = commands.add_parser("ablate")
+    first.add_argument("dan", type=Path, help="the folder of a DAN to start from")
+    first.add_argument("--points", required=True, help="NAME:ROOT of faces with points")
+    first.add_argument("--steps", type=int, default=300)
+    first.add_argument("--faces", type=int, help="so many of the faces with points (all)")
+    first.add_argument("--seed", type=int, default=0)
+    first.add_argument("--only", nargs="*", help="some of the variants")
+    first.add_argument("--out", type=Path, required=True)
+    first.set_defaults(run=ablate)
+    second = commands.add_parser("report")
+    second.add_argument("model")
+    second.set_defaults(run=report)
+    for one in (first, second):
+        one.add_argument("--emotions", required=True, help="NAME:ROOT (report: with the split)")
+        one.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    results = arguments.run(arguments)
+    text = json.dumps(results, indent=1)
+    print(text)
+    if arguments.json:
+        arguments.json.parent.mkdir(parents=True, exist_ok=True)
+        arguments.json.write_text(text + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()
