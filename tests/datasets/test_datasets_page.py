@@ -16,7 +16,8 @@ def table() -> str:
     for name in registry.names("datasets"):
         card = registry.card("datasets", name)
         kinds = [card["markup"]] if card.get("markup") else card.get("markups", [])
-        counts = ", ".join(f"{split} {n:,}" for split, n in card["splits"].items() if n and split != "trainval")
+        splits = {split: n for split, n in card["splits"].items() if n and split != "trainval"}
+        counts = ", ".join(f"{split} {n:,}" for split, n in splits.items())
         unit = f" {card['unit']}" if "unit" in card else ""
         cells = [f"`{name}`", card["title"], ", ".join(f"`{kind}`" for kind in kinds) or "none"]
         cells += [TAKEN[card["family"]], (counts or "-") + unit, card["licence"]]

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from meanshape.datasets import cnn_facepoint, fer2013, ibug300w, imm, load_data, mtfl
+from meanshape.datasets import cnn_facepoint, fer2013, helen29, ibug300w, imm, load_data, mtfl
 from meanshape.datasets.parts.boxes import canonical_box_from_five
+from meanshape.datasets.parts.check import look_at
 
 DATA = Path(os.environ.get("MEANSHAPE_DATA") or Path(__file__).parents[3] / "shared" / "data")
 
@@ -63,7 +64,7 @@ def test_mapped_boxes_are_unbiased():
 
 @pytest.mark.parametrize(
     ("module", "folder", "count"),
-    [(ibug300w, "300w_photos", 300), (imm, "imm_frontal", 120)],
+    [(ibug300w, "300w_photos", 300), (imm, "imm_frontal", 120), (helen29, "helen29", 348)],
 )
 def test_the_small_copies_are_without_fault(module, folder, count):
     assert len(module.samples(DATA / folder)) == count
@@ -74,3 +75,29 @@ def test_fer2013_has_its_official_counts():
     assert len(fer2013.samples(DATA / "fer2013", "train")) == 28709
     disgust = [s for s in fer2013.samples(DATA / "fer2013", "train") if s.attributes["emotion"] == "disgust"]
     assert len(disgust) == 436
+
+
+@pytest.mark.parametrize(
+    ("module", "folder", "count"),
+    [
+        (ibug300w, "300w", 2009),
+        (mtfl, "mtfl", 10000),
+        (cnn_facepoint, "mtfl", 10000),
+        (fer2013, "fer2013", 32298),
+    ],
+)
+def test_the_large_copies_are_whole_and_some_photos_without_fault(module, folder, count):
+    """`meanshape data verify` decodes them all, which takes minutes, and finds no fault either."""
+    survey = module.survey(DATA / folder)
+    assert (len(survey.found), survey.missing, survey.broken) == (count, [], [])
+    assert [problem for sample in survey.found[::250] for problem in look_at(sample)] == []
+
+
+def test_helen29_is_in_the_order_of_lfpw_and_mostly_in_whole_pixels():
+    samples = helen29.samples(DATA / "helen29")
+    points = np.stack([s.shape.points for s in samples])
+    assert np.mean(points == np.round(points)) > 0.7
+    right, left = samples[0].shape.markup.right_eye, samples[0].shape.markup.left_eye
+    assert np.mean(points[:, right[0], 0] < points[:, left[0], 0]) == 1
+    tip = points[:, samples[0].shape.markup.points.index("nose_tip")]
+    assert np.mean((tip[:, 0] > points[:, 8, 0]) & (tip[:, 0] < points[:, 9, 0])) > 0.98
