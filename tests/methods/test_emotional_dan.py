@@ -1,4 +1,4 @@
-"""EmotionalDAN: faces of both kinds learn together; probabilities, labels of any set, both ways of running it."""
+"""EmotionalDAN: faces of both kinds learn together; probabilities, any labels, both ways of running it."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from meanshape.methods.emotional_dan import Config, EmotionalDAN, label_set  # n
 from meanshape.methods.nets import emotional_dan_data as data  # noqa: E402
 from meanshape.methods.nets import emotional_dan_training as training  # noqa: E402
 from meanshape.methods.nets.dan import heatmap  # noqa: E402
+from meanshape.training.sampling import CropBank, CropSampler  # noqa: E402
 
 FELT = ("happy", "surprise")
 
@@ -96,8 +97,8 @@ def test_below_twenty_pixels_it_is_less_sure(fitted: EmotionalDAN) -> None:
 
 
 def test_without_emotions_it_places_points_alone(faces: list[Sample]) -> None:
-    model = EmotionalDAN(replace(EmotionalDAN.tiny().config, steps=2))
-    model.config = replace(model.config, cascade=replace(model.config.cascade, steps=(2,)))
+    tiny = EmotionalDAN.tiny().config
+    model = EmotionalDAN(replace(tiny, steps=2, cascade=replace(tiny.cascade, steps=(2, 2))))
     model.fit(faces[:12])
     assert model.labels == () and model.attributes(faces[0].image) == {}
     assert len(model.predict(faces[0].image, faces[0].box)) == 68
@@ -176,10 +177,24 @@ def test_temperature_is_found() -> None:
     assert training.best_temperature(torch.from_numpy(2 * logits), labels) == pytest.approx(2, rel=0.1)
 
 
+def test_moves_that_do_harm_are_damped(fitted: EmotionalDAN, faces: list[Sample]) -> None:
+    """With a head that moves every point far to the right, nothing but no move at all is best."""
+    module, config = fitted._module, fitted.config
+    kept = {name: value.clone() for name, value in module.joint.points.state_dict().items()}
+    bank = CropBank(faces[:8], fitted.markup)
+    sampler = CropSampler(
+        bank, config.cascade.crop_size, config.cascade.crop_scale, 4, config.cascade.augmentation
+    )
+    with torch.no_grad():
+        module.joint.points.weight.zero_()
+        module.joint.points.bias.copy_(torch.tensor([50.0, 0.0]).repeat(68))
+    assert training.damp_points(module, sampler) == 0
+    assert float(module.joint.points.bias.abs().max()) == 0
+    module.joint.points.load_state_dict(kept)
+
+
 def test_labels_come_in_our_order_then_by_name() -> None:
-    felt = [
-        Sample(word, "x.png", attributes={"emotion": word}) for word in ("sad", "bored", "happy")
-    ]
+    felt = [Sample(word, "x.png", attributes={"emotion": word}) for word in ("sad", "bored", "happy")]
     assert label_set([*felt, Sample("n", "y.png")]) == ("happy", "sad", "bored")
 
 
@@ -202,5 +217,5 @@ def test_an_unknown_emotion_folder_offers_the_nearest(tmp_path: Path) -> None:
     path = tmp_path / "train" / "hapy" / "1.png"
     path.parent.mkdir(parents=True)
     write_image(path, np.zeros((48, 48, 3), np.uint8))
-    with pytest.raises(FormatError, match="'hapy'.*happy"):
+    with pytest.raises(FormatError, match=r"'hapy'.*happy"):
         fer2013.samples(tmp_path, "train", allow_missing=True)

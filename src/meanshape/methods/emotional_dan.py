@@ -47,6 +47,7 @@ class Config:
     features: int = 256
     dropout: float = 0.3
     warm_start: bool = True  # from the convolutions of the stage before
+    use_heatmap: bool = True  # whether the joint stage sees the shape so far
     share: float = 0.5  # of the points in the loss
     points_share: float = 0.125  # of faces with points in a batch
     own_points: bool = False  # faces with an emotion also pay for the points that the cascade places on them
@@ -127,18 +128,11 @@ class EmotionalDAN(LandmarkModel):
 
     @classmethod
     def tiny(cls) -> Self:
-        """One stage and a joint one for a few dozen faces."""
-        plain = Augmentation(rotation=5, colour=0, grey=0, blur=0, jpeg=0, noise=0, occluder=0)
-        cascade = replace(
-            dan.DAN.tiny().config, sizes=(32,), widths=(0.125,), use_features=False, steps=(150,), minutes=()
-        )
-        small = Config(cascade, size=32, maps=(8, 16, 32, 64), features=64, dropout=0.0, mixup=0.0)
-        return cls(
-            replace(
-                small, batch=16, steps=100, warmup=10, ema=0.9, points_share=0.5, rate=1e-3,
-                augmentation=replace(plain, rotation=2, shift=0.02),
-            )
-        )  # fmt: skip
+        """DAN's tiny cascade and a joint stage for a few dozen faces."""
+        cascade = dan.DAN.tiny().config
+        moves = replace(cascade.augmentation, rotation=2, shift=0.02)
+        small = Config(cascade, size=32, maps=(8, 16, 32, 64), features=64, dropout=0.0, augmentation=moves)
+        return cls(replace(small, batch=16, steps=80, warmup=10, ema=0.9, points_share=0.5, rate=1e-3))
 
     def fit(
         self,

@@ -90,10 +90,18 @@ class EmotionalDAN(nn.Module):
     temperature: Tensor
 
     def __init__(
-        self, cascade: DAN, *, size: int, maps: tuple[int, ...], features: int, labels: int, dropout: float
+        self,
+        cascade: DAN,
+        *,
+        size: int,
+        maps: tuple[int, ...],
+        features: int,
+        labels: int,
+        dropout: float,
+        use_heatmap: bool = True,
     ) -> None:
         super().__init__()
-        self.cascade, self.size = cascade, size
+        self.cascade, self.size, self.use_heatmap = cascade, size, use_heatmap
         self.joint = JointStage(size, maps, features, cascade.mean.shape[0], labels, dropout)
         self.register_buffer("temperature", torch.ones(()))
 
@@ -115,6 +123,8 @@ class EmotionalDAN(nn.Module):
 
     def with_heatmap(self, grey: Tensor, placed: Tensor) -> Tensor:
         """Grey faces (N, 1, size, size) in 0..255 and the heatmap of points in their frame."""
+        if not self.use_heatmap:
+            return torch.cat([(grey - 127.5) / 64.0, torch.zeros_like(grey)], 1)
         dots = heatmap(placed, self.size, self.cascade.heatmap_stride)
         return torch.cat([(grey - 127.5) / 64.0, dots], 1)
 
