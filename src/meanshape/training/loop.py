@@ -22,6 +22,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from meanshape.training.distributed import join, shared
+
 Batch = dict[str, NDArray[np.float32]]
 
 
@@ -85,6 +87,8 @@ class Trainer:
         self, module: nn.Module, task: Task, schedule: Schedule, folder: Path | None, name: str, seed: int
     ):
         self.module, self.task, self.schedule, self.folder, self.name = module, task, schedule, folder, name
+        self.world = join()
+        self._loss = shared(module, task.loss, self.world)
         torch.manual_seed(seed)
         decayed = [p for p in module.parameters() if p.requires_grad and p.ndim > 1]
         plain = [p for p in module.parameters() if p.requires_grad and p.ndim <= 1]
@@ -122,7 +126,7 @@ class Trainer:
     def checkpoint(self) -> None:
         """Write all that resuming needs, atomically."""
         path = self._path(".checkpoint.pt")
-        if path is None:
+        if path is None or not self.world.first:
             return
         state = {
             "module": self.module.state_dict(),
@@ -140,7 +144,7 @@ class Trainer:
 
     def _log(self, record: dict[str, Any]) -> None:
         path = self._path(".jsonl")
-        if path is not None:
+        if path is not None and self.world.first:
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("a") as file:
                 file.write(json.dumps(record) + "\n")
@@ -151,12 +155,13 @@ class Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         tensors = {key: torch.from_numpy(value) for key, value in batch.items()}
-        loss = self.task.loss(self.module, tensors)
+        loss = self._loss(tensors)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         parameters = [p for p in self.module.parameters() if p.requires_grad]
         torch.nn.utils.clip_grad_norm_(parameters, self.schedule.clip)
         self.optimiser.step()
+        self.world.alike(self.module)
         self._average()
         return float(loss.detach())
 
@@ -189,21 +194,21 @@ class Trainer:
         mark, saved, checked = time.monotonic(), self.seconds, self.seconds
         with ThreadPoolExecutor(1) as loader:
             try:
-                following = loader.submit(self.task.batch, self.step)
+                following = loader.submit(self.task.batch, self.world.batch(self.step))
                 while (done := fraction_done(self.schedule, self.step, self.seconds)) < 1:
                     batch = following.result()
-                    following = loader.submit(self.task.batch, self.step + 1)
+                    following = loader.submit(self.task.batch, self.world.batch(self.step + 1))
                     self.module.train()
                     loss = self._update(batch, rate_at(self.schedule, self.step, done))
                     self.recent = loss if math.isnan(self.recent) else 0.98 * self.recent + 0.02 * loss
                     self.step += 1
                     now = time.monotonic()
-                    self.seconds, mark = self.seconds + now - mark, now
+                    self.seconds, mark = self.world.agreed(self.seconds + now - mark), now
                     if self.seconds - checked >= self.schedule.validate_every:
                         checked = self.seconds
                         if not self._validate():
                             break
-                        if progress:
+                        if progress and self.world.first:
                             progress(
                                 done,
                                 f"step {self.step}, loss {self.recent:.4f}, error {self.best['error']:.3f}",

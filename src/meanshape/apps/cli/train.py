@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator
@@ -47,18 +48,23 @@ def train(
     from meanshape.core import weights
     from meanshape.training import run_folder
 
+    first = os.environ.get("RANK", "0") == "0"  # of the processes of torchrun: this one writes and speaks
     model = prepare(method, preset, settings or [], threads)
     samples = read(data, allow_missing, markup, limit)
     chosen_by = read(valid or [], allow_missing, markup, None)
-    run_folder.prepare(out, resume)
+    if first:
+        run_folder.prepare(out, resume)
     model.run_folder = out
     if init is not None:
         model.initial = weights.folder(init) if init in weights.names() else Path(init)
     if negatives is not None:
         model.negatives = negatives
-    console.say(f"{method} learns from {len(samples)} faces; {len(chosen_by)} to choose by")
+    if first:
+        console.say(f"{method} learns from {len(samples)} faces; {len(chosen_by)} to choose by")
     with reporter() as report:
         model.fit(samples, chosen_by or None, seed=seed, progress=report)
+    if not first:
+        return
     model.save(out)
     describe(out, data, seed)
     run_folder.draw_curves(out)
