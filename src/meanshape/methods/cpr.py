@@ -41,9 +41,9 @@ class Config:
     """What is decided before a cascade is trained. Defaults are the shipped model's."""
 
     regressor: str = "linear"  # on gradients; ferns, trees or binary (local forests): on pixel differences
-    sizes: tuple[int, ...] = (48, 96)  # side of each frame, pixels
-    scales: tuple[float, ...] = (1.2, 1.2)  # and in face boxes
-    stages: tuple[int, ...] = (1, 3)  # regressions in each frame
+    sizes: tuple[int, ...] = (48, 72, 96)  # side of each frame, pixels
+    scales: tuple[float, ...] = (1.2, 1.2, 1.2)  # and in face boxes
+    stages: tuple[int, ...] = (1, 1, 2)  # regressions in each frame
     starts: int = 1  # shapes that the cascade is run from; the coordinates' medians are the answer
     views: Views = field(default_factory=Views)
     pose: PoseFerns = field(default_factory=PoseFerns)
@@ -77,13 +77,14 @@ class Config:
     @property
     def reach(self) -> float:
         """Half the side of what may be looked at, face boxes."""
-        margin = self.settings.margin()
-        return max(scale * (0.5 + margin / size) for size, scale in zip(self.sizes, self.scales, strict=True))
+        margin: int = self.settings.margin()
+        sides = zip(self.sizes, self.scales, strict=True)
+        return max(scale * (0.5 + margin / size) for size, scale in sides)
 
 
 _PIXELS: dict[str, Any] = {"sizes": (64,) * 8, "scales": (1.2,) * 8, "stages": (1,) * 8}
 PRESETS = {
-    "sdm": Config(linear=Linear(reach=100.0, floor=1.0, strength=(1.0, 3.0, 10.0), robust=False)),
+    "sdm": Config(linear=Linear(reach=1000.0, floor=1.0, strength=(1.0, 3.0, 10.0), robust=False)),
     "esr": Config(regressor="ferns", **_PIXELS),
     "ert": Config(regressor="trees", **_PIXELS),
     "lbf": Config(
@@ -115,7 +116,7 @@ class CPR(LandmarkModel):
     def tiny(cls) -> Self:
         """Two frames for a few dozen faces."""
         linear = Linear(dimensions=8, strength=(3.0,), noise=0.2)
-        return cls(Config(sizes=(40, 56), stages=(1, 1), linear=linear))
+        return cls(Config(sizes=(40, 56), scales=(1.2, 1.2), stages=(1, 1), linear=linear))
 
     def _fit(
         self, train: Sequence[Sample], valid: Sequence[Sample] | None, *, seed: int, progress: Progress
@@ -143,16 +144,17 @@ class CPR(LandmarkModel):
     ) -> Points:
         """Learn the stages of one frame; return the shapes (N, K, 2) after them, as of unseen faces."""
         config, kind = self.config, KINDS[self.config.regressor]
+        density = config.sizes[number] / config.scales[number]
         matrices = [self._matrix(number, shape) for shape in shapes]
         frames = np.stack([self._cut(number, v, m) for v, m in zip(faces.views, matrices, strict=True)])
         there = np.stack([_moved(m, shape) for m, shape in zip(matrices, shapes, strict=True)])
         truth = np.stack([_moved(m, shape) for m, shape in zip(matrices, faces.truth, strict=True)])
         for _ in range(config.stages[number]):
-            lesson = Lesson(frames, there, truth, faces.folds, self.mean)
+            lesson = Lesson(frames, there, truth, faces.folds, self.mean, density)
             stage, there = kind.fit(lesson, config.settings, rng)
             self._stages[number].append(stage)
             done = sum(map(len, self._stages)) / sum(config.stages)
-            off = np.linalg.norm(there - truth, axis=-1).mean() * config.scales[number] / config.sizes[number]
+            off = np.linalg.norm(there - truth, axis=-1).mean() / density
             progress(0.1 + 0.9 * done, f"stage learnt: off by {100 * off:.2f} % of the box on average")
         back = [inverse(matrix) for matrix in matrices]
         return np.stack([_moved(matrix, shape) for matrix, shape in zip(back, there, strict=True)])

@@ -1,6 +1,6 @@
 """Learnt binary features (Ren, Cao, Wei, Sun, CVPR 2014): around each point a small forest learns to say
-where the point lies from pixels near it alone; which leaves were reached is then the feature of one global ridge
-regression of the whole shape.
+where the point lies from pixels near it alone; which leaves were reached is then the feature of one global
+ridge regression of the whole shape.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class BinaryStage:
         """Return the points (K, 2), in frame pixels without the margin, after this stage."""
         leaf = walk(self.pool.values(frame, shape, self.margin), self.pairs, self.thresholds)
         update = self.leaves[np.arange(len(leaf)), leaf].sum(0) @ self.basis + self.offset
-        return shape + update.reshape(shape.shape)
+        return np.asarray(shape + update.reshape(shape.shape))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return what is stored."""

@@ -95,4 +95,4 @@ def describe(maps: Float, cells: NDArray[np.int64], pattern: Pattern) -> Float:
     found = maps.reshape(-1, CHANNELS).take(places.ravel(), 0)
     norm = np.sqrt(np.einsum("ij,ij->i", found, found)) + np.float32(SOFT)
     found *= (np.float32(1) / norm)[:, None]
-    return found.reshape(len(cells), -1)
+    return np.asarray(found.reshape(len(cells), -1))

@@ -78,7 +78,7 @@ class FernStage:
         grey = self.pool.values(frame, shape, self.margin)
         number = _number(grey[self.pairs[..., 0]] - grey[self.pairs[..., 1]], self.thresholds)
         update = self.bins[np.arange(len(number)), number].sum(0) @ self.basis
-        return shape + update.reshape(shape.shape)
+        return np.asarray(shape + update.reshape(shape.shape))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return what is stored."""
@@ -131,4 +131,4 @@ def _means(number: NDArray[np.int64], left: Float, settings: Ferns) -> Float:
     inside = np.zeros((size, len(number)), np.float32)
     inside[number, np.arange(len(number))] = 1
     sums = (inside @ left) / (inside.sum(1) + settings.shrinkage)[:, None]
-    return sums.astype(np.float16).astype(np.float32)
+    return np.asarray(sums.astype(np.float16).astype(np.float32))

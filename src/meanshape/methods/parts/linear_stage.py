@@ -28,8 +28,8 @@ class Linear:
     rings: Rings = ((0, 0.0, 1), (0, 2.0, 8), (1, 5.0, 8), (2, 10.0, 8))
     dimensions: int = 24  # of a point's descriptor in its basis
     noise: float = 0.02  # of the first direction's variance, added to each before it is scaled to 1
-    strength: tuple[float, ...] = (0.1, 0.3, 1.0)  # of the penalty; the one best on a fold left out is taken
-    reach: float = 0.15  # of the neighbourhood that counts, face boxes
+    strength: tuple[float, ...] = (0.3,)  # of the penalty; of several, what is best on a fold left out
+    reach: float = 6.0  # of the neighbourhood that counts, cells
     floor: float = 0.03  # what counts of far points
     robust: bool = True  # faces with large errors weigh less
 
@@ -59,7 +59,7 @@ class LinearStage:
         weights = _robust_weights(lesson) if settings.robust else np.ones(len(features), np.float32)
         parts = fold_moments(features, targets, weights, lesson.folds)
         whole = total(parts)
-        prior = Prior.of(lesson.mean, settings.reach, settings.floor, GROUPS)
+        prior = Prior.of(lesson.mean, settings.reach * STEP / lesson.density, settings.floor, GROUPS)
 
         def error(strength: float) -> float:
             rows = lesson.folds == 0
@@ -88,7 +88,7 @@ class LinearStage:
         if self._transposed is None:
             self._transposed = np.ascontiguousarray(self.weights[:-1].T)
         moved = self._transposed @ features + self.weights[-1]
-        return snapped + moved.reshape(shape.shape)
+        return np.asarray(snapped + moved.reshape(shape.shape))
 
     def arrays(self) -> dict[str, NDArray[np.float16]]:
         """Return what is stored."""

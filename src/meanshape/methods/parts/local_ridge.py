@@ -52,8 +52,8 @@ class Moments:
     @classmethod
     def of(cls, features: Float, targets: Float, weights: Float) -> Moments:
         """Return the sums over samples: features (N, D), of which the last is 1; targets (N, Q)."""
-        weighted = features * weights[:, None]
-        return cls(weighted.T @ features, weighted.T @ targets)
+        weighted = np.asarray(features * weights[:, None], np.float32)
+        return cls(np.asarray(weighted.T @ features), np.asarray(weighted.T @ targets))
 
     def without(self, other: Moments) -> Moments:
         """Return the sums without some samples."""

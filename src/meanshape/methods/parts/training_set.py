@@ -20,7 +20,7 @@ from meanshape.methods.parts.frames import View, look, unit_matrix
 class Views:
     """How faces are shown while a cascade learns. Lengths in face boxes, angles in degrees."""
 
-    count: int = 4  # times each face is seen, every second time mirrored
+    count: int = 3  # times each face is seen, every second time mirrored
     shift: float = 0.1  # boxes are moved by up to so much
     scale: float = 0.1  # and scaled by a factor of 1 - so much to 1 + so much
     exact: float = 0.4  # share of boxes that are left as they are
@@ -42,7 +42,7 @@ class Lesson:
     """What one stage learns from.
 
     `frames` (N, n, n) have the stage's margin; `shapes` so far and `truth` (N, K, 2) are in frame pixels
-    without it; `mean` (K, 2) is in face boxes.
+    without it; `mean` (K, 2) is in face boxes, `density` is the frame pixels of one.
     """
 
     frames: NDArray[np.uint8]
@@ -50,6 +50,7 @@ class Lesson:
     truth: Points
     folds: NDArray[np.intp]
     mean: Points
+    density: float
 
 
 def gather(
@@ -92,7 +93,7 @@ def gather(
 
 def filled(shapes: Points) -> Points:
     """Return shapes (N, K, 2) with missing points where the mean of the others, laid on them, has them."""
-    missing = ~np.isfinite(shapes).all(-1)
+    missing = np.asarray(~np.isfinite(shapes).all(-1))
     if not missing.any():
         return shapes
     if missing.all(0).any():

@@ -42,7 +42,7 @@ def grow(
     for node in range(nodes):
         first, last = low[node], high[node]
         step = 1 + (last - first) // MOST
-        best, a, b, limit = -1.0, 0, 0, 256
+        best, a, b, limit = -1.0, np.int64(0), np.int64(0), np.int64(256)
         everything[:] = 0
         count = 0
         for i in range(first, last, step):

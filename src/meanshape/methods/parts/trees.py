@@ -40,10 +40,10 @@ class Trees:
 def growing() -> Any:
     """Return the function that grows a tree, or say what is missing."""
     try:
-        from meanshape.methods.parts import tree_growth
+        from meanshape.methods.parts.tree_growth import grow
     except ImportError as error:
         raise MissingExtra.of("train", "Training trees") from error
-    return tree_growth.grow
+    return grow
 
 
 def walk(
@@ -57,7 +57,7 @@ def walk(
     for _ in range(int(np.log2(nodes + 1))):
         at = root + node
         node = 2 * node + 1 + (grey.take(first.take(at)) - grey.take(second.take(at)) > limit.take(at))
-    return node - nodes
+    return np.asarray(node - nodes)
 
 
 @dataclass(slots=True)
@@ -85,7 +85,7 @@ class TreeStage:
         thresholds = np.empty((settings.count, nodes), np.int16)
         leaves = np.empty((settings.count, nodes + 1, left.shape[1]), np.float32)
         for n in range(settings.count):
-            drawn = np.searchsorted(chance, rng.random((nodes, settings.tries)))
+            drawn = np.searchsorted(chance[:-1], rng.random((nodes, settings.tries)))
             candidates = np.stack(np.divmod(drawn, settings.pixels), -1)
             order = np.arange(len(left))
             chances = rng.random((nodes, settings.tries))
@@ -106,7 +106,7 @@ class TreeStage:
         """Return the points (K, 2), in frame pixels without the margin, after this stage."""
         leaf = walk(self.pool.values(frame, shape, self.margin), self.pairs, self.thresholds)
         update = self.leaves[np.arange(len(leaf)), leaf].sum(0) @ self.basis
-        return shape + update.reshape(shape.shape)
+        return np.asarray(shape + update.reshape(shape.shape))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return what is stored."""
@@ -128,15 +128,8 @@ class TreeStage:
 
 def _pair_chances(pool: Pool, lesson: Lesson, settings: Trees) -> NDArray[np.float64]:
     """Return the running sum, up to 1, of the chances of all pairs of pixels (P P)."""
-    mean = lesson.mean * _pixels_per_box(lesson)
-    there = mean[pool.points] + pool.offsets
-    distance = np.linalg.norm(there[:, None] - there[None], axis=-1) / _pixels_per_box(lesson)
+    there = lesson.mean[pool.points] + pool.offsets / lesson.density
+    distance = np.linalg.norm(there[:, None] - there[None], axis=-1)
     chance = np.exp(-distance / settings.nearness)
     np.fill_diagonal(chance, 0)
-    return np.minimum(np.cumsum(chance) / chance.sum(), 1 - 1e-12)
-
-
-def _pixels_per_box(lesson: Lesson) -> float:
-    """Return how many frame pixels a face box measures: the shapes stand upright and to scale."""
-    spread = np.sqrt(((lesson.shapes - lesson.shapes.mean(1, keepdims=True)) ** 2).sum((1, 2)))
-    return float(np.median(spread) / max(np.sqrt(((lesson.mean - lesson.mean.mean(0)) ** 2).sum()), 1e-9))
+    return np.asarray(np.minimum(np.cumsum(chance) / chance.sum(), 1.0))

@@ -1,0 +1,310 @@
+"""CPR: every regressor learns, starts and stages, frames and descriptors, and what cannot be learnt from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from meanshape.core import config
+from meanshape.core.errors import ConfigError, MissingExtra, ShapeError, WeightsError
+from meanshape.core.geometry import similarity
+from meanshape.core.types import Box, Sample, Shape
+from meanshape.datasets import synthetic
+from meanshape.methods.cpr import CPR, PRESETS, Config
+from meanshape.methods.mean_shape import MeanShape
+from meanshape.methods.parts import descriptors, frames, local_ridge, pose_ferns, trees
+from meanshape.methods.parts.pixel_pool import Pool
+
+SETTINGS = {
+    "linear": {},
+    "ferns": {"ferns.count": 30, "ferns.shrinkage": 20.0, "ferns.pixels": 80},
+    "trees": {"trees.count": 30, "trees.pixels": 80},
+    "binary": {"binary.trees": 2, "binary.depth": 3, "binary.tries": 20, "binary.pixels": 40},
+}
+
+
+@pytest.fixture(scope="module")
+def faces() -> list[Sample]:
+    return [synthetic.face(seed, 96) for seed in range(36)]
+
+
+@pytest.fixture(scope="module")
+def fitted(faces: list[Sample]) -> CPR:
+    return CPR.tiny().fit(faces[:24], seed=1)
+
+
+def error(model: object, faces: list[Sample], **options: object) -> float:
+    found = [model.predict(face.image, face.box, **options).points for face in faces]
+    off = [
+        np.linalg.norm(p - f.shape.points, axis=1).mean() / f.box.size
+        for p, f in zip(found, faces, strict=True)
+    ]
+    return float(np.mean(off))
+
+
+def numba_for(regressor: str) -> None:
+    if regressor in ("trees", "binary"):
+        pytest.importorskip("numba")
+
+
+# The regressors
+
+
+@pytest.mark.parametrize("regressor", SETTINGS)
+def test_every_regressor_learns_and_comes_back_from_its_file(regressor, faces, tmp_path):
+    numba_for(regressor)
+    tiny = config.override(CPR.tiny().config, {"regressor": regressor, **SETTINGS[regressor]})
+    model = CPR(tiny).fit(faces[:24], seed=1)
+    assert error(model, faces[:24]) < 0.8 * error(MeanShape().fit(faces[:24]), faces[:24])
+    back = CPR.load(model.save(tmp_path / "model"))
+    for face in faces[24:28]:
+        one, two = (m.predict(face.image, face.box).points for m in (model, back))
+        assert np.array_equal(one, two)
+
+
+def test_other_faces_are_nearer_than_the_mean(fitted, faces):
+    assert error(fitted, faces[24:]) < 0.9 * error(MeanShape().fit(faces[:24]), faces[24:])
+
+
+def test_each_stage_can_be_asked_for(fitted, faces):
+    one, two = (fitted.predict(faces[30].image, faces[30].box, stages=n).points for n in (1, 2))
+    assert not np.allclose(one, two)
+    assert np.array_equal(two, fitted.predict(faces[30].image, faces[30].box).points)
+    with pytest.raises(ConfigError, match="2 stages"):
+        fitted.predict(faces[30].image, faces[30].box, stages=3)
+
+
+def test_without_numba_trees_say_what_is_missing(monkeypatch, faces):
+    monkeypatch.setitem(__import__("sys").modules, "meanshape.methods.parts.tree_growth", None)
+    with pytest.raises(MissingExtra, match="train"):
+        trees.growing()
+
+
+def test_trees_lead_where_one_walks_alone():
+    rng = np.random.default_rng(0)
+    grey = rng.integers(0, 256, 30).astype(np.int16)
+    pairs, limits = rng.integers(0, 30, (9, 15, 2)), rng.integers(-99, 99, (9, 15)).astype(np.int16)
+    for tree, leaf in enumerate(trees.walk(grey, pairs, limits)):
+        node = 0
+        while node < 15:
+            first, second = pairs[tree, node]
+            node = 2 * node + 1 + int(grey[first] - grey[second] > limits[tree, node])
+        assert leaf == node - 15
+
+
+def test_a_tree_splits_what_one_pixel_tells_apart():
+    pytest.importorskip("numba")
+    rng = np.random.default_rng(0)
+    grey = rng.integers(0, 100, (60, 5)).astype(np.uint8)
+    grey[::2, 3] = 220
+    targets = np.where(np.arange(60) % 2, -1.0, 1.0)[:, None].astype(np.float32)
+    every = np.tile(np.stack(np.meshgrid(range(5), range(5)), -1).reshape(1, 25, 2), (1, 20, 1))
+    order = np.arange(60)
+    _, _, begins = trees.growing()(grey, targets, order, every, rng.random((1, 500)), 1)
+    sides = [set(targets[order[a:b], 0]) for a, b in pairwise(begins)]
+    assert sorted(sides, key=min) == [{-1.0}, {1.0}]
+
+
+def test_the_ridge_trusts_near_points_more_than_far_ones():
+    rng = np.random.default_rng(0)
+    mean = np.stack([np.linspace(0, 1, 8), np.zeros(8)], 1)
+    shared = rng.standard_normal((200, 1))
+    features = np.concatenate([np.repeat(shared, 8, 1), np.ones((200, 1))], 1).astype(np.float32)
+    targets = np.repeat(shared, 16, 1).astype(np.float32)
+    moments = local_ridge.Moments.of(features, targets, np.ones(200, np.float32))
+    found = moments.solve(0.1, local_ridge.Prior.of(mean, 0.15, 0.01, 8))
+    assert np.abs(found[0, :2]).min() > 5 * np.abs(found[7, :2]).max()
+    flat = moments.solve(0.1, local_ridge.Prior.of(mean, 100.0, 1.0, 8))
+    assert np.allclose(flat[0], flat[7], atol=1e-3)
+
+
+# Frames and descriptors
+
+
+def test_a_frame_shows_what_its_matrix_says():
+    rows, columns = np.mgrid[:120, :140]
+    picture = np.stack([columns] * 3, -1).astype(np.uint8)
+    box = Box(40, 30, 100, 90)
+    view = frames.look(picture, frames.unit_matrix(box), 0.8, 30.0)
+    matrix = frames.frame_matrix(30, 1.0)
+    shown = view.frame(matrix, 30)
+    wanted = frames.chain(frames.inverse(matrix), frames.unit_matrix(box))
+    x = np.arange(30) * wanted[0, 0] + wanted[0, 2]
+    assert np.abs(shown[15] - x).max() <= 1.01
+    assert rows.shape == (120, 140)
+
+
+def test_upright_is_the_similarity_of_core():
+    rng = np.random.default_rng(0)
+    mean = rng.standard_normal((9, 2))
+    mean -= mean.mean(0)
+    shape = rng.standard_normal((9, 2)) + 5
+    assert np.allclose(frames.upright(shape, mean), similarity(shape, mean))
+    assert np.allclose(frames.upright(np.full((9, 2), 3.0), mean), [[1, 0, -3], [0, 1, -3]])
+    matrix = similarity(shape, mean)
+    assert np.allclose(frames.chain(matrix, frames.inverse(matrix)), [[1, 0, 0], [0, 1, 0]])
+
+
+def test_descriptors_name_the_direction_and_fade_without_contrast():
+    pattern = descriptors.Pattern(((0, 0.0, 1), (1, 2.0, 4)))
+    ramp = np.repeat(np.arange(42, dtype=np.uint8)[None] * 4, 42, 0)
+    maps = descriptors.orientation_maps(ramp, pattern.levels)
+    assert maps.shape == (2, 20, 20, 8)
+    found = descriptors.describe(maps, np.array([[10, 10]]), pattern).reshape(5, 8)
+    assert pattern.length == 40 and (found.argmax(1) == 0).all()
+    assert np.allclose(np.linalg.norm(found, axis=1), 1, atol=0.1)
+    flat = descriptors.orientation_maps(np.full((42, 42), 99, np.uint8), 2)
+    assert not descriptors.describe(flat, np.array([[10, 10]]), pattern).any()
+
+
+def test_pixels_hang_on_the_points_and_stay_in_the_frame():
+    pool = Pool(np.array([0, 1]), np.array([[0, 0], [3, -2]]))
+    frame = np.arange(30 * 30, dtype=np.int64).reshape(30, 30) % 251
+    shape = np.array([[4.0, 5.0], [-90.0, 900.0]])
+    found = pool.values(frame.astype(np.uint8), shape, 5)
+    assert found.tolist() == [frame[10, 9], frame[19 + 5 - 2, 5 + 3]]
+
+
+# Starts
+
+
+def test_an_earlier_shape_starts_where_it_lies(fitted, faces):
+    """Whatever the box says, a start that is right already stays nearly right."""
+    for face in faces[:6]:
+        wrong = face.box.shifted(0.5 * face.box.width, 0)
+        found = fitted.predict(face.image, wrong, start=face.shape).points
+        assert np.linalg.norm(found - face.shape.points, axis=1).mean() < 0.08 * face.box.size
+
+
+def test_starts_that_say_nothing_are_not_used(fitted, faces):
+    face = faces[30]
+    plain = fitted.predict(face.image, face.box)
+    for points in (np.full((68, 2), 40.0), np.full((68, 2), np.nan)):
+        assert fitted.predict(face.image, face.box, start=Shape(points, "ibug68")) == plain
+    line = np.stack([np.linspace(10, 80, 68), np.full(68, 40.0)], 1)
+    assert np.isfinite(fitted.predict(face.image, face.box, start=Shape(line, "ibug68")).points).all()
+
+
+def test_several_starts_answer_with_the_median(faces):
+    model = CPR(replace(CPR.tiny().config, starts=3)).fit(faces[:24], seed=1)
+    face, runs = faces[30], []
+    for n in range(3):
+        one = CPR(model.config)
+        one.markup, one.mean, one._stages = model.markup, model.mean, model._stages
+        one.starts = model.starts[n : n + 1]
+        runs.append(one.predict(face.image, face.box).points)
+    assert np.allclose(model.predict(face.image, face.box).points, np.median(runs, axis=0))
+
+
+def test_the_pose_regression_of_2010_finds_where_a_face_is(faces, tmp_path):
+    """Boxes are off: the first aligner takes most of that away, and its answer is a mode."""
+    settings = {"pose.stages": 60, "pose.examples": 400, "views.exact": 0.0, "views.shift": 0.2}
+    tiny = config.override(CPR.tiny().config, settings)
+    model = CPR(tiny).fit(faces[:24], seed=1)
+    before, after = [], []
+    for face in faces[:24]:
+        box = face.box.shifted(0.2 * face.box.width, 0.2 * face.box.height)
+        view = frames.look(face.pixels(), frames.unit_matrix(box), 1.0, 50.0)
+        moved = model._pose(view, 1.0)
+        true = (np.array(face.box.center) - box.center) / box.size
+        before.append(np.hypot(*true))
+        after.append(np.hypot(*(moved[:, 2] - true)))
+    assert np.mean(after) < 0.7 * np.mean(before)
+    back = CPR.load(model.save(tmp_path / "model"))
+    assert back.predict(faces[30].image, faces[30].box) == model.predict(faces[30].image, faces[30].box)
+
+
+def test_the_mode_is_not_the_mean():
+    poses = np.zeros((5, 4))
+    poses[:3, 0] = (0.1, 0.1, 0.11)
+    poses[3:, 0] = (-0.9, 0.8)
+    assert pose_ferns.crowded(poses, 1.0) in (0, 1, 2)
+    some = np.random.default_rng(0).normal(0, 0.3, (6, 4))
+    assert np.allclose(pose_ferns.poses_of(pose_ferns.matrices_of(some)), some)
+    assert np.allclose(pose_ferns.relative(some, some), 0, atol=1e-12)
+
+
+# What comes in
+
+
+def test_constant_pictures_and_points_outside_them(fitted, faces):
+    flat = np.full((80, 80, 3), 127, np.uint8)
+    assert np.isfinite(fitted.predict(flat, Box(10, 10, 70, 70)).points).all()
+    outside = [
+        replace(face, id=f"{face.id}+", image=face.pixels()[20:70, 20:70].copy(), shape=moved(face), box=None)
+        for face in faces[:6]
+    ]
+    model = CPR.tiny().fit([*faces[:12], *outside])
+    assert error(model, faces[:12]) < 0.1
+
+
+def moved(face: Sample) -> Shape:
+    return Shape(face.shape.points - 20.0, face.shape.markup)
+
+
+def test_shapes_without_extent_and_missing_points(faces):
+    points = faces[0].shape.points
+    line = np.stack([points[:, 0], np.full(68, 50.0)], 1)
+    bad = [
+        replace(faces[0], id="equal", shape=Shape(np.full((68, 2), 40.0), "ibug68")),
+        replace(faces[0], id="line", shape=Shape(line, "ibug68")),
+        replace(faces[0], id="none", shape=Shape(np.full((68, 2), np.nan), "ibug68")),
+    ]
+    holes = points.copy()
+    holes[[3, 48]] = np.nan
+    model = CPR.tiny().fit([*faces[:12], *bad, replace(faces[1], id="holes", shape=Shape(holes, "ibug68"))])
+    assert np.isfinite(model.predict(faces[20].image, faces[20].box).points).all()
+    with pytest.raises(ShapeError, match=r"span a box|two points"):
+        CPR.tiny().fit(bad[::2])
+    never = [
+        replace(f, shape=Shape(np.where(np.arange(68)[:, None] == 5, np.nan, f.shape.points), "ibug68"))
+        for f in faces[:4]
+    ]
+    with pytest.raises(ShapeError, match="point 5"):
+        CPR.tiny().fit(never)
+
+
+def test_one_face_teaches_without_folds(faces):
+    model = CPR.tiny().fit(faces[:1])
+    assert error(model, faces[:1]) < 0.1
+
+
+@pytest.mark.parametrize("kind", ["mtfl5", "ibug51"])
+def test_any_mark_up(kind, faces):
+    converted = [replace(face, shape=face.shape.to(kind)) for face in faces[:24]]
+    model = CPR.tiny().fit(converted, seed=1)
+    assert error(model, converted) < error(MeanShape().fit(converted), converted)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"sizes": (48,)},
+        {"sizes": (47, 48, 49)},
+        {"regressor": "forest"},
+        {"starts": 0},
+        {"stages": (1, 0, 1)},
+    ],
+)
+def test_settings_that_make_no_sense(settings):
+    with pytest.raises(ConfigError):
+        replace(Config(), **settings)
+
+
+def test_presets_are_the_papers_pairs():
+    regressors = {name: preset.regressor for name, preset in PRESETS.items()}
+    assert regressors == {"sdm": "linear", "esr": "ferns", "ert": "trees", "lbf": "binary"}
+
+
+def test_broken_weights_are_refused(fitted, tmp_path):
+    folder = fitted.save(tmp_path / "model")
+    text = (folder / "config.toml").read_text("utf-8").replace("stages = [1, 1]", "stages = [1, 3]")
+    assert "[1, 3]" in text
+    with pytest.raises(WeightsError):
+        other = CPR(config.from_toml(Config, text))
+        other.markup = fitted.markup
+        other._load(Path(folder))
