@@ -63,7 +63,7 @@ def test_torch_and_onnx_agree_at_any_batch(fitted: TCNN, saved: Path) -> None:
     loaded = TCNN.load(saved)
     rng = np.random.default_rng(0)
     for batch in (1, 2, 7):
-        crops = rng.integers(0, 256, (batch, 96, 96, 3), np.uint8)
+        crops = rng.integers(0, 256, (batch, 80, 80, 3), np.uint8)
         (points, chosen), (found, same) = fitted._run(crops), loaded._run(crops)
         assert points.shape == found.shape == (batch, 5, 2)
         assert np.abs(points - found).max() < 0.05
@@ -132,7 +132,7 @@ def test_a_cluster_without_members_shares_the_vanilla_head(
     learnt = training.tweak(config, looking, vanilla, mixture, views, views, 0)
     assert learnt.module.head.tolist() == [1, 0, 2, 0]
     assert learnt.log["shares the vanilla head"] == [False, True, False, True]
-    assert np.isfinite(training.run(learnt.module, np.zeros((1, 96, 96, 3), np.uint8))[0]).all()
+    assert np.isfinite(training.run(learnt.module, np.zeros((1, 80, 80, 3), np.uint8))[0]).all()
 
 
 def test_no_head_is_worse_than_the_vanilla_one_on_the_faces_that_stop_it(

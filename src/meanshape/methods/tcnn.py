@@ -43,7 +43,7 @@ BATCH = 32
 class Config:
     """What is decided before a TCNN is trained. Defaults are the shipped model's."""
 
-    crop_size: int = 96  # side of the input crop, pixels
+    crop_size: int = 80  # side of the input crop, pixels
     crop_scale: float = 2.0  # and in face boxes
     size: int = 40  # side of what the network sees, pixels
     scale: float = 1.1  # and in face boxes

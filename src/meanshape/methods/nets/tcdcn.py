@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from meanshape.methods.nets.blocks import grey, look, raster
+from meanshape.methods.nets.blocks import LUMINANCE, grey, raster
 from meanshape.methods.nets.dan import inverse, similarity
 
 
@@ -84,7 +84,8 @@ class Looking(nn.Module):
     """
 
     mean: Tensor
-    places: Tensor
+    rows: Tensor
+    grid: Tensor
 
     def __init__(
         self, mean: Tensor, crop_size: int, crop_scale: float, size: int, scale: float, looks: int
@@ -93,9 +94,16 @@ class Looking(nn.Module):
         self.crop_size, self.crop_scale, self.size, self.scale = crop_size, crop_scale, size, scale
         self.looks = looks
         self.register_buffer("mean", mean.float())
+        # The first crop is upright: bilinear sampling is one small matrix from either side.
         middle, half = (crop_size - 1) / 2, scale / crop_scale * crop_size / 2
-        frame = raster(middle - half, middle - half, middle + half, middle + half, (size, size))
-        self.register_buffer("places", frame, persistent=False)
+        where = raster(middle - half, middle - half, middle + half, middle + half, (size, size))[0, :, 0]
+        away = (where[:, None].clamp(0, crop_size - 1) - torch.arange(crop_size)).abs()
+        self.register_buffer("rows", (1 - away).clamp(min=0), persistent=False)
+        # Homogeneous pixels of the later crops: fewer steps in the graph.
+        line = torch.arange(size, dtype=torch.float32)
+        x, y = torch.meshgrid(line, line, indexing="xy")
+        grid = torch.stack([x, y, torch.ones_like(x)], -1).reshape(1, size * size, 3)
+        self.register_buffer("grid", grid, persistent=False)
 
     def target(self) -> Tensor:
         """Mean shape (K, 2) in pixels of the network's crop."""
@@ -103,7 +111,7 @@ class Looking(nn.Module):
 
     def first(self, image: Tensor) -> Tensor:
         """The crop (N, C, size, size) of the face box."""
-        return look(image, self.places.expand(image.shape[0], -1, -1, -1))
+        return self.rows @ image @ self.rows.T
 
     def outward(self, points: Tensor) -> Tensor:
         """Points of the first crop as points of the input."""
@@ -113,10 +121,20 @@ class Looking(nn.Module):
     def again(self, image: Tensor, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The crop brought upright by points (N, K, 2) of the input, and the way back: q @ matrix + shift."""
         back, shift = inverse(*similarity(points, self.target()))
-        line = torch.arange(self.size, dtype=points.dtype)
-        grid = torch.stack(torch.meshgrid(line, line, indexing="xy"), -1).reshape(1, -1, 2)
-        places = (grid @ back + shift).reshape(-1, self.size, self.size, 2)
-        return look(image, places), back, shift
+        # 2 (grid @ back + shift + 1/2) / side - 1, as one product
+        rows = torch.cat([back, shift + 0.5], 1) * (2 / self.crop_size)
+        places = self.grid @ torch.cat([rows[:, :2], rows[:, 2:] - 1], 1)
+        return sampled(image, places.reshape(-1, self.size, self.size, 2)), back, shift
+
+
+def sampled(image: Tensor, places: Tensor) -> Tensor:
+    """The image (N, C, H, W) at places (N, h, w, 2) in -1..1, bilinear; beyond it its border goes on."""
+    return functional.grid_sample(image, places, "bilinear", "border", align_corners=False)
+
+
+def luminance(image: Tensor) -> Tensor:
+    """RGB (N, 3, H, W) to grey as a convolution, which ONNX Runtime does faster than a sum."""
+    return functional.conv2d(image, image.new_tensor(LUMINANCE).reshape(1, 3, 1, 1))
 
 
 def scaled(image: Tensor, channels: int) -> Tensor:
@@ -171,7 +189,7 @@ class TCDCN(nn.Module):
     def forward(self, image: Tensor) -> list[Tensor]:
         """Points (N, K, 2) in pixels of the input, then the probabilities (N, L) of each task."""
         if self.channels == 1:
-            image = grey(image)
+            image = luminance(image)
         features = self.features(self.looking.first(image))
         points = self.looking.outward(self.shape(features))
         for _ in range(1, self.looking.looks):
