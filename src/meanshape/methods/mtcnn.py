@@ -51,7 +51,8 @@ class Config:
     onet: tuple[int, int, int, int, int] = (32, 64, 64, 128, 256)
     activation: str = "prelu"  # or "relu"
     norm: bool = False  # batch normalisation while training
-    stem: str = "pool"  # the first layer: "pool", or one convolution of "stride" 2
+    # each network's first layer: a convolution and a "pool"ing, or one convolution of "stride" 2
+    stems: tuple[str, str, str] = ("pool", "pool", "pool")
     min_face: float = 40.0
     factor: float = 0.709
     stretch: float = 1.0  # P-Net's window on the finest level, in smallest faces
@@ -69,10 +70,10 @@ class Config:
             rnet=(24, 32, 64, 128),
             activation="relu",
             norm=True,
-            stem="stride",
+            stems=("stride", "stride", "pool"),
             factor=0.68,
             stretch=1.05,
-            thresholds=(0.45, 0.4, 0.9),
+            thresholds=(0.45, 0.3, 0.9),
             canonical=(-0.046, 0.057, 1.055, 1.138),
             looks=2,
             mirror=True,
@@ -134,7 +135,8 @@ class MTCNN(LandmarkModel):
         return cls(
             Config(
                 pnet=(8, 8, 8), rnet=(8, 8, 16, 32), onet=(8, 16, 16, 32, 64),
-                activation="relu", norm=True, stem="stride", looks=2, recipe=Recipe.tiny(),
+                activation="relu", norm=True, stems=("stride", "stride", "pool"), looks=2,
+                recipe=Recipe.tiny(),
             )
         )  # fmt: skip
 

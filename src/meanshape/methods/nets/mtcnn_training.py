@@ -126,10 +126,10 @@ def _pools(
 def build(config: Config, number: int) -> nets.PNet | nets.RNet | nets.ONet:
     """Return the untrained network of a stage."""
     if number == 0:
-        return nets.PNet(config.pnet, config.activation, config.norm, config.stem)
+        return nets.PNet(config.pnet, config.activation, config.norm, config.stems[0])
     if number == 1:
-        return nets.RNet(config.rnet, config.activation, config.norm, config.stem)
-    return nets.ONet(config.onet, config.activation, config.norm, config.stem)
+        return nets.RNet(config.rnet, config.activation, config.norm, config.stems[1])
+    return nets.ONet(config.onet, config.activation, config.norm, config.stems[2])
 
 
 def gather(samples: Sequence[Sample]) -> Faces:

@@ -28,7 +28,8 @@ GREY = 127
 MOST = 3000  # proposals that go on to R-Net, and windows per batch
 BATCH = 256
 MIRROR = [1, 0, 2, 4, 3, 6, 5, 7, 9, 8]  # x1..x5 y1..y5 of the mirrored face
-BLOCK = 64  # boxes compared at once
+BLOCK = 128  # boxes compared at once
+NEAR = 0.4  # P-Net's windows that overlap more stand for one place
 
 
 @dataclass(frozen=True)
@@ -102,12 +103,22 @@ def _pack(sizes: list[tuple[int, int]], across: int) -> tuple[tuple[Level, ...],
 
 
 def propose(crops: Crops, pnet: Net, min_face: float, factor: float, threshold: float) -> Windows:
-    """Return P-Net's windows above `threshold`, moved by its offsets; suppressed in and across levels."""
+    """Return P-Net's windows above `threshold`, moved by its offsets, those of one place made one.
+
+    The window that stays is the mean of those it stands for, weighed by their scores: a better place than
+    that of the best alone.
+    """
     seen = _slide(crops, pnet, min_face, factor, threshold)
     side = seen.windows[:, 2:] - seen.windows[:, :2]
-    found = Windows(seen.windows + np.tile(side, 2) * seen.offsets, seen.scores)
-    keep = suppress(found.boxes, found.scores, 0.5, groups=seen.levels, across=0.6)
-    return found.take(keep[:MOST])
+    boxes, scores = seen.windows + np.concatenate([side, side], axis=1) * seen.offsets, seen.scores
+    keep = suppress(boxes, scores, NEAR)[:MOST]
+    merged = np.empty((len(keep), 4))
+    for start in range(0, len(keep), BLOCK):
+        part = slice(start, start + BLOCK)
+        shared, union = _overlap(boxes[keep[part]], boxes)
+        weight = (shared >= NEAR * union) * scores
+        merged[part] = weight @ boxes / weight.sum(1, keepdims=True)
+    return Windows(merged, scores[keep])
 
 
 def cells(image: Bytes, pnet: Net, min_face: float, factor: float, threshold: float) -> tuple[Floats, Bytes]:
@@ -119,12 +130,11 @@ def cells(image: Bytes, pnet: Net, min_face: float, factor: float, threshold: fl
 
 @dataclass(frozen=True)
 class _Seen:
-    """Windows above a threshold: in the photo, on the canvas (top-left), their level, score and offsets."""
+    """Windows above a threshold: in the photo, on the canvas (top-left), their scores and offsets."""
 
     canvas: Bytes
     windows: Floats
     corners: NDArray[np.int64]
-    levels: NDArray[np.int64]
     scores: Floats
     offsets: Floats
 
@@ -132,40 +142,48 @@ class _Seen:
 def _slide(crops: Crops, pnet: Net, min_face: float, factor: float, threshold: float) -> _Seen:
     """Run P-Net over all levels at once and gather what it sees above `threshold`."""
     height, width = crops.levels[0].shape[:2]
-    levels, (across, down) = layout(width, height, float(min_face), factor)
-    if not levels:
+    plan = _plan(width, height, float(min_face), factor)
+    if not plan.levels:
         none = np.empty((0, 4))
-        return _Seen(
-            np.empty((0, 0, 3), np.uint8), none, np.empty((0, 2), int), np.empty(0, int), np.empty(0), none
-        )
-    canvas = _draw(crops, levels, across, down)
+        return _Seen(np.empty((0, 0, 3), np.uint8), none, np.empty((0, 2), int), np.empty(0), none)
+    canvas = _draw(crops, plan.levels, *plan.size)
     face, moves, _ = pnet(planes(canvas[None]))
-    i, j = np.nonzero(face[0] > threshold)
-    owner = _owners(levels, *face.shape[1:])[i, j]
-    i, j, owner = i[owner >= 0], j[owner >= 0], owner[owner >= 0]
+    i, j = ((face[0] > threshold) & (plan.owner >= 0)).nonzero()
+    owner = plan.owner[i, j]
     corner = np.stack([j, i], 1) * STRIDE
-    place = np.array([[level.x, level.y] for level in levels])[owner]
-    zoom = np.array([[width / level.width, height / level.height] for level in levels])[owner]
-    first = (corner - place - MARGIN) * zoom - 0.5
+    zoom = plan.zoom[owner]
+    first = (corner - plan.place[owner]) * zoom - 0.5
     return _Seen(
         canvas,
         np.concatenate([first, first + CELL * zoom], axis=1),
         corner,
-        owner,
         face[0, i, j].astype(np.float64),
         moves[0][:, i, j].T.astype(np.float64),
     )
 
 
+@dataclass(frozen=True)
+class _Plan:
+    """What depends on a photo's size alone: the canvas, each cell's level (-1: none), each level's map."""
+
+    levels: tuple[Level, ...]
+    size: tuple[int, int]
+    owner: NDArray[np.int64]  # (rows, columns)
+    place: NDArray[np.int64]  # (levels, 2): where the photo's corner lies on the canvas
+    zoom: Floats  # (levels, 2): photo pixels per canvas pixel
+
+
 @lru_cache(maxsize=64)
-def _owners(levels: tuple[Level, ...], rows: int, columns: int) -> NDArray[np.int64]:
-    """Return which level each cell's window lies in, -1 where it lies across two."""
-    owner = np.full((rows, columns), -1)
+def _plan(width: int, height: int, min_face: float, factor: float) -> _Plan:
+    levels, (across, down) = layout(width, height, min_face, factor)
+    owner = np.full([max(0, (n - CELL) // STRIDE + 1) for n in (down, across)], -1)
     for number, level in enumerate(levels):
         ow, oh = level.outer
         y, x = level.y // STRIDE, level.x // STRIDE
         owner[y : y + (oh - CELL) // STRIDE + 1, x : x + (ow - CELL) // STRIDE + 1] = number
-    return owner
+    place = np.array([[level.x + MARGIN, level.y + MARGIN] for level in levels]).reshape(-1, 2)
+    zoom = np.array([[width / level.width, height / level.height] for level in levels]).reshape(-1, 2)
+    return _Plan(levels, (across, down), owner, place, zoom)
 
 
 def _draw(crops: Crops, levels: tuple[Level, ...], across: int, down: int) -> Bytes:
@@ -181,51 +199,48 @@ def _draw(crops: Crops, levels: tuple[Level, ...], across: int, down: int) -> By
     return canvas
 
 
-def suppress(
-    boxes: Floats,
-    scores: Floats,
-    limit: float,
-    *,
-    smaller: bool = False,
-    groups: NDArray[np.int64] | None = None,
-    across: float = 1.0,
-) -> NDArray[np.intp]:
+def suppress(boxes: Floats, scores: Floats, limit: float, *, inside: float = 1.0) -> NDArray[np.intp]:
     """Return indices of the boxes that stay, best first: none overlaps a better one by more than `limit`.
 
-    Overlap is intersection over union or, with `smaller`, over the smaller box; between boxes of different
-    `groups` (pyramid levels) the limit is `across`. Boxes are compared in blocks, not one by one.
+    Overlap is intersection over union; with `inside` below 1, also none may lie in a better one (or hold it)
+    with more than that share of the smaller. Boxes are compared in blocks, not one by one.
     """
     if len(scores) < 2:
         return np.arange(len(scores))
     order = np.argsort(-scores, kind="stable")
-    boxes, groups = boxes[order], None if groups is None else groups[order]
-
-    left, top, right, bottom = np.ascontiguousarray(boxes.T)
-    area = (right - left) * (bottom - top)
+    boxes = boxes[order]
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
 
     def clash(a: NDArray[np.intp], b: NDArray[np.intp]) -> NDArray[np.bool_]:
-        column = a[:, None]
-        shared = np.minimum(right[column], right[b]) - np.maximum(left[column], left[b])
-        high = np.minimum(bottom[column], bottom[b]) - np.maximum(top[column], top[b])
-        shared = np.maximum(shared, 0) * np.maximum(high, 0)
-        whole = np.minimum(area[column], area[b]) if smaller else area[column] + area[b] - shared
-        most = limit if groups is None else np.where(groups[column] == groups[b], limit, across)
-        return np.asarray(shared > most * whole)
+        shared, union = _overlap(boxes[a], boxes[b])
+        near = shared > limit * union
+        if inside < 1:
+            near |= shared > inside * np.minimum(areas[a][:, None], areas[b])
+        return np.asarray(near)
 
     alive = np.ones(len(order), dtype=bool)
-    keep: list[NDArray[np.intp]] = [np.empty(0, np.intp)]
+    keep: list[NDArray[np.intp]] = []
     for start in range(0, len(order), BLOCK):
-        block = start + np.flatnonzero(alive[start : start + BLOCK])
+        block = start + alive[start : start + BLOCK].nonzero()[0]
         stays = [True] * len(block)
         better, worse = (side.tolist() for side in clash(block, block).nonzero())
         for a, b in zip(better, worse, strict=True):
             if a < b and stays[a]:
                 stays[b] = False
         keep.append(block[stays])
-        rest = start + BLOCK + np.flatnonzero(alive[start + BLOCK :])
+        rest = start + BLOCK + alive[start + BLOCK :].nonzero()[0]
         if len(rest):
             alive[rest[clash(keep[-1], rest).any(0)]] = False
     return order[np.concatenate(keep)]
+
+
+def _overlap(a: Floats, b: Floats) -> tuple[Floats, Floats]:
+    """Return the areas (N, M) that boxes (N, 4) and (M, 4) share, and those they cover together."""
+    a, b = np.ascontiguousarray(a.T)[:, :, None], np.ascontiguousarray(b.T)
+    wide = np.minimum(a[2], b[2]) - np.maximum(a[0], b[0])
+    high = np.minimum(a[3], b[3]) - np.maximum(a[1], b[1])
+    shared = np.maximum(wide, 0) * np.maximum(high, 0)
+    return shared, (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared
 
 
 def square(boxes: Floats) -> Floats:
@@ -249,23 +264,21 @@ class Crops:
     def __call__(self, squares: Floats, size: int) -> Bytes:
         """Return the crops (N, size, size, 3) of squares (N, 4); grey lies outside the photo."""
         out = np.empty((len(squares), size, size, 3), np.uint8)
-        side = np.maximum(squares[:, 2] - squares[:, 0], 1e-3)
-        wanted = np.maximum(np.floor(np.log2(side / size) + 0.5), 0).astype(int)
-        back = np.zeros((len(squares), 2, 3))  # crop to halving, as OpenCV wants it
-        levels: dict[int, Bytes] = {}
-        for number in np.unique(wanted).tolist():
+        step = np.maximum(squares[:, 2:3] - squares[:, :1], 1e-3) / size
+        along = step * np.arange(0.5, size) + 0.5
+        xs, ys = squares[:, :1] + along, squares[:, 1:2] + along  # pixel centres, from the photo's corner
+        wanted = np.maximum(np.floor(np.log2(step[:, 0]) + 0.5), 0).astype(int)
+        for number in set(wanted.tolist()):  # all crops of one halving at once
             level, fx, fy = self._level(number)
-            levels[number] = level
-            rows = wanted == number
-            step = side[rows] / size
-            back[rows, 0, 0], back[rows, 1, 1] = step / fx, step / fy
-            back[rows, 0, 2] = (squares[rows, 0] + 0.5 * step + 0.5) / fx - 0.5
-            back[rows, 1, 2] = (squares[rows, 1] + 0.5 * step + 0.5) / fy - 0.5
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        for n, number in enumerate(wanted.tolist()):
-            cv2.warpAffine(
-                levels[number], back[n], (size, size), out[n], flags, cv2.BORDER_CONSTANT, (GREY, GREY, GREY)
-            )
+            rows = (wanted == number).nonzero()[0]
+            across, down = np.empty((2, len(rows), size, size), np.float32)
+            across[:] = (xs[rows] / fx - 0.5)[:, None]
+            down[:] = (ys[rows] / fy - 0.5)[:, :, None]
+            cut = cv2.remap(
+                level, across.reshape(-1, size), down.reshape(-1, size), cv2.INTER_LINEAR,
+                borderMode=cv2.BORDER_CONSTANT, borderValue=(GREY, GREY, GREY),
+            )  # fmt: skip
+            out[rows] = cut.reshape(-1, size, size, 3)
         return out
 
     def at_least(self, width: int, height: int) -> Bytes:
@@ -359,6 +372,5 @@ def conclude(
             scores = (scores + found.scores) / 2
         good = np.flatnonzero((scores > threshold) & (boxes[:, 2:] > boxes[:, :2]).all(1))
         found = Windows(boxes[good], scores[good], points[good])
-        found = found.take(suppress(found.boxes, found.scores, 0.7, smaller=True))
-        found = found.take(suppress(found.boxes, found.scores, 0.4))
+        found = found.take(suppress(found.boxes, found.scores, 0.4, inside=0.7))
     return found

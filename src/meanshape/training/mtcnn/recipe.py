@@ -64,7 +64,7 @@ class Recipe:
             batch_last=160,
             rate=2e-3,
             decay=1e-4,
-            steps=(9_000, 2_000, 3_600),
+            steps=(9_000, 2_000, 3_000),
         )
 
     @classmethod
