@@ -128,6 +128,16 @@ def penalty_shape(kind: MarkUp, samples: Sequence[Sample]) -> NDArray[np.float64
     return shape
 
 
+def mean_face(kind: MarkUp) -> list[list[float]] | None:
+    """Return the stored mean shape (K, 2) in a mark-up, relative to the face box; None if there is none."""
+    stored, points = _mean()
+    if kind.name != stored.name:
+        if kind.name not in stored.conversions:
+            return None
+        points = stored.convert(points, kind)
+    return None if np.isnan(points).any() else [[float(x), float(y)] for x, y in points]
+
+
 def _tight(sample: Sample) -> Box | None:
     """Return the tight box of a sample's points, if they make one."""
     try:

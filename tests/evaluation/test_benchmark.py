@@ -1,0 +1,114 @@
+"""The benchmark: every cell once, again only when weights change, and a report of what was measured."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meanshape.apps.cli import main
+from meanshape.core.errors import ConfigError, FormatError
+from meanshape.datasets.synthetic import write
+from meanshape.evaluation import benchmark
+from meanshape.evaluation.report import to_html, to_markdown
+
+pytest.importorskip("matplotlib")
+
+
+@pytest.fixture
+def faces(inside: Path) -> Path:
+    return write(inside / "faces", 8, 64)
+
+
+@pytest.fixture
+def grid(faces: Path, model_folder: Path) -> benchmark.Grid:
+    return benchmark.Grid((str(model_folder),), (f"synthetic:{faces}",), threads=(1, 2))
+
+
+def test_cells_are_measured_once(grid: benchmark.Grid, inside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = benchmark.run(grid, inside / "report", "abc")
+    assert [record["cell"]["threads"] for record in first] == [1, 2]
+    assert all(record["result"]["count"] == 8 and record["commit"] == "abc" for record in first)
+
+    def never(*arguments: Any) -> None:
+        raise AssertionError("measured again")
+
+    monkeypatch.setattr(benchmark, "measure", never)
+    assert benchmark.run(grid, inside / "report") == first
+    with pytest.raises(AssertionError, match="measured again"):  # one more face: another cell
+        benchmark.run(benchmark.Grid(grid.models, grid.data, limit=4), inside / "report")
+
+
+def test_a_run_that_was_stopped_goes_on(
+    grid: benchmark.Grid, inside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measure, seen = benchmark.measure, []
+
+    def stops(cell: benchmark.Cell, *rest: Any) -> dict[str, Any]:
+        seen.append(cell.threads)
+        if cell.threads == 2 and len(seen) == 2:
+            raise KeyboardInterrupt
+        return measure(cell, *rest)
+
+    monkeypatch.setattr(benchmark, "measure", stops)
+    with pytest.raises(KeyboardInterrupt):
+        benchmark.run(grid, inside / "report")
+    assert len(benchmark.run(grid, inside / "report")) == 2
+    assert seen == [1, 2, 2]
+
+
+def test_new_weights_are_measured_anew(grid: benchmark.Grid, inside: Path, model_folder: Path) -> None:
+    (cell, _) = grid.cells()
+    before = cell.path(inside)
+    card = model_folder / "card.toml"
+    text = card.read_text()
+    card.write_text(re.sub(r'= "[0-9a-f]{8}', '= "00000000', text, count=1))
+    assert cell.path(inside) != before
+    card.write_text(text)
+    assert cell.path(inside) == before
+
+
+def test_worst_cases_hold_points_and_no_photo(grid: benchmark.Grid, inside: Path) -> None:
+    record = benchmark.run(grid, inside / "report")[0]
+    errors = [case["error"] for case in record["worst"]]
+    assert len(errors) == 6 and errors == sorted(errors, reverse=True)
+    assert errors[0] == pytest.approx(max(record["result"]["errors"].values()), abs=1e-3)
+    assert set(record["worst"][0]) == {"id", "error", "true", "predicted"}
+
+
+def test_report_needs_nothing_beside_it(grid: benchmark.Grid, inside: Path) -> None:
+    records = benchmark.run(grid, inside / "report", "abc")
+    page = to_html(records)
+    assert page.count("<svg") >= 8 and "abc" in page and len(page) < 3e6
+    assert not re.findall(r"(?:src|href)=[\"'](?!#|data:)", page) and "<script" not in page
+    private = to_html(records, lambda data, number: [[[9, 9, 9]] * 4] * 4)
+    assert private.count("<image") == page.count("<image") + 2 * len(records[0]["worst"])
+    table = to_markdown(records)
+    assert f"{records[0]['result']['nme']['inter_ocular']:.2f}" in table
+
+
+def test_command_writes_the_report(faces: Path, model_folder: Path, inside: Path, capsys: Any) -> None:
+    (inside / "b.toml").write_text(f'models = ["{model_folder}"]\ndata = ["synthetic:{faces}"]\nlimit = 5\n')
+    assert main(["benchmark", "b.toml", "--report", "out"]) == 0
+    assert "5 faces" in capsys.readouterr().out
+    assert (inside / "out" / "report.html").stat().st_size > 10_000
+    assert len(list((inside / "out" / "cells").glob("*.json"))) == 1
+    found = json.loads(next((inside / "out" / "cells").glob("*.json")).read_text())
+    assert str(inside) not in json.dumps(found["cell"]["data"])
+
+
+def test_what_is_wrong_is_said(inside: Path) -> None:
+    for text, said in (
+        ("data = []", "needs data"),
+        ('data = ["x:y"]\nboxes = ["true"]', "truth"),
+        ('data = ["x:y"]\nmodls = []', "models"),
+    ):
+        (inside / "b.toml").write_text(text)
+        with pytest.raises(ConfigError, match=said):
+            benchmark.Grid.read(inside / "b.toml")
+    with pytest.raises(FormatError, match="cannot be read"):
+        benchmark.Grid.read(inside / "none.toml")
+    assert main(["benchmark", "b.toml", "--data", "x:y"]) not in (0, 1)
