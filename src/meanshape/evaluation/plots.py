@@ -14,8 +14,8 @@ Result = Mapping[str, Any]
 INK, LINE = "#5d6675", "#c9cfd9"
 STYLE = {
     "svg.fonttype": "none", "font.size": 9, "axes.edgecolor": LINE, "axes.labelcolor": INK,
-    "xtick.color": INK, "ytick.color": INK, "text.color": INK, "axes.spines.top": False, "axes.spines.right": False,
-    "svg.hashsalt": "meanshape",
+    "xtick.color": INK, "ytick.color": INK, "text.color": INK,
+    "axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "meanshape",
 }  # fmt: skip
 MOST = 10.0
 """Percent where the curves end."""

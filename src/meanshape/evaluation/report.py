@@ -38,7 +38,8 @@ table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; margin: 
 section {{ overflow-x: auto; }}
 th, td {{ padding: .25rem .7rem; text-align: right; border-bottom: 1px solid #8884; }}
 th:first-child, td:first-child {{ text-align: left; }}
-.row {{ display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start; }} svg {{ max-width: 100%; height: auto; }}
+.row {{ display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start; }}
+svg {{ max-width: 100%; height: auto; }}
 .soft {{ color: #7a8494; }} h2 {{ margin-top: 2.2rem; border-bottom: 1px solid #8884; }}
 </style></head><body><h1>Meanshape benchmark</h1><p class="soft">{told}</p>{body}</body></html>
 """
