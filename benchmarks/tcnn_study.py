@@ -1,7 +1,7 @@
 """What tweaking is worth: heads for clusters against one head fine-tuned as long on the same faces.
 
     python benchmarks/tcnn_study.py runs/tcnn --train mtfl:ROOT:train --valid mtfl:ROOT:validation --out study
-           [--seeds 0 1 2] [--clusters 4 16 64]
+           [--seeds 0 1 2] [--clusters 4 16] [--set KEY=VALUE ...] [--batches 150]
 
 Starts from the vanilla network of a trained model (`weights.safetensors` in its folder). The faces that the
 model held out stop the heads; the validation faces, in the detector's boxes, are only measured. Seeds differ
@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from meanshape.core.config import override
 from meanshape.core.types import Sample
 from meanshape.datasets import load_data
 from meanshape.evaluation.starts import find_start, make_detector
@@ -167,11 +168,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--clusters", nargs="*", type=int, default=[4, 16])
+    parser.add_argument("--set", nargs="*", default=[])
+    parser.add_argument("--batches", type=int, default=150, help="of views that the layers are compared on")
     given = parser.parse_args()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     model = TCNN.load(given.model)
-    config: Config = model.config
+    model.config = config = override(model.config, dict(pair.split("=", 1) for pair in given.set))
     mean = model._mean
     vanilla = Vanilla(
         3, config.size, config.widths, config.features, mean.size, config.activation, config.norm
@@ -186,7 +189,8 @@ def main() -> None:
     )  # fmt: skip
     given.out.mkdir(parents=True, exist_ok=True)
     result = study(given, model, vanilla, sampler)
-    result["scatter of points within clusters"] = tightness(vanilla, sampler, 150, config.clusters)
+    print(json.dumps(result), flush=True)
+    result["scatter of points within clusters"] = tightness(vanilla, sampler, given.batches, config.clusters)
     text = json.dumps(result, indent=1)
     (given.out / "study.json").write_text(text + "\n", "utf-8")
     print(text)
