@@ -88,4 +88,5 @@ def orthogonal(matrix: Tensor) -> Tensor:
     for _ in range(ITERATIONS):
         square = wide @ wide.T
         wide = a * wide + (b * square + c * square @ square) @ wide
-    return wide.T if matrix.shape[0] > matrix.shape[1] else wide
+    result: Tensor = wide.T if matrix.shape[0] > matrix.shape[1] else wide
+    return result

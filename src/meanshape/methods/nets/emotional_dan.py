@@ -71,6 +71,27 @@ def _grey(weight: Tensor) -> Tensor:
     return torch.cat([grey, weight[:, colours : colours + 1]], 1)
 
 
+class ShapeHead(nn.Module):
+    """Logits (N, L) of the labels from a shape alone; nothing until it has learnt."""
+
+    def __init__(self, points: int, labels: int, hidden: int = 256) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(2 * points, hidden), nn.Linear(hidden, labels)
+        self.drop = nn.Dropout(0.2)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)
+
+    def reset(self) -> None:
+        """Forget."""
+        self.first.reset_parameters()
+        self.last.reset_parameters()
+
+    def forward(self, offsets: Tensor) -> Tensor:
+        """Logits from offsets (N, 2K)."""
+        result: Tensor = self.last(self.drop(torch.relu(self.first(offsets))))
+        return result
+
+
 class EmotionalDAN(nn.Module):
     """A DAN and the joint stage after it.
 
@@ -103,6 +124,7 @@ class EmotionalDAN(nn.Module):
         super().__init__()
         self.cascade, self.size, self.use_heatmap = cascade, size, use_heatmap
         self.joint = JointStage(size, maps, features, cascade.mean.shape[0], labels, dropout)
+        self.shape_head = ShapeHead(cascade.mean.shape[0], labels)
         self.register_buffer("temperature", torch.ones(()))
 
     def forward(self, image: Tensor) -> list[Tensor]:
@@ -110,6 +132,7 @@ class EmotionalDAN(nn.Module):
         shapes = self.cascade(image)
         matrix, shift = self.frame(shapes[-1])
         update, logits = self.joint(self.see(image, shapes[-1], matrix, shift))
+        logits = logits + self.shape_head(self.offsets(shapes[-1] @ matrix + shift))
         return [*shapes, self.move(shapes[-1], update, matrix, shift), self.probabilities(logits)]
 
     def frame(self, shape: Tensor) -> tuple[Tensor, Tensor]:
@@ -120,6 +143,11 @@ class EmotionalDAN(nn.Module):
         """What the joint stage sees: the grey face in the frame, and the shape's heatmap."""
         grey = upright(image, matrix, shift, self.size)
         return self.with_heatmap(grey, shape @ matrix + shift)
+
+    def offsets(self, placed: Tensor) -> Tensor:
+        """How far points (N, K, 2) in the frame are from the mean shape's: (N, 2K), a typical one 1 long."""
+        mean = self.cascade.start(self.size, self.cascade.frame_scale)
+        return ((placed - mean) * (20 / self.size)).flatten(1)
 
     def with_heatmap(self, grey: Tensor, placed: Tensor) -> Tensor:
         """Grey faces (N, 1, size, size) in 0..255 and the heatmap of points in their frame."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from meanshape.methods.nets import dan_training
 from meanshape.methods.nets.dan import Stage, inverse
 from meanshape.methods.nets.emotional_dan import EmotionalDAN, upright
 from meanshape.methods.nets.emotional_dan_data import EmotionBank, JointSampler, build
+from meanshape.methods.nets.emotional_dan_finish import learn_shape_head, weigh_shape_head
 from meanshape.methods.nets.export import export
 from meanshape.methods.nets.state import load_state, save_state
 from meanshape.training.loop import Batch, Schedule, Trainer
@@ -50,10 +51,12 @@ class JointTrainer(Trainer):
     ) -> None:
         super().__init__(module, task, schedule, None if turn else folder, "joint", seed)
         if turn:
-            convolutions = [layer.weight for layer in module.joint.trunk if isinstance(layer, nn.Conv2d)]
+            trunk = module.joint.trunk.parameters()
+            convolutions = [parameter for parameter in trunk if parameter.ndim == 4]
             apart = {id(weight) for weight in convolutions}
             others = [p for p in module.parameters() if p.requires_grad and id(p) not in apart]
-            self.optimiser = Orthogonal(convolutions, others, schedule.rate, turn, schedule.weight_decay)
+            mixed: Any = Orthogonal(convolutions, others, schedule.rate, turn, schedule.weight_decay)
+            self.optimiser = mixed
             self.folder = folder
             self._resume()
 
@@ -204,10 +207,9 @@ def emotion_logits(module: EmotionalDAN, bank: EmotionBank) -> Tensor:
     parts = []
     with torch.no_grad():
         for start in range(0, len(bank), 128):
-            face, placed = bank.plain(start, 128)
-            parts.append(
-                module.joint(module.with_heatmap(torch.from_numpy(face), torch.from_numpy(placed)))[1]
-            )
+            face, placed = (torch.from_numpy(array) for array in bank.plain(start, 128))
+            logits = module.joint(module.with_heatmap(face, placed))[1]
+            parts.append(logits + module.shape_head(module.offsets(placed)))
     return torch.cat(parts)
 
 
@@ -245,11 +247,7 @@ def fit(
     if config.warm_start and _method(initial) != "emotional_dan":
         module.joint.start_from(cast(Stage, module.cascade.stages[-1]))
     schedule = joint_schedule(config)
-    if schedule is None:
-        return module.eval()
-    module.requires_grad_(False)
-    module.joint.requires_grad_(True)
-    module.cascade.eval()
+    module.requires_grad_(False).eval()
     emotions = _bank(module, train, labels, markup, folder, "train")
     valid_emotions = _bank(module, valid or (), labels, markup, folder, "valid")
     count = round(config.batch * (1 - config.points_share)) if emotions is not None else 0
@@ -268,16 +266,30 @@ def fit(
         seed,
     )
     task = JointTask(sampler, CropBank(check, markup) if check else None, valid_emotions, config)
-    JointTrainer(module, task, schedule, folder, seed, config.turn).run(
-        lambda share, text: progress(share, f"joint: {text}")
-    )
-    module.eval()
+    if schedule is not None:
+        module.joint.requires_grad_(True)
+        JointTrainer(module, task, schedule, folder, seed, config.turn).run(
+            lambda share, text: progress(share, f"joint: {text}")
+        )
+    finish(module.requires_grad_(False).eval(), task, seed, progress)
+    return module
+
+
+def finish(module: EmotionalDAN, task: JointTask, seed: int, progress: Progress) -> None:
+    """Settle what takes seconds: how far the points' head is trusted, the shape head, the temperature."""
     if task.valid_points is not None:
         progress(1.0, f"points: {damp_points(module, task.valid_points):.2f} of the last stage's moves")
-    if valid_emotions is not None:
-        logits = emotion_logits(module, valid_emotions)
-        module.temperature.fill_(best_temperature(logits, valid_emotions.labels))
-    return module
+    learnt, checked = task.sampler.emotions, task.valid_emotions
+    if learnt is None or checked is None:
+        return
+    nn.init.zeros_(module.shape_head.last.weight)
+    nn.init.zeros_(module.shape_head.last.bias)
+    logits = emotion_logits(module, checked)
+    learn_shape_head(module, learnt, seed)
+    weight = weigh_shape_head(module, logits, checked)
+    logits = emotion_logits(module, checked)
+    module.temperature.fill_(best_temperature(logits, checked.labels))
+    progress(1.0, f"shape head at {weight:.1f}: {emotion_figures(logits, checked.labels)}")
 
 
 def start(
