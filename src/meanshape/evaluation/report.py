@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
 from typing import Any
 
-from meanshape import __version__
 from meanshape.core.markup import markup
 from meanshape.evaluation import plots
 from meanshape.evaluation.starts import mean_face
@@ -51,7 +51,8 @@ def to_html(records: Sequence[Record], photo: Photo | None = None) -> str:
     machines = {
         f"{r['machine']['processor']}, {r['machine']['cores']} cores" for r in records if "machine" in r
     }
-    told = f"Meanshape {__version__}, commit {_commits(records)}; measured on {', '.join(sorted(machines))}."
+    where = ", ".join(sorted(machines))
+    told = f"Meanshape {version('meanshape')}, commit {_commits(records)}; measured on {where}."
     return PAGE.format(told=html.escape(told), body="".join(parts))
 
 

@@ -8,13 +8,13 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from meanshape import __version__
 from meanshape.core import weights
 from meanshape.core.errors import MissingExtra, OutputError
 from meanshape.methods.base import LandmarkModel
@@ -170,7 +170,7 @@ def _metadata(model: LandmarkModel, graph: Graph, numbers: str, with_crop: bool)
         "window": json.dumps(graph.window),
         "square": json.dumps(graph.square),
         "numbers": numbers,
-        "meanshape": __version__,
+        "meanshape": version("meanshape"),
         "sha256": weights.sha256(graph.path),
     }
     card_folder = graph.path.parent
