@@ -156,9 +156,9 @@ def test_the_networks_of_a_point_do_not_see_the_others() -> None:
 
 def test_torch_and_onnx_agree_at_any_batch(fitted: DCNN, tmp_path: Path) -> None:
     loaded = DCNN.load(fitted.save(tmp_path / "model"))
-    rng = np.random.default_rng(0)
+    rng, size = np.random.default_rng(0), fitted.config.crop_size
     for batch in (1, 2, 7):
-        crops = rng.integers(0, 256, (batch, 96, 96, 3), np.uint8)
+        crops = rng.integers(0, 256, (batch, size, size, 3), np.uint8)
         for level in (1, 2, 3):
             difference = np.abs(fitted._run(crops, level) - loaded._run(crops, level))
             assert difference.shape == (batch, 5, 2) and difference.max() < 0.05
@@ -221,7 +221,7 @@ def test_points_that_cannot_give_the_five(faces: list[Sample]) -> None:
 def test_validation_tells_each_point(faces: list[Sample], fitted: DCNN) -> None:
     samples = fitted._prepared(faces, fitted.markup)
     bank = dcnn_training.CropBank(samples, fitted.markup, face=80, reach=2.0)
-    sampler = dcnn_training.CropSampler(bank, 96, 1.4, 4, fitted.config.augmentation)
+    sampler = dcnn_training.CropSampler(bank, 48, 1.4, 4, fitted.config.augmentation)
     found = dcnn_training.LevelTask(1, sampler, bank, fitted.config).validate(fitted._module)
     assert found["error"] == pytest.approx(np.mean([found[f"point{i}"] for i in range(5)]))
     model = [fitted.predict(s.image, s.box, levels=1).points for s in faces]

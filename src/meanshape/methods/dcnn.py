@@ -114,11 +114,13 @@ class DCNN(LandmarkModel):
     @classmethod
     def tiny(cls) -> Self:
         """A cascade for a few dozen faces."""
-        plain = Augmentation(rotation=5, colour=0, grey=0, blur=0, jpeg=0, noise=0, occluder=0)
+        plain = Augmentation(
+            shift=0, scale=0, rotation=0, colour=0, grey=0, blur=0, jpeg=0, noise=0, occluder=0
+        )
         return cls(
             Config(
-                maps=(8, 8, 16, 16), hidden=(32, 32), patch_maps=(4, 8), patch_hidden=16, batch=16,
-                rate=3e-3, warmup=10, ema=0.9, steps=(150, 40, 20), augmentation=plain,
+                crop_size=48, maps=(8, 16, 24, 32), hidden=(64, 48), patch_maps=(4, 8), patch_hidden=16,
+                batch=16, rate=4e-3, warmup=10, ema=0.95, steps=(120, 10, 5), augmentation=plain,
             )
         )  # fmt: skip
 

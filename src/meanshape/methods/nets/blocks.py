@@ -39,7 +39,7 @@ class LocalConv2d(nn.Module):
 
     The output (height, width) is cut into rows x columns blocks of one size, each with weights of its own;
     a 1 x 1 grid is the usual convolution, one block per pixel shares nothing. Each block is a convolution
-    of the part of the input that it sees (on a CPU faster than one grouped convolution of all).
+    of the part of the input that it sees.
     """
 
     def __init__(
@@ -57,17 +57,14 @@ class LocalConv2d(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """(N, C, H, W) to (N, maps, H - kernel + 1, W - kernel + 1)."""
-        (height, width), more = self.block, self.kernel - 1
-        lines = []
-        for row in range(self.grid[0]):
-            line = []
-            for column in range(self.grid[1]):
-                number = row * self.grid[1] + column
-                top, left = row * height, column * width
-                part = image[:, :, top : top + height + more, left : left + width + more]
-                part = part.contiguous(memory_format=torch.channels_last)
-                line.append(functional.conv2d(part, self.weight[number], self.bias[number]))
-            lines.append(torch.cat(line, 3))
+        (height, width), more, (rows, columns) = self.block, self.kernel - 1, self.grid
+        bands = [image[:, :, y * height : (y + 1) * height + more] for y in range(rows)]
+        parts = [band[..., x * width : (x + 1) * width + more] for band in bands for x in range(columns)]
+        blocks = [
+            functional.conv2d(part.contiguous(memory_format=torch.channels_last), weight, bias)
+            for part, weight, bias in zip(parts, self.weight, self.bias, strict=True)
+        ]
+        lines = [torch.cat(blocks[row * columns : (row + 1) * columns], 3) for row in range(rows)]
         return torch.cat(lines, 2)
 
 

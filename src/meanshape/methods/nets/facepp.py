@@ -186,14 +186,14 @@ class FacePP(nn.Module):
 
     def refine(self, level: int, image: Tensor, shape: Tensor) -> Tensor:
         """Shapes (N, K, 2) with the points of all parts found again."""
-        pieces = list(shape.unbind(1))
+        kept = sorted(set(range(shape.shape[1])).difference(*(part.indices for part in self.parts)))
+        pieces, order = [shape[:, kept]], kept
         for net in range(len(self.straight)):
             chosen = [part for part in self.parts if part.net == net]
             frames = [self.part_frame(level, part, shape[:, list(part.indices)]) for part in chosen]
-            for part, points in zip(chosen, self.part_points(level, net, image, frames), strict=True):
-                for place, index in enumerate(part.indices):
-                    pieces[index] = points[:, place]
-        return torch.stack(pieces, 1)
+            pieces += self.part_points(level, net, image, frames)
+            order = order + [index for part in chosen for index in part.indices]
+        return torch.cat(pieces, 1)[:, torch.tensor(order).argsort()]
 
     def forward(self, image: Tensor, levels: int = 4) -> list[Tensor]:
         """The boxes of level 1 and the shapes after levels 2 ... ``levels``."""
