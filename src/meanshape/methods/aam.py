@@ -119,7 +119,7 @@ class AAM(LandmarkModel):
                 modes=(10, 10),
                 texture=Sampling(stride=0.08),
                 copies=4,
-                ridge=1.0,
+                ridge=10.0,
                 texture_modes=20,
                 portrait_modes=10,
             )
