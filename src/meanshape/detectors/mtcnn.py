@@ -47,7 +47,7 @@ class MTCNN(FaceDetector):
             raise ConfigError(f"factor must lie in 0.3..0.95, not {factor}")
         if thresholds is not None and (len(thresholds) != 3 or not all(0 <= t <= 1 for t in thresholds)):
             raise ConfigError(f"thresholds are three numbers in 0..1, not {thresholds!r}")
-        folder = _folder() if weights is None else Path(weights)
+        folder = _folder(self.name) if weights is None else Path(weights)
         self.min_face, self.thresholds, self.factor = min_face, thresholds, factor
         self.cascade = _load(folder, threads)
 
@@ -72,8 +72,8 @@ class MTCNN(FaceDetector):
         return box.part(self.cascade.config.canonical)
 
 
-def _folder() -> Path:
-    return weights.folder("mtcnn")
+def _folder(name: str) -> Path:
+    return weights.folder(name)
 
 
 def _load(folder: Path, threads: int) -> Cascade:
