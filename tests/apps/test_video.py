@@ -196,7 +196,7 @@ def test_wrong_use_is_said(tmp_path: Path, model_folder: Path, capsys: pytest.Ca
     with pytest.raises(OutputError, match="cannot be written"):
         Recorder(tmp_path / "x.nothing", 25)
     with pytest.raises(ConfigError, match="still or moving"):
-        next(rendered("running"))  # type: ignore[arg-type]
+        next(rendered("running"))
 
 
 def test_a_camera_that_is_not_there_is_said(capfd: pytest.CaptureFixture[str]) -> None:

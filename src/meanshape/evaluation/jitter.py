@@ -97,7 +97,7 @@ def rendered(kind: str, frames: int = 60) -> Iterator[tuple[float, NDArray[np.ui
     """Yield a rendered clip, "still" or "moving", as `follow` takes it."""
     from meanshape.datasets.synthetic.clips import clip
 
-    for frame in clip(kind, frames):  # type: ignore[arg-type]  # checked there
+    for frame in clip(kind, frames):
         yield frame.time, frame.pixels, frame.shape.points
 
 

@@ -59,44 +59,58 @@ def detect(
     A photo that cannot be read is reported, counted and skipped.
     The output appears when all is done; a run that was stopped goes on with --resume.
     """
-    from meanshape.inference import ray_engine
-    from meanshape.inference.overlay import Style
-    from meanshape.inference.overlays import Overlays
     from meanshape.inference.pipeline import Pipeline
     from meanshape.inference.sources import part
     from meanshape.inference.sources import photos as expand
 
+    _check(engine, output, overlay, resume)
     sources = part(expand(photos, recursive), shard)
     settings: dict[str, Any] = {
-        "detector": _given(box, boxes) or detector,
-        "model": model,
-        "min_face": min_face,
-        "threads": threads,
-        "markup": markup,
-        "max_faces": max_faces,
-        "licence": licence,
-        "emotion": emotion,
-        "attributes": attributes,
-    }
+        "detector": _given(box, boxes) or detector, "model": model, "min_face": min_face, "threads": threads,
+        "markup": markup, "max_faces": max_faces, "licence": licence, "emotion": emotion, "attributes": attributes,
+    }  # fmt: skip
     pipeline = Pipeline(**settings)
+    if emotion or attributes:
+        console.say(APPEARANCE)
+    if _partitioned(engine, output):
+        _write_partitions(settings, sources, str(output), workers)
+        return
+    drawn = _overlays(overlay, sources, numbers, names)
+    results = _results(output, overlay, sources, pipeline, resume)
+    todo = [source for source in sources if source not in results.done]
+    predictions = _predictions(pipeline, settings, todo, len(sources) == 1, drawn, workers, engine)
+    summary = _run(predictions, sources, results)
+    _close(summary, results, output, overlay, len(sources))
+
+
+def _check(engine: str, output: str | None, overlay: str | None, resume: bool) -> None:
+    """Say which options do not go together."""
     if engine not in ("local", "ray"):
         raise ConfigError(f"--engine is local or ray, not {engine!r}")
     if engine == "ray" and overlay is not None:
         raise ConfigError("--engine ray draws no overlays; draw them from the points, or with --engine local")
-    if engine == "ray" and output is not None and output.endswith((".parquet/", ".parquet" + os.sep)):
-        parts = ray_engine.write_parquet(settings, sources, output, workers)
-        console.say(f"written: {output} ({parts} files)", plain=True)
-        return
     if resume and output is None:
         raise ConfigError("--resume needs -o FILE, the output to go on with")
-    drawn = None if overlay is None else Overlays(overlay, sources, Style(numbers=numbers, names=names))
-    results = _results(output, overlay, sources, pipeline, resume)
-    todo = [source for source in sources if source not in results.done]
-    predictions = _predictions(pipeline, settings, todo, len(sources) == 1, drawn, workers, engine)
-    if emotion or attributes:
-        console.say(APPEARANCE)
-    summary = _run(predictions, sources, results)
-    _close(summary, results, output, overlay, len(sources))
+
+
+def _partitioned(engine: str, output: str | None) -> bool:
+    """Tell whether the workers of a cluster write the output themselves: a folder of Parquet files."""
+    return engine == "ray" and output is not None and output.endswith((".parquet/", ".parquet" + os.sep))
+
+
+def _write_partitions(settings: dict[str, Any], sources: list[str], folder: str, workers: int) -> None:
+    from meanshape.inference import ray_engine
+
+    parts = ray_engine.write_parquet(settings, sources, folder, workers)
+    console.say(f"written: {folder} ({parts} files)", plain=True)
+
+
+def _overlays(overlay: str | None, sources: list[str], numbers: bool, names: bool) -> Overlays | None:
+    """Return what draws predictions, if that is asked for."""
+    from meanshape.inference.overlay import Style
+    from meanshape.inference.overlays import Overlays
+
+    return None if overlay is None else Overlays(overlay, sources, Style(numbers=numbers, names=names))
 
 
 def _results(

@@ -11,6 +11,7 @@ import typer
 from meanshape.apps.cli import _console as console
 from meanshape.apps.cli import _options as options
 from meanshape.core.errors import ConfigError, ImageError
+from meanshape.core.image import read_image
 
 if TYPE_CHECKING:
     from meanshape.core.image import Pixels
@@ -66,11 +67,10 @@ def _frames(camera: str) -> Iterator[tuple[Pixels, float]]:
     start = time.perf_counter()
     try:
         while True:
-            picture: Pixels
-            there, picture = opened.read()  # type: ignore[assignment]
+            there, picture = opened.read()
             if not there:
                 return
-            yield picture[:, :, ::-1].copy(), time.perf_counter() - start
+            yield read_image(picture, "bgr"), time.perf_counter() - start
     finally:
         opened.release()
 

@@ -13,7 +13,6 @@ from meanshape.core.errors import ConfigError, ImageError
 from meanshape.core.image import Pixels
 from meanshape.core.types import Box
 from meanshape.inference.pipeline import Pipeline
-from meanshape.methods.base import LandmarkModel
 from meanshape.methods.parts.steps import Step
 
 LARGEST = 3.0
@@ -65,7 +64,7 @@ def _steps(model: Any, pixels: Pixels, box: Box, name: str) -> list[Step]:
     raise ConfigError(f"model {name} shows no steps; dan, asm and aam do")
 
 
-def modes(model: LandmarkModel, weights: str) -> dict[str, Any]:
+def modes(model: Any, weights: str) -> dict[str, Any]:
     """Return the shape that a model's modes make, and its picture if the model has one.
 
     `weights` are standard deviations, separated by commas; those that are not given are 0.
@@ -74,7 +73,7 @@ def modes(model: LandmarkModel, weights: str) -> dict[str, Any]:
     if make is None or model.markup is None:
         raise ConfigError(f"model {model.name} has no modes; asm and aam do")
     wanted = _weights(weights)
-    count = len(model.shape_model.variances)  # type: ignore[attr-defined]  # of methods with modes
+    count = len(model.shape_model.variances)
     if len(wanted) > count:
         raise ConfigError(f"{model.name} has {count} modes, asked for {len(wanted)}")
     points = np.asarray(make(wanted))

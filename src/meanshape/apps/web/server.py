@@ -27,7 +27,7 @@ from meanshape.core.types import Prediction
 STATIC = Path(__file__).parent / "static"
 PAGES = {"/": "index.html", "/compare": "compare.html", "/correct": "correct.html"}
 STATUS: list[tuple[type[MeanshapeError], int]] = [(BusyError, 429), (SlowError, 503), (UnknownName, 404)]
-WRONG = {
+WRONG: dict[int | str, dict[str, Any]] = {
     code: {"description": text}
     for code, text in (
         (401, "no token"),
@@ -83,12 +83,13 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         openapi_url="/v1/openapi.json",
-        responses=WRONG,  # type: ignore[arg-type]  # plain dictionaries will do
+        responses=WRONG,
     )
     MultiPartParser.spool_max_size = limits.bytes + 1  # uploads stay in memory
     app.add_middleware(Guard, hosts=hosts, token=token, limit=limits.bytes * 4)
     app.add_exception_handler(MeanshapeError, _told)
     _add_detection(app, service)
+    _add_batches(app, service)
     _add_explanations(app, service)
     _add_tables(app, service)
     add_folder_routes(app, service, folder)
@@ -145,6 +146,10 @@ def _add_detection(app: FastAPI, service: Service) -> None:
                 return tracker(decode(), time, source=name)
 
         return (await service.run(work)).to_dict()
+
+
+def _add_batches(app: FastAPI, service: Service) -> None:
+    """Add what takes several pictures at a time."""
 
     @app.post("/v1/detect/batch")
     async def detect_batch(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +15,6 @@ from meanshape.datasets.synthetic.camera import Camera
 from meanshape.datasets.synthetic.generate import Options, Pixels, Plan, _rng, finish, paste, plan, render
 
 KINDS = ("still", "moving")
-Kind = Literal["still", "moving"]
 NOISE = 2.0
 """Of the sensor, anew in each frame: grey levels, one standard deviation."""
 FACE = 0.27
@@ -33,7 +31,7 @@ class ClipFrame:
 
 
 def clip(
-    kind: Kind = "still",
+    kind: str = "still",
     frames: int = 60,
     size: tuple[int, int] = (640, 480),
     *,
