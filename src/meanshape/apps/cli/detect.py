@@ -67,7 +67,8 @@ def detect(
     sources = part(expand(photos, recursive), shard)
     settings: dict[str, Any] = {
         "detector": _given(box, boxes) or detector, "model": model, "min_face": min_face, "threads": threads,
-        "markup": markup, "max_faces": max_faces, "licence": licence, "emotion": emotion, "attributes": attributes,
+        "markup": markup, "max_faces": max_faces, "licence": licence,
+        "emotion": emotion, "attributes": attributes,
     }  # fmt: skip
     pipeline = Pipeline(**settings)
     if emotion or attributes:
