@@ -27,7 +27,8 @@ from meanshape.methods.parts.ferns import Ferns, FernStage
 from meanshape.methods.parts.frames import View, chain, frame_matrix, inverse, look, unit_matrix, upright
 from meanshape.methods.parts.linear_stage import Linear, LinearStage
 from meanshape.methods.parts.pose_ferns import PoseCascade, PoseFerns
-from meanshape.methods.parts.training_set import Faces, Lesson, Views, gather
+from meanshape.methods.parts.shape_prior import ShapePrior
+from meanshape.methods.parts.training_set import Faces, Lesson, Views, filled, gather
 from meanshape.methods.parts.trees import Trees, TreeStage
 
 FILE = "cascade.npz"
@@ -44,6 +45,7 @@ class Config:
     sizes: tuple[int, ...] = (48, 72, 96)  # side of each frame, pixels
     scales: tuple[float, ...] = (1.2, 1.2, 1.2)  # and in face boxes
     stages: tuple[int, ...] = (1, 1, 2)  # regressions in each frame
+    noise: float = 0.025  # of a coordinate after the last stage, face boxes; the shape prior takes it away
     starts: int = 1  # shapes that the cascade is run from; the coordinates' medians are the answer
     views: Views = field(default_factory=Views)
     pose: PoseFerns = field(default_factory=PoseFerns)
@@ -111,6 +113,7 @@ class CPR(LandmarkModel):
         super().__init__(config)
         self._stages: list[list[Any]] = []  # of each frame
         self._pose: PoseCascade | None = None
+        self._prior: ShapePrior | None = None
 
     @classmethod
     def tiny(cls) -> Self:
@@ -134,6 +137,13 @@ class CPR(LandmarkModel):
         shapes = np.tile(self.mean, (len(faces.views), 1, 1))
         if config.starts > 1:  # learnt from any other face's shape, so that any may start
             shapes = faces.truth[rng.permutation(len(shapes))]
+        self._prior = None
+        if config.noise:
+            known = [
+                s.shape.points for s in train if s.shape and np.isfinite(s.shape.points).all(1).sum() > 1
+            ]
+            whole = [shape for shape in filled(np.stack(known)) if np.ptp(shape, axis=0).min() > 0]
+            self._prior = ShapePrior.of(np.stack(whole), list(kind.mirror), self.mean, config.noise)
         self._stages = []
         for number in range(len(config.sizes)):
             self._stages.append([])
@@ -203,9 +213,10 @@ class CPR(LandmarkModel):
                 points = stage(seen, points)
             shape = _moved(inverse(matrix), points)
             left -= len(stages)
-            if not left:
-                break
-        return shape
+            if not left and self._stages[number] is not self._stages[-1]:
+                return shape
+        whole = stages == self._stages[-1]
+        return self._prior(shape, self.mean) if self._prior is not None and whole else shape
 
     def _started(self, start: Shape, box: Box) -> tuple[Matrix, Points | None]:
         """Return the unit frame that a start tells of, and the shape there if it is a whole one.
@@ -231,6 +242,8 @@ class CPR(LandmarkModel):
         }
         if self._pose is not None:
             groups["pose"] = self._pose.arrays()
+        if self._prior is not None:
+            groups["prior"] = self._prior.arrays()
         files.save(folder / FILE, {"start": {"shapes": self.starts.astype(np.float32)}, **groups})
 
     def _load(self, folder: Path) -> None:
@@ -239,6 +252,7 @@ class CPR(LandmarkModel):
         try:
             self.starts = groups["start"]["shapes"].astype(np.float64)
             self._pose = PoseCascade(**groups["pose"]) if self.config.pose.stages else None
+            self._prior = ShapePrior.read(groups["prior"]) if self.config.noise else None
             self._stages = [
                 [kind.read(groups[f"{number}_{turn}"], settings) for turn in range(count)]
                 for number, count in enumerate(self.config.stages)
