@@ -139,9 +139,8 @@ class CPR(LandmarkModel):
             shapes = faces.truth[rng.permutation(len(shapes))]
         self._prior = None
         if config.noise:
-            known = [
-                s.shape.points for s in train if s.shape and np.isfinite(s.shape.points).all(1).sum() > 1
-            ]
+            known = [s.shape.points for s in train if s.shape is not None]
+            known = [points for points in known if np.isfinite(points).all(1).sum() > 1]
             whole = [shape for shape in filled(np.stack(known)) if np.ptp(shape, axis=0).min() > 0]
             self._prior = ShapePrior.of(np.stack(whole), list(kind.mirror), self.mean, config.noise)
         self._stages = []
