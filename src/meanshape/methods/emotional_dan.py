@@ -45,26 +45,26 @@ class Config:
     size: int = 48  # side of the joint stage's frame, pixels
     maps: tuple[int, ...] = (16, 48, 128, 192)  # of each pair of its convolutions
     features: int = 256
-    dropout: float = 0.3
+    dropout: float = 0.1
     warm_start: bool = True  # from the convolutions of the stage before
     use_heatmap: bool = True  # whether the joint stage sees the shape so far
     share: float = 0.5  # of the points in the loss
-    points_share: float = 0.125  # of faces with points in a batch
+    points_share: float = 0.0833  # of faces with points in a batch
     own_points: bool = False  # faces with an emotion also pay for the points that the cascade places on them
     smoothing: float = 0.1  # of the labels
-    balance: float = 0.25  # classes count by their frequency to this power, inverted
+    balance: float = 0.15  # classes count by their frequency to this power, inverted
     mixup: float = 0.0  # of its Beta distribution, in every second batch; 0: none
-    batch: int = 64
-    rate: float = 2e-3
+    batch: int = 96
+    rate: float = 1.5e-3
     turn: float = 0.02  # share of its norm that a convolution moves in an orthogonal step; 0: AdamW moves it
     weight_decay: float = 0.05
     ema: float = 0.998
-    warmup: int = 200
+    warmup: int = 50
     minutes: float = 60.0
     steps: int = 0  # where given, minutes do not count
     augmentation: Augmentation = field(
         default_factory=lambda: Augmentation(
-            shift=0.03, scale=0.06, rotation=5, colour=0.5, blur=0.1, jpeg=0, noise=0.15, occluder=0.4
+            shift=0.03, scale=0.06, rotation=5, colour=0.3, blur=0.1, jpeg=0, noise=0.05, occluder=0.15
         )
     )  # of the joint stage's frame
 
