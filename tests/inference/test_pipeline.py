@@ -9,6 +9,7 @@ from PIL import Image
 
 import meanshape as ms
 from meanshape import Box, Face
+from meanshape.datasets.synthetic import face
 from meanshape.detectors.base import FaceDetector
 from meanshape.detectors.whole_image import WholeImage
 from meanshape.inference import Pipeline
@@ -172,3 +173,18 @@ def test_permissive_refuses_research_weights(tmp_path, monkeypatch, model_folder
     with pytest.raises(ms.ConfigError, match="detector mtcnn"):
         choice.detector_name(None, "permissive")
     assert choice.detector_name("whole_image", "permissive") == "whole_image"
+
+
+def test_permissive_needs_no_research_weights():
+    """The weights of `--licence permissive`, model and detector, find a rendered face."""
+    from meanshape.core import weights
+
+    pipeline = Pipeline(licence="permissive")
+    for name in (pipeline.name, pipeline.detector.name):
+        assert weights.read_card(weights.folder(name)).commercial_use, name
+    sample = face(3, 160, yaw=0, occlusion=0, degrade=False)
+    best = pipeline(sample.pixels()).faces[0]
+    error = np.hypot(*(best.shape.points - sample.shape.points).T).mean()
+    assert error < 0.06 * np.hypot(*(sample.shape.points[45] - sample.shape.points[36]))
+    with pytest.raises(ms.ConfigError, match="take --detector mtcnn_synthetic"):
+        Pipeline(licence="permissive", detector="mtcnn")
