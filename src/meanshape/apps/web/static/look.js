@@ -1,0 +1,259 @@
+// Look: photos, a clip or the camera; points, pose, emotion and attributes; results to take along.
+
+import { detect, get, markup } from "./api.js";
+import { COLOURS, View, decoded, download, takesFiles } from "./view.js";
+
+const $ = (id) => document.getElementById(id);
+const view = new View($("stage"));
+const video = $("video");
+let photos = []; // {file, name, picture, result}
+let current = null;
+let running = null; // the loop over a clip or the camera
+let asked = 0;
+
+const options = () => ({
+  model: $("model").value,
+  markup: $("markup").value,
+  min_face: $("min-face").value || 40,
+  emotion: $("emotion").checked || undefined,
+  attributes: $("attributes").checked || undefined,
+});
+
+function fail(error) {
+  $("error").textContent = error?.message ?? "";
+  $("error").hidden = !error;
+}
+
+function busy(on) {
+  $("busy").hidden = !on;
+  $("stage").setAttribute("aria-busy", on);
+}
+
+async function shapesOf(result) {
+  return Promise.all(result.faces.map(async (face, number) => {
+    const kind = face.shape && (await markup(face.shape.markup));
+    return {
+      points: face.shape?.points ?? [],
+      edges: kind?.edges,
+      names: kind?.points,
+      visible: face.shape?.visible,
+      box: $("boxes").checked || $("pose").checked ? face.box : null,
+      pose: $("pose").checked ? face.pose : null,
+      colour: COLOURS[(face.track ?? number) % COLOURS.length],
+    };
+  }));
+}
+
+function tell(result) {
+  const list = $("results");
+  list.replaceChildren();
+  const count = result.faces.length;
+  const line = (text, parent = list, kind = "p") => parent.append(Object.assign(document.createElement(kind), { textContent: text }));
+  line(`${count || "No"} face${count === 1 ? "" : "s"} · ${Math.round(result.seconds * 1000)} ms · ${result.model}`);
+  result.faces.slice(0, 20).forEach((face, number) => {
+    const card = Object.assign(document.createElement("div"), { className: "face" });
+    card.style.borderLeftColor = COLOURS[(face.track ?? number) % COLOURS.length];
+    line(`Face ${(face.track ?? number) + 1}${face.score === null ? "" : ` · score ${face.score.toFixed(2)}`}`, card, "strong");
+    if (face.pose) line(`pitch ${face.pose.pitch.toFixed(0)}°, yaw ${face.pose.yaw.toFixed(0)}°, roll ${face.pose.roll.toFixed(0)}°`, card, "div");
+    if (face.emotion) line(`${face.emotion.label} (${Math.round(100 * face.emotion.probabilities[face.emotion.label])} %)`, card, "div");
+    for (const [name, value] of Object.entries(face.attributes ?? {})) {
+      const [label, share] = typeof value === "object" ? Object.entries(value).sort((a, b) => b[1] - a[1])[0] : [value, null];
+      line(`${name}: ${label}${share === null ? "" : ` (${Math.round(100 * share)} %)`}`, card, "div");
+    }
+    list.append(card);
+  });
+}
+
+async function paint(picture, result) {
+  view.shapes = await shapesOf(result);
+  const [width, height] = result.size;
+  $("empty").hidden = true;
+  view.show(picture, width, height);
+  tell(result);
+}
+
+async function look(photo) {
+  const number = ++asked;
+  current = photo;
+  fail(null);
+  busy(true);
+  list();
+  try {
+    photo.picture ??= await decoded(photo.file);
+    if (photo.picture && number === asked) {
+      $("empty").hidden = true;
+      view.shapes = [];
+      view.show(photo.picture, photo.picture.width, photo.picture.height);
+    }
+    photo.result = await detect(photo.file, options());
+    if (number !== asked) return;
+    photo.picture ??= blank(photo.result.size);
+    await paint(photo.picture, photo.result);
+    $("export").hidden = false;
+  } catch (error) {
+    if (number === asked) fail(error);
+  } finally {
+    if (number === asked) busy(false);
+  }
+}
+
+function blank([width, height]) {
+  return Object.assign(document.createElement("canvas"), { width, height });
+}
+
+function list() {
+  $("photos").hidden = photos.length < 2;
+  $("photos").replaceChildren(...photos.map((photo) => {
+    const button = document.createElement("button");
+    button.append(Object.assign(document.createElement("span"), { textContent: photo.name }));
+    if (photo === current) button.setAttribute("aria-current", "true");
+    button.onclick = () => look(photo);
+    const item = document.createElement("li");
+    item.append(button);
+    return item;
+  }));
+}
+
+function take(files) {
+  stop();
+  const clip = files.find((file) => file.type.startsWith("video/"));
+  if (clip) {
+    video.srcObject = null;
+    video.src = URL.createObjectURL(clip);
+    play(clip.name);
+    return;
+  }
+  photos = files.map((file) => ({ file, name: file.name }));
+  look(photos[0]);
+}
+
+// A clip or the camera: one frame at a time goes to the server, the next when the answer is there.
+
+async function play(name) {
+  const session = crypto.randomUUID?.() ?? String(Math.random());
+  const frame = document.createElement("canvas");
+  const stopper = new AbortController();
+  running = stopper;
+  current = { name, file: null };
+  $("stop").hidden = false;
+  $("export").hidden = true;
+  fail(null);
+  let times = [];
+  try {
+    await video.play();
+    while (!stopper.signal.aborted) {
+      if (video.videoWidth && !(video.seeking || video.ended)) {
+        const factor = Math.min(1, 640 / Math.max(video.videoWidth, video.videoHeight));
+        frame.width = Math.round(video.videoWidth * factor);
+        frame.height = Math.round(video.videoHeight * factor);
+        frame.getContext("2d").drawImage(video, 0, 0, frame.width, frame.height);
+        const image = await new Promise((done) => { frame.toBlob(done, "image/jpeg", 0.85); });
+        const result = await detect(image, { ...options(), session, time: performance.now() / 1000 }, stopper.signal);
+        await paint(frame, result);
+        current.result = result;
+        times = [...times, performance.now()].slice(-20);
+        const rate = (times.length - 1) / ((times.at(-1) - times[0]) / 1000 || 1);
+        $("note").textContent = times.length > 3 ? `${rate.toFixed(0)} results a second` : "";
+        $("note").dataset.rate = rate;
+      } else await new Promise(requestAnimationFrame);
+    }
+  } catch (error) {
+    if (error.name !== "AbortError") fail(error);
+  } finally {
+    if (running === stopper) stop();
+  }
+}
+
+function stop() {
+  running?.abort();
+  running = null;
+  video.pause();
+  video.srcObject?.getTracks().forEach((track) => track.stop());
+  video.srcObject = null;
+  $("stop").hidden = true;
+  $("note").textContent = "";
+}
+
+async function camera() {
+  stop();
+  try {
+    video.srcObject = await navigator.mediaDevices.getUserMedia({ video: { width: 640, height: 480 }, audio: false });
+  } catch (error) {
+    fail(new Error(`The camera cannot be used: ${error.message}`));
+    return;
+  }
+  await play("camera");
+}
+
+const files = {
+  json: (photo) => [`${photo.name}.json`, JSON.stringify(photo.result), "application/json"],
+  csv: (photo) => [`${photo.name}.csv`, table(photo), "text/csv"],
+  pts: (photo) => [`${photo.name}.pts`, pts(photo.result.faces[0]), "text/plain"],
+};
+
+function table({ result }) {
+  const rows = [["source", "face", "point", "x", "y"]];
+  result.faces.forEach((face, number) => (face.shape?.points ?? []).forEach(([x, y], index) => rows.push([result.source, number, index, x, y])));
+  return rows.map((row) => row.map((cell) => (/[",\n]/.test(cell) ? `"${String(cell).replaceAll('"', '""')}"` : cell ?? "")).join(",")).join("\n") + "\n";
+}
+
+function pts(face) { // 1-based, as iBUG's
+  const points = face?.shape?.points ?? [];
+  const lines = points.map(([x, y]) => `${(x + 1).toFixed(3)} ${(y + 1).toFixed(3)}`);
+  return `version: 1\nn_points: ${points.length}\n{\n${lines.join("\n")}\n}\n`;
+}
+
+function drawn({ picture, result, name }) {
+  const canvas = blank(result.size);
+  const pen = canvas.getContext("2d");
+  pen.drawImage(picture, 0, 0, canvas.width, canvas.height);
+  const other = new View(Object.assign(document.createElement("div"), {}));
+  Object.assign(other, { picture: canvas, width: canvas.width, height: canvas.height, scale: 1, x: 0, y: 0 });
+  import("./view.js").then(({ drawShape }) => {
+    const thick = Math.max(1, canvas.width / 500);
+    view.shapes.forEach((shape) => drawShape(pen, { ...shape, radius: 2.2 * thick }, (point) => other.toScreen(point)));
+    canvas.toBlob((blob) => download(`${name}.png`, blob));
+  });
+}
+
+async function start() {
+  try {
+    const [models, markups] = await Promise.all([get("/v1/models"), get("/v1/markups")]);
+    $("model").replaceChildren(...models.map(({ name, title, licence, commercial_use }) => new Option(`${name}: ${title}${commercial_use ? "" : " (research only)"}`, name, name === "dan", name === "dan")));
+    const fill = async () => {
+      const own = models.find(({ name }) => name === $("model").value)?.markup;
+      const kind = own && (await markup(own));
+      const choices = markups.filter((name) => kind?.conversions.includes(name));
+      $("markup").replaceChildren(new Option(`the model's (${own})`, ""), ...choices.map((name) => new Option(name, name)));
+    };
+    $("model").addEventListener("change", fill);
+    await fill();
+  } catch (error) {
+    fail(error);
+  }
+}
+
+takesFiles($("stage"), $("files"), take);
+$("choose").onclick = () => $("files").click();
+$("camera").onclick = camera;
+$("stop").onclick = stop;
+$("fit").onclick = () => { view.fit(); view.paint(); };
+for (const id of ["model", "markup", "min-face", "emotion", "attributes"]) {
+  $(id).addEventListener("change", () => {
+    $("warning").hidden = !($("emotion").checked || $("attributes").checked);
+    photos.forEach((photo) => { photo.result = null; });
+    if (!running && current?.file) look(current);
+  });
+}
+for (const id of ["boxes", "pose"]) $(id).addEventListener("change", () => current?.result && current.picture && paint(current.picture, current.result));
+$("export").addEventListener("click", (event) => {
+  const kind = event.target.dataset.as;
+  if (!kind || !current?.result) return;
+  if (kind === "png") drawn(current);
+  else {
+    const [name, text, type] = files[kind](current);
+    download(name, text, type);
+  }
+});
+start();
+window.meanshape = { view, current: () => current, take, play, video }; // for those who look behind, and for tests
