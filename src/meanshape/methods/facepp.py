@@ -109,9 +109,10 @@ class FacePP(LandmarkModel):
         plain = Augmentation(rotation=5, colour=0, grey=0, blur=0, jpeg=0, noise=0, occluder=0)
         return cls(
             Config(
-                crop_size=64, box_size=16, whole_size=32, part_size=16, box_widths=(8, 16), box_features=32,
-                whole_widths=(8, 16, 32), whole_features=64, part_widths=(8, 16), part_features=32,
-                dropout=0.0, batch=16, warmup=10, ema=0.9, steps=(60, 150, 60, 40), augmentation=plain,
+                crop_size=32, box_size=16, whole_size=16, part_size=16, box_widths=(8, 16), box_features=32,
+                whole_widths=(8, 16), whole_features=64, part_widths=(8, 16), part_features=32,
+                dropout=0.0, batch=16, rate=4e-3, warmup=10, ema=0.9, steps=(30, 120, 10, 5),
+                augmentation=plain,
             )
         )  # fmt: skip
 
