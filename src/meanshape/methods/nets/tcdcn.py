@@ -8,6 +8,7 @@ pixels of the input crop, pixel centres at whole numbers.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -135,6 +136,17 @@ def sampled(image: Tensor, places: Tensor) -> Tensor:
 def luminance(image: Tensor) -> Tensor:
     """RGB (N, 3, H, W) to grey as a convolution, which ONNX Runtime does faster than a sum."""
     return functional.conv2d(image, image.new_tensor(LUMINANCE).reshape(1, 3, 1, 1))
+
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+def channels_last(module: Module) -> Module:
+    """The module, its convolutions laid out as they train fastest."""
+    for parameter in module.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    return module
 
 
 def scaled(image: Tensor, channels: int) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from meanshape.core.types import Sample
 from meanshape.methods.base import Progress
 from meanshape.methods.nets.export import export
 from meanshape.methods.nets.state import load_state, save_state
-from meanshape.methods.nets.tcdcn import TCDCN, Looking
+from meanshape.methods.nets.tcdcn import TCDCN, Looking, channels_last
 from meanshape.methods.nets.tcdcn_stopping import TaskWatch
 from meanshape.training.loop import Batch, Schedule, Trainer
 from meanshape.training.losses import LOSSES, masked_mean, point_distances
@@ -48,8 +48,7 @@ def build(config: Config, mean: NDArray[np.float64], tasks: Tasks) -> TCDCN:
         channels=config.channels,
         kernels=config.kernels,
     )
-    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return module
+    return channels_last(module)
 
 
 def mirrored(names: Sequence[str]) -> list[int]:
@@ -268,10 +267,11 @@ def logistic(head: nn.Linear, features: Tensor, labels: Tensor, weight: Tensor, 
         optimiser.zero_grad()
         cost = functional.cross_entropy(head(features), labels, weight)
         cost = cost + decay * head.weight.square().sum()
-        cost.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(cost)
         return cost
 
-    optimiser.step(closure)  # type: ignore[no-untyped-call]
+    step: Callable[[Callable[[], Tensor]], Tensor] = optimiser.step
+    step(closure)
 
 
 def run(module: TCDCN, crops: NDArray[np.uint8]) -> list[NDArray[np.float32]]:

@@ -17,7 +17,7 @@ from meanshape.core.types import Sample
 from meanshape.methods.base import Progress
 from meanshape.methods.nets.export import export
 from meanshape.methods.nets.state import load_state, save_state
-from meanshape.methods.nets.tcdcn import Looking
+from meanshape.methods.nets.tcdcn import Looking, channels_last
 from meanshape.methods.nets.tcnn import TCNN, Heads, Mixture, Vanilla, placed
 from meanshape.methods.nets.tcnn_clusters import Views, aligned_views, assign, fit_mixture, random_views
 from meanshape.training.loop import Batch, Schedule, Trainer
@@ -89,7 +89,7 @@ def fit_vanilla(
     vanilla = Vanilla(
         3, config.size, config.widths, config.features, mean.size, config.activation, config.norm
     )
-    vanilla.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    channels_last(vanilla)
     pixels = torch.cat([torch.from_numpy(sampler.batch(step)["image"]) for step in range(4)])
     vanilla.average.copy_(pixels.mean(0))
     vanilla.spread.copy_(pixels.std(0) + 8)
@@ -220,7 +220,7 @@ def fine_tune(
         distances, known = point_distances(placed(looking, answers), points[flat], norm[flat])
         loss = masked_mean(LOSSES[config.loss](distances), known) * len(rows)
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss)
         for parameter in heads.parameters():
             assert parameter.grad is not None
             parameter.grad[0] = 0
