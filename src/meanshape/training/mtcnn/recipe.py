@@ -74,7 +74,6 @@ class Recipe:
             regression="l1",
             alpha_last=(1.0, 2.0, 4.0),
             share_labels=True,
-            cut=0.05,
             views=(6, 6, 6),
             random_windows=(300, 100, 100),
             scenes=4,
@@ -83,5 +82,5 @@ class Recipe:
             batch=64,
             batch_last=64,
             rate=3e-3,
-            steps=(80, 60, 80),
+            steps=(80, 60, 160),
         )
