@@ -9,7 +9,7 @@ from PIL import Image
 
 import meanshape as ms
 from meanshape import Box, Face
-from meanshape.datasets.synthetic import face
+from meanshape.datasets.synthetic import face as rendered
 from meanshape.detectors.base import FaceDetector
 from meanshape.detectors.whole_image import WholeImage
 from meanshape.inference import Pipeline
@@ -182,7 +182,7 @@ def test_permissive_needs_no_research_weights():
     pipeline = Pipeline(licence="permissive")
     for name in (pipeline.name, pipeline.detector.name):
         assert weights.read_card(weights.folder(name)).commercial_use, name
-    sample = face(3, 160, yaw=0, occlusion=0, degrade=False)
+    sample = rendered(3, 160, yaw=0, occlusion=0, degrade=False)
     best = pipeline(sample.pixels()).faces[0]
     error = np.hypot(*(best.shape.points - sample.shape.points).T).mean()
     assert error < 0.06 * np.hypot(*(sample.shape.points[45] - sample.shape.points[36]))
