@@ -50,7 +50,7 @@ class Orthogonal(torch.optim.Optimizer):
         super().__init__([group for group in groups if group["params"]], defaults)
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+    def step(self, closure: Any = None) -> Any:
         """Move every parameter that has a gradient."""
         for group in self.param_groups:
             for parameter in group["params"]:

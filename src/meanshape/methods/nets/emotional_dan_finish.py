@@ -36,7 +36,7 @@ def learn_shape_head(module: EmotionalDAN, bank: EmotionBank, seed: int) -> None
         for rows in torch.split(torch.randperm(len(seen))[: len(bank)], BATCH):
             loss = functional.cross_entropy(head(seen[rows]), target[rows], label_smoothing=SMOOTHING)
             optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            torch.autograd.backward(loss)
             optimiser.step()
     head.requires_grad_(False).eval()
 

@@ -305,7 +305,8 @@ def start(
         dropout=config.dropout,
         use_heatmap=config.use_heatmap,
     )
-    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    anything: Any = module  # torch's types forget this argument
+    anything.to(memory_format=torch.channels_last)
     if initial is not None:
         whole = _method(initial) == "emotional_dan"
         load_state(module if whole else module.cascade, initial / STATE)
