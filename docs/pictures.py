@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+from picture_cascade import main as draw_cascade
 from picture_modes import main as draw_modes
 
 from meanshape import Pipeline
@@ -26,6 +27,7 @@ def main() -> None:
     right, _ = crop(named, Box.whole(named.shape[1], named.shape[0]), SIZE)
     (ROOT / "docs" / "images").mkdir(exist_ok=True)
     write_image(ROOT / "docs" / "images" / "astronaut.jpg", np.hstack([left, right]), quality=88)
+    draw_cascade(ROOT / "docs" / "images")
     draw_modes(ROOT / "docs" / "images")
 
 
