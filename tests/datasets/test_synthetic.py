@@ -184,3 +184,16 @@ def test_miniature_reads_back_and_faults_are_found(tmp_path):
     assert len(samples(root, allow_missing=True)) == 5
     with pytest.raises(DataSetError, match="no split"):
         samples("3", "nowhere")
+
+
+def test_what_is_trained_on_it_alone_has_no_weights_to_start_from():
+    """They are left out of the package; whoever asks for them is told so."""
+    torch = pytest.importorskip("torch")
+    from meanshape.core import weights
+    from meanshape.core.errors import WeightsError
+    from meanshape.methods.nets.state import load_state
+
+    folder = weights.folder("dan_synthetic")
+    assert weights.read_card(folder).bytes(folder) <= 6e6
+    with pytest.raises(WeightsError, match="no torch weights to start from"):
+        load_state(torch.nn.Linear(1, 1), folder / "weights.safetensors")
