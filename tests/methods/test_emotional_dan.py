@@ -41,7 +41,8 @@ def faces() -> list[Sample]:
 def fitted(faces: list[Sample], tmp_path_factory: pytest.TempPathFactory) -> EmotionalDAN:
     torch.set_num_threads(1)
     tiny = EmotionalDAN.tiny().config
-    model = EmotionalDAN(replace(tiny, steps=60, cascade=replace(tiny.cascade, steps=(60, 20))))
+    quick = replace(tiny, steps=60, rate=1e-3, turn=0.02, cascade=replace(tiny.cascade, steps=(60, 20)))
+    model = EmotionalDAN(quick)
     model.run_folder = tmp_path_factory.mktemp("run")
     return model.fit(faces, [with_emotion(seed) for seed in range(48, 64)], seed=1)
 

@@ -132,7 +132,8 @@ class EmotionalDAN(LandmarkModel):
         cascade = dan.DAN.tiny().config
         moves = replace(cascade.augmentation, rotation=2, shift=0.02)
         small = Config(cascade, size=32, maps=(8, 16, 32, 64), features=64, dropout=0.0, augmentation=moves)
-        return cls(replace(small, batch=16, steps=80, warmup=10, ema=0.9, points_share=0.5, rate=1e-3))
+        slow = replace(small, rate=2e-4, turn=0.002)  # nothing would damp its moves
+        return cls(replace(slow, batch=16, steps=20, warmup=5, ema=0.9, points_share=0.5))
 
     def fit(
         self,
