@@ -117,7 +117,10 @@ def relative(poses: Poses, true: Poses) -> Poses:
 
 def inverse_upright(shape: Points, mean: Points) -> Matrix:
     """Return the similarity that takes a centred mean nearest to a shape."""
-    return upright(mean, shape - shape.mean(0)) + np.array([[0, 0, 1], [0, 0, 1]]) * shape.mean(0)[:, None]
+    centre = shape.mean(0)
+    matrix = upright(mean, shape - centre)
+    matrix[:, 2] += centre
+    return matrix
 
 
 def _corrected(poses: Poses, number: int, by: NDArray[np.floating[Any]]) -> Poses:
