@@ -74,7 +74,7 @@ class Grid:
             values = tomllib.loads(Path(path).read_text("utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise FormatError(f"a benchmark's config cannot be read ({error})", path=path) from error
-        return cast(Grid, configs.from_dict(cls, values))
+        return configs.from_dict(cls, values)
 
     def cells(self) -> Iterator[Cell]:
         """Yield all cells, those of one model on one data set together."""

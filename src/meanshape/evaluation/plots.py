@@ -12,7 +12,7 @@ from meanshape.core.errors import MissingExtra
 
 Result = Mapping[str, Any]
 INK, LINE = "#5d6675", "#c9cfd9"
-STYLE = {
+STYLE: Any = {
     "svg.fonttype": "none", "font.size": 9, "axes.edgecolor": LINE, "axes.labelcolor": INK,
     "xtick.color": INK, "ytick.color": INK, "text.color": INK,
     "axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "meanshape",

@@ -7,6 +7,7 @@ Needs Ray: pip install 'meanshape[ray]'. On one machine, or wherever `RAY_ADDRES
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -90,6 +91,6 @@ def _ray() -> Any:
     except ImportError as error:
         raise MissingExtra.of("ray", "The engine ray") from error
     if not ray.is_initialized():
-        ray.init(include_dashboard=False, log_to_driver=False, logging_level="error")
+        ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     ray.data.DataContext.get_current().enable_progress_bars = False
     return ray

@@ -224,7 +224,7 @@ class DAN(LandmarkModel):
         return apply(invert(np.stack(matrices)), np.concatenate(shapes).astype(np.float64))
 
     def steps(self, image: ImageLike, box: Box | None = None) -> list[Step]:
-        """Return S0 and each stage's shape, with the upright picture and the heatmap that later stages see."""
+        """Return S0 and each stage's shape, with the picture and heatmap that later stages see."""
         kind, pixels = self._fitted(), read_image(image)
         assert self._mean is not None
         box = Box.whole(pixels.shape[1], pixels.shape[0]) if box is None else box
@@ -259,8 +259,8 @@ class DAN(LandmarkModel):
 def upright_matrix(
     start: Shape, mean: NDArray[np.float64], kind: MarkUp, scale: float, size: int
 ) -> NDArray[np.float64]:
-    """Image -> crop of ``scale`` boxes on size x size pixels: the similarity from an earlier shape to the mean
-    shape (K, 2), which is given in the unit square of the face box.
+    """Image -> crop of ``scale`` boxes on size x size pixels: the similarity from an earlier shape to the
+    mean shape (K, 2), which is given in the unit square of the face box.
     """
     placed = (mean - 0.5) / scale * size + (size - 1) / 2
     return similarity(start.points, placed if start.markup == kind else kind.convert(placed, start.markup))

@@ -110,9 +110,9 @@ class CropBank:
         self.broken: list[str] = []
         usable = [s for s in samples if s.shape is not None and s.box is not None]
         with ThreadPoolExecutor(2) as pool:
-            for done, face in enumerate(pool.map(self._store, usable)):
-                if face is not None:
-                    self.faces.append(face)
+            for done, stored in enumerate(pool.map(self._store, usable)):
+                if stored is not None:
+                    self.faces.append(stored)
                 if progress:
                     progress(done + 1, len(usable))
         if not self.faces:

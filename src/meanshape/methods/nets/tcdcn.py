@@ -47,6 +47,7 @@ class Trunk(nn.Module):
     ) -> None:  # fmt: skip
         super().__init__()
         layers: list[nn.Module] = []
+        first = channels
         for index, (maps, kernel) in enumerate(zip(widths, kernels, strict=True)):
             padding = (2, 1, 0, 0)[index] if padded else 0
             convolution = nn.Conv2d(channels, maps, kernel, padding=padding, bias=not norm)
@@ -62,7 +63,7 @@ class Trunk(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Flatten())
         self.eval()
         with torch.no_grad():
-            self.outputs = self.layers(torch.zeros(1, self.layers[0].in_channels, size, size)).shape[1]
+            self.outputs = self.layers(torch.zeros(1, first, size, size)).shape[1]
         self.train()
 
     def forward(self, image: Tensor) -> Tensor:
@@ -196,7 +197,8 @@ class TCDCN(nn.Module):
         """Points (N, K, 2) in pixels of the network's crop."""
         # The head speaks in tenths of the crop: its weights are of one size whatever the resolution.
         update = self.points(features).reshape(-1, *self.looking.mean.shape)
-        return self.looking.target() + update * (self.looking.size / 10)
+        points: Tensor = self.looking.target() + update * (self.looking.size / 10)
+        return points
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Points (N, K, 2) in pixels of the input, then the probabilities (N, L) of each task."""

@@ -57,7 +57,7 @@ class FaceBank:
     def image(self, face: int) -> NDArray[np.uint8]:
         """Return a crop (S, S), grey."""
         count = len(self._images)
-        return self._images[face] if face < count else self._images[face - count][:, ::-1]
+        return np.asarray(self._images[face] if face < count else self._images[face - count][:, ::-1])
 
     def box_matrix(self, scale: float, size: float) -> Matrix:
         """Return the map from any crop to a frame that `scale` face boxes fill."""

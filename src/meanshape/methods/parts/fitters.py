@@ -129,7 +129,7 @@ class Linear:
         c = self.appearance.join(b, self.texture.project(frame.reader.read(picture, points)))
         difference = self.difference(frame, picture, matrix, c)
         for _ in range(self.iterations):
-            step = difference @ self.weights
+            step = np.asarray(difference @ self.weights, np.float64)
             for damping in DAMPINGS:
                 tried = self.posed(matrix, -damping * step), self._limited(c - damping * step[POSE:], limit)
                 found = self.difference(frame, picture, *tried)

@@ -91,8 +91,7 @@ class PiecewiseAffine:
     def _inverse_edges(self) -> Float:
         """Return, by triangle, the transposed inverse of its edges on the mean shape (T, 2, 2)."""
         here = (self.corners @ self.mean)[self.triangles]
-        inverse: Float = np.linalg.inv(here[:, 1:] - here[:, :1]).transpose(0, 2, 1)
-        return inverse
+        return np.asarray(np.linalg.inv(here[:, 1:] - here[:, :1]).transpose(0, 2, 1), np.float64)
 
 
 def _grid(points: Float, stride: float) -> Float:
@@ -100,4 +99,4 @@ def _grid(points: Float, stride: float) -> Float:
     low, high = points.min(0), points.max(0)
     middle, half = (low + high) / 2, np.floor((high - low) / 2 / stride) * stride
     x, y = (np.arange(-h, h + stride / 2, stride) for h in half)
-    return np.stack(np.meshgrid(x, y), -1).reshape(-1, 2) + middle
+    return np.asarray(np.stack(np.meshgrid(x, y), -1).reshape(-1, 2) + middle)

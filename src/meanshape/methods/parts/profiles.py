@@ -147,7 +147,7 @@ class Profiles:
         line = np.arange(-far, far + 1, dtype=np.float64)
         place = points[:, None] + self.normals(points)[:, None] * line[:, None]
         light = sample(picture, place[..., 0], place[..., 1])[..., 0]
-        return (light[:, 2:] - light[:, :-2]) / 2
+        return np.asarray((light[:, 2:] - light[:, :-2]) / 2, np.float32)
 
     def windows(self, values: Float32) -> Float32:
         """Return the descriptors at all places."""
@@ -199,7 +199,7 @@ class Moments:
         mean, size = self.mean(kind), self.sums[0].shape[1]
         found = self.squares[kind] / max(self.count[kind], 1) - mean[:, :, None] * mean[:, None]
         level = np.maximum(np.trace(found, axis1=1, axis2=2) / size, 1e-9)
-        return found + ridge * level[:, None, None] * np.eye(size)
+        return np.asarray(found + ridge * level[:, None, None] * np.eye(size))
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,7 @@ class ShapeModel:
         rounds : pose and modes are found together, linearised about the last, so often
         """
         target = np.asarray(points, np.float64)
-        known = np.isfinite(target).all(1)
+        known = np.asarray(np.isfinite(target).all(1))
         if known.sum() < 2:
             raise ShapeError(f"a shape is fitted to two points or more, not {int(known.sum())}")
         precision = _precisions(weights, known)
@@ -225,7 +225,7 @@ def _tangent(aligned: Float, mean: Float) -> Float:
     """Scale each aligned shape so that its projection on the mean is the mean (the tangent space)."""
     known = np.isfinite(aligned)
     along = np.where(known, aligned * mean, 0.0).sum((1, 2)) / np.where(known, mean**2, 0.0).sum((1, 2))
-    return aligned / np.maximum(along, 0.1)[:, None, None]
+    return np.asarray(aligned / np.maximum(along, 0.1)[:, None, None])
 
 
 def _principal(centred: Float) -> tuple[Float, Float]:
