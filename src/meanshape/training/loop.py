@@ -80,6 +80,21 @@ def rate_at(schedule: Schedule, step: int, done: float) -> float:
     )
 
 
+def channels_last(module: nn.Module) -> None:
+    """Lay a module's weights out as convolutions on a processor want them."""
+    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def backward(loss: Tensor) -> None:
+    """Add a loss's gradients to those of what it was computed from."""
+    loss.backward()  # type: ignore[no-untyped-call]
+
+
+def named(progress: Callable[[float, str], None], name: str) -> Callable[[float, str], None]:
+    """Return a report that puts a name in front of what it says."""
+    return lambda share, text: progress(share, f"{name}: {text}")
+
+
 class Trainer:
     """Trains the parameters of a module that require a gradient on a task."""
 
@@ -157,7 +172,7 @@ class Trainer:
         tensors = {key: torch.from_numpy(value) for key, value in batch.items()}
         loss = self._loss(tensors)
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        backward(loss)
         parameters = [p for p in self.module.parameters() if p.requires_grad]
         torch.nn.utils.clip_grad_norm_(parameters, self.schedule.clip)
         self.optimiser.step()

@@ -18,7 +18,7 @@ from meanshape.methods.base import Progress
 from meanshape.methods.nets.dan import DAN, Stage
 from meanshape.methods.nets.export import export
 from meanshape.methods.nets.state import load_state, save_state
-from meanshape.training.loop import Batch, Schedule, Trainer
+from meanshape.training.loop import Batch, Schedule, Trainer, channels_last, named
 from meanshape.training.losses import LOSSES, localisation_loss, masked_mean, point_distances
 from meanshape.training.sampling import CropBank, CropSampler
 
@@ -46,7 +46,7 @@ def build(config: Config, mean: NDArray[np.float64]) -> DAN:
     )
     for stage in module.stages:
         cast(Stage, stage).bf16 = config.bf16
-    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    channels_last(module)
     return module
 
 
@@ -152,7 +152,7 @@ def fit(
         )
         name = f"stage{index + 1}"
         trainer = Trainer(module, StageTask(index, sampler, valid_bank, config), schedule, folder, name, seed)
-        trainer.run(lambda share, text, name=name: progress(share, f"{name}: {text}"))  # type: ignore[misc]
+        trainer.run(named(progress, name))
         if trainer.stopped:
             break
     return module.eval()

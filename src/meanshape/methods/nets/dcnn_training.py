@@ -16,7 +16,7 @@ from meanshape.methods.base import Progress
 from meanshape.methods.nets.dcnn import DCNN, FACES, fused
 from meanshape.methods.nets.export import export
 from meanshape.methods.nets.state import load_state, save_state
-from meanshape.training.loop import Batch, Schedule, Trainer
+from meanshape.training.loop import Batch, Schedule, Trainer, named
 from meanshape.training.losses import LOSSES, masked_mean, point_distances
 from meanshape.training.sampling import CropBank, CropSampler
 
@@ -131,7 +131,7 @@ def fit(
         )
         task = LevelTask(level, sampler, valid_bank, config)
         trainer = Trainer(module, task, schedule, folder, f"level{level}", seed)
-        trainer.run(lambda share, text, level=level: progress(share, f"level {level}: {text}"))  # type: ignore[misc]
+        trainer.run(named(progress, f"level {level}"))
         if trainer.stopped:
             break
     return module.eval()

@@ -18,7 +18,7 @@ from meanshape.methods.base import Progress
 from meanshape.methods.nets.export import export
 from meanshape.methods.nets.facepp import FacePP, Frame, Part
 from meanshape.methods.nets.state import load_state, save_state
-from meanshape.training.loop import Batch, Schedule, Trainer
+from meanshape.training.loop import Batch, Schedule, Trainer, channels_last, named
 from meanshape.training.losses import LOSSES, masked_mean, point_distances
 from meanshape.training.sampling import CropBank, CropSampler
 
@@ -204,7 +204,7 @@ def fit(
     """Train the levels in turn, each resuming from its checkpoint in ``folder`` if there is one."""
     torch.manual_seed(seed)
     module = build(config, mean, markup)
-    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    channels_last(module)
     if initial is not None:
         load_state(module, initial / STATE)
     bank = CropBank(train, markup)
@@ -222,7 +222,7 @@ def fit(
         )
         task = LevelTask(level, sampler, valid_bank, config)
         trainer = Trainer(module, task, schedule_of(config, level), folder, f"level{level}", seed)
-        trainer.run(lambda share, text, level=level: progress(share, f"level {level}: {text}"))  # type: ignore[misc]
+        trainer.run(named(progress, f"level {level}"))
         if trainer.stopped:
             break
     return module.eval()

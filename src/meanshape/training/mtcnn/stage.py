@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from meanshape.training.loop import backward, channels_last
 from meanshape.training.mtcnn.recipe import Recipe
 from meanshape.training.mtcnn.windows import LANDMARK, NEGATIVE, PART, POSITIVE, Samples
 
@@ -90,7 +91,7 @@ def train_stage(
     """Train `net` on the pools for `steps` batches; goes on from `checkpoint` if that exists."""
     keep_memory()
     rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
-    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    channels_last(net)
     peak = recipe.rate if rate is None else rate
     optimiser = torch.optim.AdamW(net.parameters(), lr=peak, weight_decay=recipe.decay)
     warm = min(200, steps // 10 + 1)
@@ -120,7 +121,7 @@ def train_stage(
             alpha=alpha, keep=recipe.keep, regression=recipe.regression, share=recipe.share_labels,
         )  # fmt: skip
         optimiser.zero_grad()
-        total.backward()  # type: ignore[no-untyped-call]
+        backward(total)
         optimiser.step()
         schedule.step()
         seen = {k: 0.98 * seen.get(k, v) + 0.02 * v for k, v in parts.items()}
