@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 import meanshape as ms
 from meanshape.apps.cli import main
+from meanshape.core import weights
 from meanshape.core.errors import ConfigError, OutputError, WeightsError
 from meanshape.core.image import warp
 from meanshape.core.types import Box, Sample
@@ -20,6 +22,8 @@ from meanshape.methods.parts.crop_graph import crop_model
 from meanshape.methods.parts.graph import Graph
 
 pytest.importorskip("onnx")
+DEEP = ("dan", "emotional_dan", "dcnn", "facepp", "tcdcn", "tcnn")
+NETWORKS = [name for name in weights.names() if weights.read_card(weights.folder(name)).method in DEEP]
 
 
 @pytest.fixture(scope="module")
@@ -129,3 +133,14 @@ def test_what_cannot_be_exported_is_said(tmp_path: Path) -> None:
     (tmp_path / "bad.onnx").write_bytes(b"not a graph")
     with pytest.raises(WeightsError, match=r"bad\.onnx"):
         ms.load(tmp_path / "bad.onnx")
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in weights.names() if weights.read_card(weights.folder(n)).method in DEEP]
+)
+def test_every_network_can_be_exported(tmp_path: Path, faces: list[Sample], name: str) -> None:
+    """Its graph takes the crop that the method takes, whatever the proportions of the box."""
+    model, path = ms.load(name), tmp_path / "x.onnx"
+    portable.write(model, path)
+    wide = [replace(sample, box=sample.box.scaled(1.1, 0.9)) for sample in faces[:3] if sample.box]
+    assert apart(model, ms.load(path), wide) < 0.05

@@ -30,6 +30,7 @@ from meanshape.core.image import Pixels, warp
 from meanshape.core.markup import MarkUp, markup
 from meanshape.core.types import Box, Sample, Shape
 from meanshape.methods.base import LandmarkModel, Progress
+from meanshape.methods.parts.graph import Graph
 from meanshape.methods.parts.onnx_session import OnnxSession
 from meanshape.training.augment import Augmentation
 from meanshape.training.sampling import square_matrix, square_mean
@@ -183,6 +184,16 @@ class DCNN(LandmarkModel):
         from meanshape.methods.nets import dcnn_training
 
         return dcnn_training.run(self._module, crops)[level - 1]
+
+    def graph(self) -> Graph:
+        """Return the graph from the crop to the points, for `meanshape export`."""
+        self._fitted()
+        size, scale = self.config.crop_size, self.config.crop_scale
+        half = scale / 2
+        square = self.square(Box(-0.5, -0.5, 0.5, 0.5))  # of a canonical box of the size 1 about 0
+        (x, y), side = square.center, square.width
+        window = (x - half * side, y - half * side, x + half * side, y + half * side)
+        return replace(Graph.of(self._session, f"level{LEVELS}", size, scale), window=window)
 
     def _predict_batch(
         self, images: list[Pixels], boxes: list[Box], starts: list[Shape | None], **options: Any

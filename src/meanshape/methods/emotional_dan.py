@@ -26,6 +26,7 @@ from meanshape.core.image import ImageLike, Pixels, image_size, read_image, warp
 from meanshape.core.types import Box, Emotion, Sample, Shape
 from meanshape.methods import dan
 from meanshape.methods.base import LandmarkModel, Progress
+from meanshape.methods.parts.graph import Graph
 from meanshape.methods.parts.onnx_session import OnnxSession
 from meanshape.training.augment import Augmentation
 from meanshape.training.sampling import square_matrix, square_mean
@@ -227,6 +228,14 @@ class EmotionalDAN(LandmarkModel):
             answers.append(self._run(np.stack(crops)))
         points, shares = (np.concatenate(parts) for parts in zip(*answers, strict=True))
         return apply(invert(matrices), points), shares
+
+    def graph(self) -> Graph:
+        """Return the graph from the crop to the points, for `meanshape export`."""
+        self._fitted()
+        cascade = self.config.cascade
+        return Graph.of(
+            self._session, f"stage{len(self.config.cascade.sizes) + 1}", cascade.crop_size, cascade.crop_scale
+        )
 
     def _predict_batch(
         self, images: list[Pixels], boxes: list[Box], starts: list[Shape | None], **options: Any

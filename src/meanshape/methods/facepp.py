@@ -28,6 +28,7 @@ from meanshape.core.geometry import apply, invert
 from meanshape.core.image import Pixels, warp
 from meanshape.core.types import Box, Sample, Shape
 from meanshape.methods.base import LandmarkModel, Progress
+from meanshape.methods.parts.graph import Graph
 from meanshape.methods.parts.onnx_session import OnnxSession
 from meanshape.training.augment import Augmentation
 from meanshape.training.sampling import square_matrix, square_mean
@@ -160,6 +161,11 @@ class FacePP(LandmarkModel):
         from meanshape.methods.nets import facepp_training
 
         return facepp_training.run(self._module, crops, level)
+
+    def graph(self) -> Graph:
+        """Return the graph from the crop to the points, for `meanshape export`."""
+        self._fitted()
+        return Graph.of(self._session, f"level{LEVELS}", self.config.crop_size, self.config.crop_scale)
 
     def _predict_batch(
         self, images: list[Pixels], boxes: list[Box], starts: list[Shape | None], **options: Any

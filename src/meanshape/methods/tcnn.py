@@ -31,6 +31,7 @@ from meanshape.core.geometry import apply, invert
 from meanshape.core.image import ImageLike, Pixels, read_image, warp
 from meanshape.core.types import Box, Sample, Shape
 from meanshape.methods.base import LandmarkModel, Progress
+from meanshape.methods.parts.graph import Graph
 from meanshape.methods.parts.onnx_session import OnnxSession
 from meanshape.training.changes import Changes
 from meanshape.training.sampling import square_matrix, square_mean
@@ -167,6 +168,11 @@ class TCNN(LandmarkModel):
         size = self.config.crop_size
         matrix = square_matrix(box, self.config.crop_scale, size)
         return warp(image, matrix, (size, size)), matrix
+
+    def graph(self) -> Graph:
+        """Return the graph from the crop to the points, for `meanshape export`."""
+        self._fitted()
+        return Graph.of(self._session, "points", self.config.crop_size, self.config.crop_scale)
 
     def _predict_batch(
         self, images: list[Pixels], boxes: list[Box], starts: list[Shape | None], **options: Any

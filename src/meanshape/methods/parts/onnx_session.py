@@ -38,6 +38,7 @@ class OnnxSession:
             )
         except Exception as error:  # onnxruntime's own exceptions share no base class
             raise WeightsError(f"{path}: ONNX Runtime cannot load it ({error})") from error
+        self.path = Path(path)
         self.outputs = tuple(output.name for output in self._session.get_outputs())
 
     @property

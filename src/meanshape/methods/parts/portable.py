@@ -81,7 +81,8 @@ def _only_output(net: Any, output: str, count: int) -> None:
     del net.graph.output[:]
     told = onnx.helper.make_tensor_value_info(POINTS, onnx.TensorProto.FLOAT, ["batch", count, 2])
     net.graph.output.append(told)
-    net.graph.node.append(onnx.helper.make_node("Identity", [output], [POINTS]))
+    if output != POINTS:
+        net.graph.node.append(onnx.helper.make_node("Identity", [output], [POINTS]))
     needed, nodes = {POINTS}, []
     for node in reversed(net.graph.node):
         if needed & set(node.output):
