@@ -193,7 +193,7 @@ def test_no_photo_at_all_can_be_read(run, inside):
         (["--markup", "imm73"], 8, "cannot become imm73"),
         (["--min-face", "3"], 6, "at least 12"),
         (["--licence", "free"], 6, "any or permissive"),
-        (["-o", "out.json"], 5, "did you mean '.jsonl'"),
+        (["-o", "out.jsonll"], 5, "did you mean '.jsonl'"),
         (["-o", "me.png/out.jsonl"], 15, "not a folder"),
         (["--overlay", "me.png/drawn"], 15, "not a folder|cannot be written"),
         (["-o", "out.pts", "--markup", "lfpw29"], 5, "leaves points out"),

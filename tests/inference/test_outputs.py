@@ -124,7 +124,7 @@ def test_what_cannot_be_written_is_said_at_once(tmp_path):
     with pytest.raises(OutputError, match="folder"):
         Written(tmp_path / "dir.jsonl", SOURCES, "m")
     with pytest.raises(FormatError, match=r"did you mean '.jsonl'"):
-        Written(tmp_path / "out.json", SOURCES, "m")
+        Written(tmp_path / "out.jsonll", SOURCES, "m")
 
 
 def test_pts_cannot_hold_holes():

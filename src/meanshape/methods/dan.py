@@ -140,9 +140,9 @@ class DAN(LandmarkModel):
                 dropout=0.0,
                 heatmap_stride=1,
                 batch=16,
-                steps=(150, 100),
+                steps=(450, 200),
                 warmup=10,
-                ema=0.9,
+                ema=0.98,
                 augmentation=plain,
             )
         )

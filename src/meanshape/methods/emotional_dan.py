@@ -130,7 +130,7 @@ class EmotionalDAN(LandmarkModel):
     @classmethod
     def tiny(cls) -> Self:
         """DAN's tiny cascade and a joint stage for a few dozen faces."""
-        cascade = replace(dan.DAN.tiny().config, steps=(350, 150))
+        cascade = dan.DAN.tiny().config
         moves = replace(cascade.augmentation, rotation=2, shift=0.02)
         small = Config(cascade, size=32, maps=(8, 16, 32, 64), features=64, dropout=0.0, augmentation=moves)
         slow = replace(small, rate=2e-4, turn=0.002)  # nothing would damp its moves

@@ -1,4 +1,4 @@
-"""Follow the faces through a video: points for each frame, and the video with them drawn."""
+"""Follow the faces through a video, with points for each frame."""
 
 from __future__ import annotations
 

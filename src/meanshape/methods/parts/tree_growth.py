@@ -11,6 +11,47 @@ MOST = 1500
 
 
 @njit(cache=True)
+def _split(
+    grey: NDArray[np.uint8],
+    targets: NDArray[np.float32],
+    faces: NDArray[np.int64],
+    candidates: NDArray[np.int64],
+    chances: NDArray[np.float64],
+) -> tuple[np.int64, np.int64, np.int64]:
+    """Return the pair of pixels and the threshold that part some faces best; all on one side if none does."""
+    width, size = targets.shape[1], len(faces)
+    step = 1 + size // MOST
+    best, a, b, limit = -1.0, np.int64(0), np.int64(0), np.int64(256)
+    everything, right = np.zeros(width), np.empty(width)
+    count = 0
+    for i in range(0, size, step):
+        count += 1
+        for q in range(width):
+            everything[q] += targets[faces[i], q]
+    for c in range(len(chances) if count > 1 else 0):
+        x, y = candidates[c]
+        at = faces[int(chances[c] * size)]
+        threshold = np.int64(grey[at, x]) - np.int64(grey[at, y])
+        right[:] = 0
+        some = 0
+        for i in range(0, size, step):
+            j = faces[i]
+            if np.int64(grey[j, x]) - np.int64(grey[j, y]) > threshold:
+                some += 1
+                for q in range(width):
+                    right[q] += targets[j, q]
+        if some == 0 or some == count:
+            continue
+        gain = 0.0
+        for q in range(width):
+            rest = everything[q] - right[q]
+            gain += right[q] * right[q] / some + rest * rest / (count - some)
+        if gain > best:
+            best, a, b, limit = gain, x, y, threshold
+    return a, b, limit
+
+
+@njit(cache=True)
 def grow(
     grey: NDArray[np.uint8],
     targets: NDArray[np.float32],
@@ -33,42 +74,13 @@ def grow(
     -------
     pairs (nodes, 2), thresholds (nodes), and where each leaf begins in `order` (2^depth + 1)
     """
-    nodes, tries = chances.shape
-    width = targets.shape[1]
+    nodes = len(chances)
     pairs, thresholds = np.zeros((nodes, 2), np.int16), np.zeros(nodes, np.int16)
     low, high = np.zeros(2 * nodes + 1, np.int64), np.zeros(2 * nodes + 1, np.int64)
     high[0] = len(order)
-    everything, right = np.empty(width), np.empty(width)
     for node in range(nodes):
         first, last = low[node], high[node]
-        step = 1 + (last - first) // MOST
-        best, a, b, limit = -1.0, np.int64(0), np.int64(0), np.int64(256)
-        everything[:] = 0
-        count = 0
-        for i in range(first, last, step):
-            count += 1
-            for q in range(width):
-                everything[q] += targets[order[i], q]
-        for c in range(tries if count > 1 else 0):
-            x, y = candidates[node, c]
-            at = order[first + int(chances[node, c] * (last - first))]
-            threshold = np.int64(grey[at, x]) - np.int64(grey[at, y])
-            right[:] = 0
-            some = 0
-            for i in range(first, last, step):
-                j = order[i]
-                if np.int64(grey[j, x]) - np.int64(grey[j, y]) > threshold:
-                    some += 1
-                    for q in range(width):
-                        right[q] += targets[j, q]
-            if some == 0 or some == count:
-                continue
-            gain = 0.0
-            for q in range(width):
-                rest = everything[q] - right[q]
-                gain += right[q] * right[q] / some + rest * rest / (count - some)
-            if gain > best:
-                best, a, b, limit = gain, x, y, threshold
+        a, b, limit = _split(grey, targets, order[first:last], candidates[node], chances[node])
         pairs[node, 0], pairs[node, 1], thresholds[node] = a, b, limit
         i, end = first, last
         while i < end:
