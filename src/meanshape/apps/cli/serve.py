@@ -78,6 +78,7 @@ def run(
             listening.bind((host, port))
         except (OSError, OverflowError) as error:
             raise OutputError(f"cannot listen on {host}:{port} ({error}); try --port 0") from error
+        listening.listen(128)  # who asks as soon as the address is printed waits, and is not refused
         number = listening.getsockname()[1]
         name = f"[{host}]" if ":" in host else host
         ask = "" if token is None else f"?token={token}"
