@@ -29,6 +29,8 @@ from meanshape.formats import csv, pts
 card = load_card(__file__)
 
 TABLES = (".csv", ".jsonl")
+BY_HAND = "corrected by hand"
+"""The model of labels that `meanshape annotate` saves: their boxes are canonical, whatever the mark-up."""
 
 
 def samples(
@@ -96,7 +98,8 @@ def _survey(root: Path, markup: str | None, prefix: str = "", split: str | None 
                 prefix + without_suffix(source.replace("\\", "/")) + (f"#{number + 1}" if number else "")
             )
             attributes = dict(face.attributes or {})
-            result.found.append(Sample(identity, picture, face.shape, _box(face.shape), attributes, split))
+            box = face.box if found.model == BY_HAND else _box(face.shape)
+            result.found.append(Sample(identity, picture, face.shape, box, attributes, split))
     return result
 
 

@@ -23,12 +23,12 @@ from meanshape.core.errors import ConfigError, FormatError, MeanshapeError, Shap
 from meanshape.core.image import Pixels, read_image
 from meanshape.core.markup import MarkUp
 from meanshape.core.types import Box, Face, Prediction, Shape
+from meanshape.datasets.folder import BY_HAND
 from meanshape.formats import jsonl, pts
 from meanshape.inference.pipeline import Pipeline
 from meanshape.inference.sources import SUFFIXES, natural
 
 LABELS = "labels.jsonl"
-BY_HAND = "corrected by hand"
 SURE = 0.02
 """Disagreement with the mirrored photo, in box sizes, at which confidence has fallen to 1 / e."""
 
@@ -202,7 +202,11 @@ class Folder:
         return self._first[name]
 
     def _face(self, data: Mapping[str, Any]) -> Face:
-        """Return a face as the page sends it: points, null where there is none, and which are visible."""
+        """Return a face as the page sends it: points, null where there is none, which are visible, the box.
+
+        The tight box of 68 points is the canonical one; other points say nothing of it, so that it must come
+        along. Training needs it: it is what the detector will give.
+        """
         points, visible = data.get("points"), data.get("visible")
         if not isinstance(points, list) or len(points) != len(self.kind):
             raise ShapeError(f"a face of {self.kind.name} has {len(self.kind)} points")
@@ -215,7 +219,7 @@ class Folder:
         if not isinstance(visible, list | None):
             raise ShapeError("visible is a list of true and false")
         shape = Shape(rows, self.kind, visible)
-        return Face(shape.box(), shape)
+        return Face(shape.box() if len(shape) == 68 else _sent(data.get("box")) or shape.box(), shape)
 
     # First points
 
@@ -234,7 +238,7 @@ class Folder:
             for face in self.pipeline(pixels).faces:
                 box = self.pipeline.detector.canonical(face.box)
                 shape = self._in_box(pixels, box)
-                faces.append(replace(face, shape=shape, pose=None))
+                faces.append(replace(face, box=box, shape=shape, pose=None))
                 sure.append(self._confidence(pixels, box, shape))
         label = Label(tuple(faces), "", min(sure, default=0.0))
         with self._lock:
@@ -266,6 +270,17 @@ class Folder:
         other = self._in_box(np.ascontiguousarray(pixels[:, ::-1]), mirrored).mirrored(width)
         apart = float(np.nanmean(np.hypot(*(other.points - shape.points).T))) / box.size
         return math.exp(-apart / SURE)
+
+
+def _sent(box: Any) -> Box | None:
+    """Return a box [left, top, right, bottom] that came along, or none."""
+    if box is None:
+        return None
+    try:
+        left, top, right, bottom = (float(edge) for edge in box)
+    except (TypeError, ValueError):
+        raise ShapeError("a box is [left, top, right, bottom]") from None
+    return Box(left, top, right, bottom)
 
 
 def ellipse(count: int) -> NDArray[np.float64]:

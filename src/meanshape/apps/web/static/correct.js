@@ -24,7 +24,7 @@ function state(text, good = true) {
   $("state").className = good ? "good" : "soft";
 }
 
-const copy = (faces) => faces.map(({ points, visible }) => ({ points: points.map((point) => [...point]), visible: visible && [...visible] }));
+const copy = (faces) => faces.map(({ points, visible, box }) => ({ points: points.map((point) => [...point]), visible: visible && [...visible], box: box && [...box] }));
 
 // The folder
 
@@ -78,7 +78,7 @@ async function open(name) {
   }
 }
 
-const faces = (label) => label.faces.filter((face) => face.shape).map(({ shape }) => ({ points: shape.points, visible: shape.visible }));
+const faces = (label) => label.faces.filter((face) => face.shape).map(({ shape, box }) => ({ points: shape.points, visible: shape.visible, box }));
 
 async function loaded(name) {
   const response = await fetch(`/v1/folder/photo?${new URLSearchParams({ name })}`);
@@ -177,6 +177,7 @@ function moved(face, index, dx, dy) {
   const grip = $("grip").value;
   const group = Object.values(kind?.groups ?? {}).filter((indices) => indices.includes(index)).sort((a, b) => a.length - b.length)[0];
   const which = grip === "face" ? points.keys() : grip === "group" && group ? group : [index];
+  if (grip === "face" && face.box) face.box = face.box.map((edge, side) => edge + (side % 2 ? dy : dx));
   for (const number of which) {
     if (points[number][0] !== null) points[number] = [points[number][0] + dx, points[number][1] + dy];
   }
@@ -224,7 +225,7 @@ async function add(box) {
   try {
     const { points } = await place({ name: now.name, ...box });
     change(() => {
-      now.faces.push({ points, visible: null });
+      now.faces.push({ points, visible: null, box: [box.left, box.top, box.right, box.bottom] });
       picked = { face: now.faces.length - 1, index: 0 };
     });
   } catch (error) {
