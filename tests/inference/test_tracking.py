@@ -15,7 +15,8 @@ from meanshape.core.errors import ConfigError, UnknownName
 from meanshape.core.image import Pixels
 from meanshape.core.types import Prediction
 from meanshape.detectors.base import FaceDetector
-from meanshape.inference.tracking import Tracker, assign
+from meanshape.inference.pose import head_pose
+from meanshape.inference.tracking import CHECK, Tracker, assign
 
 PICTURE = np.full((200, 300, 3), 90, np.uint8)
 
@@ -55,6 +56,14 @@ def numbers(prediction: Prediction) -> list[int | None]:
     return [face.track for face in prediction.faces]
 
 
+def gone(tracker: Tracker, time: float) -> Prediction:
+    """Show the empty stage until the check has looked: at the latest in the third frame."""
+    for n in range(CHECK):
+        if not (found := tracker(PICTURE, time + 0.001 * n)).faces:
+            break
+    return found
+
+
 def at(x: float, y: float = 20) -> Box:
     return Box(x, y, x + 100, y + 120)
 
@@ -90,13 +99,38 @@ def test_a_lost_face_is_looked_for_at_once_and_comes_back_under_its_number(
     stage.faces = [at(10)]
     tracker(PICTURE, 0.0)
     stage.faces, before = [], stage.looks
-    assert numbers(tracker(PICTURE, 0.1)) == [] and stage.looks == before + 1
+    assert numbers(gone(tracker, 0.1)) == [] and stage.looks == before + 1
     stage.faces = [at(20)]
     assert numbers(tracker(PICTURE, 0.5)) == [0]
     stage.faces = []
-    tracker(PICTURE, 0.6)
+    gone(tracker, 0.6)
     stage.faces = [at(20)]
     assert numbers(tracker(PICTURE, 5.0)) == [1]  # forgotten after a second
+
+
+def test_a_face_that_is_sure_is_checked_in_every_third_frame(tracker: Tracker, stage: Stage) -> None:
+    stage.faces = [at(10)]
+    checks: list[int] = []
+    look = stage.scores
+    stage.scores = lambda image, boxes: checks.append(len(boxes)) or look(image, boxes)  # type: ignore[method-assign]
+    for n in range(1 + 2 * CHECK):
+        tracker(PICTURE, n / 25)
+    assert sum(checks) == 2
+    tracker.tracks[0].score = 0.7  # no longer sure
+    tracker(PICTURE, 1.0)
+    assert sum(checks) == 3
+
+
+def test_newcomers_are_not_looked_for_while_all_that_are_wanted_are_followed(
+    stage: Stage, model_folder: Path
+) -> None:
+    tracker = Tracker(ms.Pipeline(stage, model_folder, max_faces=1), every=5, smoothing="none")
+    stage.faces = [at(10), at(180)]
+    assert [numbers(tracker(PICTURE, n / 25)) for n in range(12)] == [[0]] * 12
+    assert tracker.looks == 1
+    stage.faces = [at(180)]
+    gone(tracker, 1.0)
+    assert numbers(tracker(PICTURE, 1.1)) == [1] and tracker.looks == 2
 
 
 def test_two_tracks_of_one_face_become_one(tracker: Tracker, stage: Stage) -> None:
@@ -126,3 +160,30 @@ def test_wrong_settings_are_said(model_folder: Path) -> None:
         Tracker(pipeline, every=0)
     with pytest.raises(UnknownName, match="kalman"):
         Tracker(pipeline, smoothing="kalmann")
+
+
+def test_what_the_pipeline_is_asked_for_is_told_of_followed_faces(stage: Stage) -> None:
+    """Pose as of a single photo, though each search starts from the last; emotion and attributes, too."""
+    photo = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
+    pipeline = ms.Pipeline(emotion=True, attributes=True, max_faces=1)
+    alone = pipeline(photo).faces[0]
+    tracker = Tracker(pipeline, smoothing="none")
+    face = [tracker(photo, n / 25) for n in range(4)][-1].faces[0]
+    assert face.emotion is not None and face.attributes is not None and face.track == 0
+    assert face.emotion.label == alone.emotion.label and set(face.attributes) == set(alone.attributes)
+    whole = head_pose(face.shape)
+    for name in ("pitch", "yaw", "roll"):
+        assert getattr(face.pose, name) == pytest.approx(getattr(whole, name), abs=0.2)
+
+
+def test_fewer_stages_are_run_where_that_is_wanted() -> None:
+    photo = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
+    first, all_stages = ms.Pipeline(stages=1), ms.Pipeline()
+    box = [all_stages.detector.canonical(face.box) for face in all_stages.detector.detect(photo)]
+    wanted = all_stages.model.predict(photo, box[0], stages=1).points
+    assert first(photo).faces[0].shape.points == pytest.approx(wanted)
+    assert Tracker(first)(photo, 0).faces[0].shape.points == pytest.approx(wanted)
+    assert abs(all_stages(photo).faces[0].shape.points - wanted).max() > 0.1
+    for model, said in (("dan", "has 2 stages, asked for 3"), ("asm", "asm has no stages")):
+        with pytest.raises(ConfigError, match=said):
+            ms.Pipeline(model=model, stages=3)

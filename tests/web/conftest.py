@@ -50,6 +50,12 @@ def start(app: Any) -> tuple[str, Callable[[], None]]:
 
 
 @pytest.fixture(scope="session")
+def served() -> Callable[[Any], tuple[str, Callable[[], None]]]:
+    """What serves an app."""
+    return start
+
+
+@pytest.fixture(scope="session")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three rendered photos."""
     folder = tmp_path_factory.mktemp("photos")

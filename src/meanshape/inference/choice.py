@@ -126,6 +126,20 @@ def check_markup(model: LandmarkModel, to: str | None) -> None:
         model.markup.conversion(markup(to))
 
 
+def check_stages(model: LandmarkModel, stages: int | None) -> dict[str, int]:
+    """Return the options for `predict` that ask for the first stages of a cascade alone."""
+    if stages is None:
+        return {}
+    there: int = getattr(model, "stage_count", 0)
+    if not 1 <= stages <= there:
+        raise ConfigError(
+            f"{model.name} has {there} stages, asked for {stages}"
+            if there
+            else f"{model.name} has no stages that could be asked for one by one; dan does"
+        )
+    return {"stages": stages}
+
+
 def _make(kind: Any, options: dict[str, Any]) -> Any:
     """Call a class with the options that its signature has."""
     known = inspect.signature(kind).parameters

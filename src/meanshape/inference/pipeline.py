@@ -42,6 +42,7 @@ class Pipeline:
         them, not of identity or feeling, and not for decisions about people. From the model if it has them,
         else from emotional_dan and tcdcn
     markup : convert the points to this mark-up
+    stages : run the first so many of a cascade's stages alone (dan has two): quicker, less accurate
     max_faces : keep only the best
     licence : "permissive" refuses weights that may not be used commercially
     """
@@ -58,6 +59,7 @@ class Pipeline:
         emotion: bool = False,
         attributes: bool = False,
         markup: str | None = None,
+        stages: int | None = None,
         max_faces: int | None = None,
         licence: str = "any",
     ) -> None:
@@ -67,6 +69,7 @@ class Pipeline:
         finder = choice.detector_name(detector, licence)
         self.model, self.name = choice.make_model(chosen, threads, providers)
         choice.check_markup(self.model, markup)
+        self.how = choice.check_stages(self.model, stages)
         self._answering: dict[str, Any] = {
             what: choice.make_answering(what, self.model, threads, providers, licence)
             for what, wanted in (("emotion", emotion), ("attributes", attributes))
@@ -112,7 +115,7 @@ class Pipeline:
         for first in range(0, len(faces), AT_ONCE):
             part = boxes[first : first + AT_ONCE]
             shapes, emotions = self._shapes(pixels, part)
-            attributes = self._attributes(pixels, part)
+            attributes = self.attributes(pixels, part)
             for face, shape, emotion, others in zip(
                 faces[first:], shapes, emotions, attributes, strict=False
             ):
@@ -129,10 +132,16 @@ class Pipeline:
         if one_run:
             shapes, emotions = asked.predict_all(same, boxes)
             return shapes, emotions
-        found = self.model.predict_batch(same, list(boxes))
-        return found, [None] * len(boxes) if asked is None else asked.emotions(same, boxes)
+        found = self.model.predict_batch(same, list(boxes), **self.how)
+        return found, self.emotions(pixels, boxes)
 
-    def _attributes(self, pixels: Pixels, boxes: list[Box]) -> Sequence[Mapping[str, Any] | None]:
+    def emotions(self, pixels: Pixels, boxes: list[Box]) -> Sequence[Emotion | None]:
+        """Return what the faces in canonical boxes seem to show, if that was asked for."""
+        asked: Any = self._answering.get("emotion")
+        found: Sequence[Emotion] = [] if asked is None else asked.emotions([pixels] * len(boxes), boxes)
+        return found or [None] * len(boxes)
+
+    def attributes(self, pixels: Pixels, boxes: list[Box]) -> Sequence[Mapping[str, Any] | None]:
         """Return by attribute the probability of each label, if that was asked for."""
         asked = self._answering.get("attributes")
         return [None if asked is None else asked.attributes(pixels, box) for box in boxes]

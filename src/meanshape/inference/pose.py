@@ -28,6 +28,8 @@ DISTANCE = 1000.0
 NOISE = 3.0
 """Millimetres by which a point is off where no variation moves it."""
 STEPS = 12
+FEWER = 2
+"""Steps from the state of the frame before."""
 ENOUGH = 1e-3
 """Share of the cost that a step must save for another to follow."""
 FEWEST = 5
@@ -54,18 +56,31 @@ def head_pose(shape: Shape) -> Pose | None:
     Any mark-up will do that converts to the 51 inner points or to five of them, or that these convert to;
     five annotated points that are not all on a line are the least.
     """
-    head = head_of(shape.markup)
-    if head is None:
-        return None
-    points = shape.points if head.kind == shape.markup else shape.to(head.kind).points
-    known = np.asarray(np.isfinite(points).all(1) & np.isfinite(head.places).all(1))
-    points = points[known]
-    if len(points) < FEWEST:
-        return None
-    spread = np.linalg.svd(points - points.mean(0), compute_uv=False)
-    if not spread[1] > 0.02 * spread[0]:
-        return None
-    return Pose(*np.degrees(_turn(points, head.only(known))).tolist())
+    return HeadPose()(shape)
+
+
+class HeadPose:
+    """The pose of one head over time: each search goes on from the last answer, and so is short."""
+
+    def __init__(self) -> None:
+        self._state: Floats | None = None
+
+    def __call__(self, shape: Shape) -> Pose | None:
+        """Return the pose in the next frame, or None where the shape does not show it."""
+        before, self._state = self._state, None
+        head = head_of(shape.markup)
+        if head is None:
+            return None
+        points = shape.points if head.kind == shape.markup else shape.to(head.kind).points
+        known = np.asarray(np.isfinite(points).all(1) & np.isfinite(head.places).all(1))
+        points = points[known]
+        if len(points) < FEWEST:
+            return None
+        spread = np.linalg.svd(points - points.mean(0), compute_uv=False)
+        if not spread[1] > 0.02 * spread[0]:
+            return None
+        self._state = _turn(points, head.only(known), before)
+        return Pose(*np.degrees(self._state[:3]).tolist())
 
 
 def head_of(kind: MarkUp) -> Head | None:
@@ -107,17 +122,23 @@ def rotation(pitch: float, yaw: float, roll: float) -> tuple[Floats, Floats]:
     return about_z @ about_y @ about_x, np.stack(slopes)
 
 
-def _turn(points: Floats, head: Head) -> Floats:
-    """Pitch, yaw and roll (radians) at which the head, seen by the camera, is nearest to points (K, 2)."""
+def _turn(points: Floats, head: Head, before: Floats | None = None) -> Floats:
+    """Return the state at which the head, seen by the camera, is nearest to points (K, 2).
+
+    Its first three values are pitch, yaw and roll in radians. `before` is the state in the last frame.
+    """
     points = points - points.mean(0)
     places = head.places - head.places.mean(0)
-    state = np.zeros(6 + len(head.modes))  # angles, logarithm of pixels a mm, shift, variations
-    state[2] = _roll(places[:, :2], points)
-    state[3] = 0.5 * np.log((points**2).sum() / (places[:, :2] ** 2).sum())
+    if before is None:
+        state = np.zeros(6 + len(head.modes))  # angles, logarithm of pixels a mm, shift, variations
+        state[2] = _roll(places[:, :2], points)
+        state[3] = 0.5 * np.log((points**2).sum() / (places[:, :2] ** 2).sum())
+    else:
+        state = before
     head = Head(head.kind, places, head.modes)
     wrong, slope = _residual(state, points, head)
     cost, damping = wrong @ wrong, 1e-3
-    for _ in range(STEPS):
+    for _ in range(STEPS if before is None else FEWER):
         normal = slope.T @ slope
         step = np.linalg.solve(normal + damping * np.diag(np.diag(normal)), slope.T @ wrong)
         tried = state + step
@@ -132,7 +153,7 @@ def _turn(points: Floats, head: Head) -> Floats:
         if saved < ENOUGH:
             break
     state[2] = (state[2] + np.pi) % (2 * np.pi) - np.pi
-    return state[:3]
+    return state
 
 
 def _residual(state: Floats, points: Floats, head: Head) -> tuple[Floats, Floats]:

@@ -1,29 +1,36 @@
 """Faces over time: the last shape starts the next, and the detector looks only when it must.
 
 A face is followed by the model alone: its shape in one frame starts the search in the next. A learnt check
-says whether the crop still holds a face. The detector looks when a face is lost, when there is none, and
-every few frames for newcomers; what it finds is assigned to the faces that are known, so that a face keeps
-its number.
+says whether the crop still holds a face: in every third frame while it is sure. The detector looks when a
+face is lost, when there is none, and every few frames for newcomers, unless as many faces are followed as are
+wanted; what it finds is assigned to the faces that are known, so that a face keeps its number.
 """
 
 from __future__ import annotations
 
 import time as clock
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from meanshape.core.errors import ConfigError
 from meanshape.core.geometry import similarity
 from meanshape.core.image import ImageLike, Pixels, read_image
-from meanshape.core.types import Box, Face, Prediction, Shape
+from meanshape.core.types import Box, Emotion, Face, Prediction, Shape
 from meanshape.inference.pipeline import Pipeline
+from meanshape.inference.pose import HeadPose
 from meanshape.inference.smoothing import Smoother, smoother
 
 OVERLAP = 0.3
 """IoU from which a found face is one that is known."""
 SAME = 0.55
 """IoU from which two tracks have come to follow the same face."""
+CHECK = 3
+"""Frames from one check to the next of a face that is surely one."""
+SURE = 0.9
+"""The check's score of such a face."""
 
 
 @dataclass(slots=True)
@@ -37,18 +44,25 @@ class Track:
     score: float
     seen: float
     smooth: Smoother
+    pose: HeadPose = field(default_factory=HeadPose)
     lost: bool = False
+    unchecked: int = 0
 
-    def follow(self, shape: Shape, score: float, time: float) -> None:
-        """Take the shape of the next frame."""
-        self.box = canonical(shape, self.shape, self.box)
-        self.shape, self.score, self.seen = shape, score, time
+    def follow(self, shape: Shape, box: Box, score: float, time: float) -> None:
+        """Take the shape of the next frame, its box and its score."""
+        self.shape, self.box, self.score, self.seen = shape, box, score, time
 
-    def face(self, time: float) -> Face:
+    def due(self, box: Box) -> bool:
+        """Say whether the check must look at the face, whose next box this is."""
+        self.unchecked += 1
+        grown = box.size / self.box.size
+        return self.score < SURE or self.unchecked >= CHECK or not 0.9 < grown < 1.1
+
+    def face(self, time: float, emotion: Emotion | None, attributes: Mapping[str, Any] | None) -> Face:
         """Return the face as a prediction holds it, smoothed."""
-        points = self.smooth(self.shape.points, time, self.box.size)
+        shape = self.shape.with_points(self.smooth(self.shape.points, time, self.box.size))
         box = replace(self.box.part(self.own), score=self.score)
-        return Face(box, replace(self.shape, points=points), self.score, track=self.number)
+        return Face(box, shape, self.score, self.pose(shape), emotion, attributes, self.number)
 
 
 class Tracker:
@@ -93,33 +107,58 @@ class Tracker:
         self._follow(pixels, followed, time)
         self.tracks = [t for t in self.tracks if not t.lost or time - t.seen <= self.memory]
         self._since += 1
-        if self._since >= self.every or any(track.lost for track in followed) or not followed:
+        if any(track.lost for track in followed) or not followed or self._newcomers_are_due():
             self._look(pixels, time)
         self._drop_doubles()
-        faces = tuple(track.face(time) for track in self.tracks if not track.lost)
-        if self.pipeline.markup is not None:
-            faces = tuple(replace(f, shape=f.shape and f.shape.to(self.pipeline.markup)) for f in faces)
         height, width = pixels.shape[:2]
-        return Prediction(faces, (width, height), source, self.pipeline.name, clock.perf_counter() - start)
+        return Prediction(
+            self._faces(pixels, time), (width, height), source, self.pipeline.name,
+            clock.perf_counter() - start,
+        )  # fmt: skip
+
+    def _newcomers_are_due(self) -> bool:
+        most = self.pipeline.max_faces
+        there = sum(not track.lost for track in self.tracks)
+        return self._since >= self.every and (most is None or there < most)
+
+    def _faces(self, pixels: Pixels, time: float) -> tuple[Face, ...]:
+        """Return the faces that are followed, and what else the pipeline was asked for."""
+        there = [track for track in self.tracks if not track.lost]
+        boxes = [track.box for track in there]
+        told = zip(
+            self.pipeline.emotions(pixels, boxes), self.pipeline.attributes(pixels, boxes), strict=True
+        )
+        faces = [track.face(time, *more) for track, more in zip(there, told, strict=True)]
+        if (kind := self.pipeline.markup) is not None:
+            faces = [replace(face, shape=face.shape and face.shape.to(kind)) for face in faces]
+        return tuple(faces)
 
     def _follow(self, pixels: Pixels, tracks: list[Track], time: float) -> None:
         """Move tracks on by the model; what the check does not take for a face is lost."""
         if not tracks:
             return
         shapes = self.pipeline.model.predict_batch(
-            [pixels] * len(tracks), [track.box for track in tracks], [track.shape for track in tracks]
+            [pixels] * len(tracks),
+            [track.box for track in tracks],
+            [track.shape for track in tracks],
+            **self.pipeline.how,
         )
-        boxes = [
-            canonical(shape, track.shape, track.box) for shape, track in zip(shapes, tracks, strict=True)
-        ]
+        boxes = [canonical(shape, t.shape, t.box) for shape, t in zip(shapes, tracks, strict=True)]
+        scores = self._check(pixels, tracks, boxes)
         whole = Box.whole(pixels.shape[1], pixels.shape[0])
-        scores = self.pipeline.detector.scores(pixels, boxes)
         for track, shape, box, score in zip(tracks, shapes, boxes, scores, strict=True):
-            grown = box.size / track.box.size
-            if score < self.threshold or not 0.6 < grown < 1.6 or not box.iou(whole):
+            if score < self.threshold or not 0.6 < box.size / track.box.size < 1.6 or not box.iou(whole):
                 track.lost = True
             else:
-                track.follow(shape, score, time)
+                track.follow(shape, box, score, time)
+
+    def _check(self, pixels: Pixels, tracks: list[Track], boxes: list[Box]) -> list[float]:
+        """Return the check's score of each track's next box; of those that are not due, the last."""
+        due = [n for n, box in enumerate(boxes) if tracks[n].due(box)]
+        scores = [track.score for track in tracks]
+        for n, score in zip(due, self.pipeline.detector.scores(pixels, [boxes[n] for n in due]), strict=True):
+            scores[n], tracks[n].unchecked = score, 0
+        return scores
 
     def _look(self, pixels: Pixels, time: float) -> None:
         """Let the detector look; known faces stay, lost ones come back, new ones get a number."""
@@ -130,7 +169,9 @@ class Tracker:
         boxes = [detector.canonical(face.box) for face in found]
         pairs = {n: t for t, n in assign([track.box for track in self.tracks], boxes).items()}
         fresh = [n for n in range(len(found)) if n not in pairs or self.tracks[pairs[n]].lost]
-        shapes = self.pipeline.model.predict_batch([pixels] * len(fresh), [boxes[n] for n in fresh])
+        shapes = self.pipeline.model.predict_batch(
+            [pixels] * len(fresh), [boxes[n] for n in fresh], **self.pipeline.how
+        )
         for n, shape in zip(fresh, shapes, strict=True):
             box, score = canonical(shape, shape, boxes[n]), found[n].score
             own, smooth = fractions(found[n].box, box), smoother(self.smoothing)

@@ -27,6 +27,7 @@ from meanshape.core.image import ImageLike, Pixels, read_image, warp
 from meanshape.core.markup import MarkUp
 from meanshape.core.types import Box, Sample, Shape
 from meanshape.methods.base import LandmarkModel, Progress
+from meanshape.methods.parts.arrays import load_points
 from meanshape.methods.parts.graph import Graph
 from meanshape.methods.parts.onnx_session import OnnxSession
 from meanshape.methods.parts.steps import Step, heatmap
@@ -185,10 +186,15 @@ class DAN(LandmarkModel):
         dan_training.save(self._module, folder, self.markup)
 
     def _load(self, folder: Path) -> None:
-        self._mean = np.load(folder / MEAN)
+        self._mean = load_points(folder / MEAN, len(self._fitted()))
         self._folder = folder
         self._sessions = {}
         self._graph(len(self.config.sizes))
+
+    @property
+    def stage_count(self) -> int:
+        """Return how many stages there are."""
+        return len(self.config.sizes)
 
     def graph(self) -> Graph:
         """Return the graph of all stages, for `meanshape export`."""
