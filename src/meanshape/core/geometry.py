@@ -83,9 +83,11 @@ def invert(matrix: ArrayLike) -> Matrix:
     determinant = a * d - b * c
     if not (np.isfinite(determinant) & (determinant != 0)).all():
         raise ShapeError("a map that takes a plane to a line has no inverse")
-    adjugate = np.stack([np.stack([d, -b], -1), np.stack([-c, a], -1)], -2)
-    linear = adjugate / determinant[..., None, None]
-    return np.concatenate([linear, -(linear @ m[..., 2:])], -1)
+    x, y = m[..., 0, 2], m[..., 1, 2]
+    result = np.empty(m.shape)  # filled entry by entry: a crop waits for this, and stacking takes longer
+    result[..., 0, 0], result[..., 0, 1], result[..., 0, 2] = d, -b, b * y - d * x
+    result[..., 1, 0], result[..., 1, 1], result[..., 1, 2] = -c, a, c * x - a * y
+    return result / determinant[..., None, None]
 
 
 def compose(first: ArrayLike, second: ArrayLike) -> Matrix:
