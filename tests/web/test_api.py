@@ -73,6 +73,29 @@ def test_steps_end_with_the_models_answer(client: TestClient) -> None:
     assert "were found" in post(client, PHOTO.read_bytes(), "/v1/steps", face=5).json()["error"]
 
 
+def test_modes_are_of_shape_or_of_appearance(client: TestClient) -> None:
+    def modes(model: str, **options: str) -> Any:
+        return client.get(f"/v1/modes/{model}", params=options).json()
+
+    mean, moved = modes("asm"), modes("asm", weights="2.5")
+    assert "picture" not in mean and np.abs(np.subtract(mean["points"], moved["points"])).max() > 5
+    plain, other = (modes("aam", kind="appearance", weights=weights) for weights in ("", "2.5"))
+    assert plain["picture"] != other["picture"] and other["picture"].startswith("data:image/png")
+    for answer in (mean, moved, plain, other):
+        assert (np.array(answer["points"]) > 0).all() and (answer["points"] < np.array(answer["size"])).all()
+    assert "no modes of appearance" in modes("asm", kind="appearance")["error"]
+
+
+def test_the_first_stages_alone(client: TestClient) -> None:
+    first, last = (
+        post(client, PHOTO.read_bytes(), **options).json()["faces"][0]["shape"]["points"]
+        for options in ({"stages": 1}, {})
+    )
+    assert 0.1 < np.abs(np.subtract(first, last)).max() < 20
+    assert {row["name"]: row["stages"] for row in client.get("/v1/models").json()}["dan"] == 2
+    assert "has 2 stages" in post(client, PHOTO.read_bytes(), stages=3).json()["error"]
+
+
 @pytest.mark.parametrize(
     ("data", "options", "status", "said"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import pytest
 
 from meanshape.apps.web.folder import LABELS, ConflictError, Folder, ellipse
 from meanshape.core.errors import ConfigError, FormatError, ShapeError, UnknownName
-from meanshape.core.markup import markup
+from meanshape.core.markup import load_markup, markup
 from meanshape.core.types import Box
 from meanshape.datasets import load_data
+from meanshape.inference import Pipeline
 
 
 def faces(label: Any) -> list[dict[str, Any]]:
@@ -33,6 +35,24 @@ def test_points_are_placed_saved_and_read_back(folder: Folder) -> None:
     assert again.faces[0].shape.visible.sum() == 67
     (sample,) = load_data(f"folder:{folder.root}")
     assert sample.shape == again.faces[0].shape
+
+
+def test_the_face_box_stays_with_points_that_do_not_show_it(photos: Path, tmp_path: Path) -> None:
+    """Four corners of eyes say nothing of the box of their face: training must learn in the detector's."""
+    root = tmp_path / "eyes"
+    shutil.copytree(photos, root)
+    (root / "corners.toml").write_text(
+        'points = ["right_outer", "right_inner", "left_inner", "left_outer"]\nmirror = [3, 2, 1, 0]\n'
+    )
+    folder = Folder(root, load_markup(root / "corners.toml"), Pipeline())
+    (face,) = folder.label("0.png").faces
+    row = [[60, 80], [90, 80], [110, 80], [140, 80.5]]
+    folder.save("0.png", "", [{"points": row, "box": face.box.as_list()}])
+    folder.close()
+    (sample,) = load_data(f"folder:{root}")
+    assert sample.box == Box(*face.box.as_list()) and sample.box.height > 60
+    with pytest.raises(ShapeError, match="a box is"):
+        folder.save("1.png", "", [{"points": row, "box": [1, 2]}])
 
 
 def test_nobody_is_overwritten_unseen(folder: Folder) -> None:

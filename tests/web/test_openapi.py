@@ -1,4 +1,4 @@
-"""What the API says of itself holds: schemathesis makes requests of its own description and reads the answers.
+"""What the API says of itself holds: schemathesis makes requests of it and reads the answers.
 
 Few examples, the same in every run: what they find beyond that, tests by hand hold.
 """
@@ -21,15 +21,9 @@ schemathesis = pytest.importorskip("schemathesis", reason="pip install schemathe
 checks = pytest.importorskip("schemathesis.specs.openapi.checks")
 NOT = [checks.positive_data_acceptance]  # no picture is made by chance
 PATHS = (
-    *("/v1/detect", "/v1/detect/batch", "/v1/steps", "/v1/modes/{model}", "/v1/models", "/v1/markups"),
-    *(
-        "/v1/markups/{name}",
-        "/v1/folder",
-        "/v1/folder/photo",
-        "/v1/folder/label",
-        "/v1/folder/place",
-        "/v1/health",
-    ),
+    *("/v1/detect", "/v1/detect/batch", "/v1/steps", "/v1/modes/{model}"),
+    *("/v1/health", "/v1/models", "/v1/markups", "/v1/markups/{name}"),
+    *("/v1/folder", "/v1/folder/photo", "/v1/folder/label", "/v1/folder/place"),
 )
 
 

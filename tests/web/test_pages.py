@@ -10,6 +10,15 @@ import numpy as np
 import pytest
 
 import meanshape as ms
+from meanshape.apps.cli import main
+from meanshape.apps.web.folder import Folder
+from meanshape.apps.web.server import create_app
+from meanshape.core.image import write_image
+from meanshape.core.markup import markup
+from meanshape.datasets import load_data
+from meanshape.datasets.synthetic import face
+from meanshape.inference import Pipeline
+from meanshape.methods.mean_shape import MeanShape
 
 PHOTO = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
 pytestmark = pytest.mark.xdist_group("browser")
@@ -145,3 +154,51 @@ def test_nothing_is_wider_than_the_screen(server: str, page: Any, path: str, wid
     page.goto(server + path)
     page.wait_for_timeout(300)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_ten_photos_are_corrected_trained_on_and_evaluated(page: Any, served: Any, tmp_path: Path) -> None:
+    """The whole way: a point dragged to its place in each photo, saved; a model of them; its error."""
+    root, truth = tmp_path / "ten", {}
+    root.mkdir()
+    for seed in range(10):
+        sample = rendered(seed)
+        write_image(root / f"{seed}.png", sample.pixels())
+        truth[f"{seed}.png"] = sample.shape.points
+    address, stop = served(create_app(folder=Folder(root, markup("ibug68"), Pipeline(max_faces=1))))
+    page.goto(f"{address}/correct")
+    names = [""]
+    while len(names) <= len(truth):
+        now = "window.meanshape.now()"
+        names.append(page.until(f"{now} && {now}.name !== '{names[-1]}' && {now}.name"))
+        points = truth[names[-1]]
+        if not page.evaluate(f"{now}.faces.length"):  # not found: draw its box
+            page.click("#add")
+            drag(page, points.min(0), points.max(0))
+            page.until(f"{now}.faces.length")
+        drag(page, page.evaluate(f"{now}.faces[0].points[33]"), points[33])
+        page.until("document.getElementById('state').textContent == 'saved'")
+        page.keyboard.press("n")
+    page.until("document.getElementById('count').textContent.startsWith('10 of 10')")
+    stop()
+    assert sorted(names[1:]) == sorted(truth)
+    data, run = f"folder:{root}", tmp_path / "run"
+    for sample in (corrected := load_data(data)):
+        assert sample.shape.points[33] == pytest.approx(truth[f"{sample.id}.png"][33], abs=0.7)
+    assert main(["train", "asm", "--data", data, "--out", str(run)]) == 0
+    others = [rendered(seed) for seed in range(10, 15)]
+    mean = ms.evaluate(MeanShape().fit(corrected), others).nme()
+    assert ms.evaluate(ms.load(run), others).nme() < 0.85 * mean
+
+
+def rendered(seed: int) -> ms.Sample:
+    return face(seed, 200, occlusion=0, yaw=0, emotion="neutral", degrade=False)
+
+
+def drag(page: Any, start: Any, end: Any) -> None:
+    """Drag from one place in the picture to another."""
+    page.wait_for_timeout(60)  # what is asked for is drawn
+    stage = page.locator("#stage canvas").bounding_box()
+    for place in (start, end):
+        x, y = page.evaluate("(at) => window.meanshape.view.toScreen(at)", [float(value) for value in place])
+        page.mouse.move(stage["x"] + x, stage["y"] + y, steps=3)
+        page.mouse.down() if place is start else page.mouse.up()

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import base64
 import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from meanshape.core import config as configs
 from meanshape.core import registry
 from meanshape.core.errors import ConfigError, ImageError
 from meanshape.core.image import Pixels
 from meanshape.core.types import Box
 from meanshape.inference.pipeline import Pipeline
+from meanshape.methods.base import CONFIG
 from meanshape.methods.parts.steps import Step
 
 LARGEST = 3.0
@@ -22,10 +25,23 @@ SIDE = 240
 
 
 def shows(method: str) -> list[str]:
-    """Return what a method can show of itself: "steps", "modes"."""
+    """Return what a method can show of itself: "steps", modes of "shape", of "appearance"."""
     kind = registry.method(method)
-    found = ["steps"] if hasattr(kind, "steps") or hasattr(kind, "iterations") else []
-    return found + (["modes"] if hasattr(kind, "shape_from") else [])
+    able = {
+        "steps": hasattr(kind, "steps") or hasattr(kind, "iterations"),
+        "shape": hasattr(kind, "shape_from"),
+        "appearance": hasattr(kind, "reconstruct"),
+    }
+    return [what for what, can in able.items() if can]
+
+
+def stages(method: str, folder: Path) -> int:
+    """Return how many stages of a model can be asked for one by one, 0 for none."""
+    kind = registry.method(method)
+    if not hasattr(kind, "stage_count"):
+        return 0
+    count: int = kind(configs.load(kind.Config, folder / CONFIG)).stage_count
+    return count
 
 
 def steps(pipeline: Pipeline, pixels: Pixels, face: int) -> dict[str, Any]:
@@ -64,31 +80,27 @@ def _steps(model: Any, pixels: Pixels, box: Box, name: str) -> list[Step]:
     raise ConfigError(f"model {name} shows no steps; dan, asm and aam do")
 
 
-def modes(model: Any, weights: str) -> dict[str, Any]:
-    """Return the shape that a model's modes make, and its picture if the model has one.
+def modes(model: Any, weights: str, kind: str) -> dict[str, Any]:
+    """Return the shape that a model's modes make; of "appearance", also the picture under it.
 
     `weights` are standard deviations, separated by commas; those that are not given are 0.
     """
-    make = getattr(model, "shape_from", None)
-    if make is None or model.markup is None:
-        raise ConfigError(f"model {model.name} has no modes; asm and aam do")
+    if model.markup is None or not hasattr(model, "reconstruct" if kind == "appearance" else "shape_from"):
+        raise ConfigError(f"model {model.name} has no modes of {kind}; asm and aam have them, asm of shape")
     wanted = _weights(weights)
-    count = len(model.shape_model.variances)
+    count = len((model.portrait.appearance if kind == "appearance" else model.shape_model).variances)
     if len(wanted) > count:
-        raise ConfigError(f"{model.name} has {count} modes, asked for {len(wanted)}")
-    points = np.asarray(make(wanted))
+        raise ConfigError(f"{model.name} has {count} modes of {kind}, asked for {len(wanted)}")
+    answer: dict[str, Any] = {"markup": model.markup.name, "count": count, "size": [SIDE, SIDE]}
+    if kind == "appearance":
+        picture, points = model.portrait.render(np.asarray(wanted, np.float64))
+        size = [picture.shape[1], picture.shape[0]]
+        return {**answer, "size": size, "points": points.round(2).tolist(), "picture": data_url(picture)}
+    points = np.asarray(model.shape_from(wanted))
     low, high = points.min(0), points.max(0)
     scale = 0.8 * SIDE / float((high - low).max())
     placed = (points - (low + high) / 2) * scale + SIDE / 2
-    answer = {
-        "markup": model.markup.name,
-        "count": count,
-        "points": placed.round(2).tolist(),
-        "size": [SIDE, SIDE],
-    }
-    if hasattr(model, "reconstruct"):
-        answer["picture"] = data_url(model.reconstruct(wanted))
-    return answer
+    return {**answer, "points": placed.round(2).tolist()}
 
 
 def _weights(text: str) -> list[float]:
@@ -108,4 +120,4 @@ def data_url(pixels: Pixels) -> str:
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
-__all__ = ["modes", "shows", "steps"]
+__all__ = ["modes", "shows", "stages", "steps"]

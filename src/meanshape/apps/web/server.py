@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, File, Query, Request, UploadFile
 from fastapi.responses import FileResponse, JSONResponse
@@ -45,6 +45,9 @@ Model = Annotated[str | None, Query(description="A shipped model; default dan.")
 MarkUpName = Annotated[str | None, Query(alias="markup", description="Convert the points to this mark-up.")]
 MinFace = Annotated[float, Query(ge=12, le=10_000, description="The smallest face to look for, pixels.")]
 MaxFaces = Annotated[int | None, Query(ge=1, le=1000)]
+Stages = Annotated[
+    int | None, Query(ge=1, le=100, description="The first stages alone, where there are such.")
+]
 Flag = Annotated[bool, Query()]
 Picture = Annotated[UploadFile, File(description="A picture in any usual format.")]
 
@@ -124,6 +127,7 @@ def _add_detection(app: FastAPI, service: Service) -> None:
         max_faces: MaxFaces = None,
         emotion: Flag = False,
         attributes: Flag = False,
+        stages: Stages = None,
         session: Annotated[str | None, Query(max_length=64)] = None,
         time: Annotated[float | None, Query(ge=0, le=1e9)] = None,
     ) -> dict[str, Any]:
@@ -134,7 +138,7 @@ def _add_detection(app: FastAPI, service: Service) -> None:
         decode = await pixels_of(image, service.limits)
         options = {
             "model": model, "markup": markup, "min_face": min_face, "max_faces": max_faces,
-            "emotion": emotion, "attributes": attributes,
+            "emotion": emotion, "attributes": attributes, "stages": stages,
         }  # fmt: skip
         name = image.filename
 
@@ -195,10 +199,12 @@ def _add_explanations(app: FastAPI, service: Service) -> None:
 
     @app.get("/v1/modes/{model}")
     async def modes(
-        model: str, weights: Annotated[str, Query(max_length=400, pattern=r"^[-+.,eE0-9]*$")] = ""
+        model: str,
+        weights: Annotated[str, Query(max_length=400, pattern=r"^[-+.,eE0-9]*$")] = "",
+        kind: Literal["shape", "appearance"] = "shape",
     ) -> dict[str, Any]:
         """Show the shape (and the picture) of a model's modes, their weights in standard deviations."""
-        return await service.run(lambda: explain.modes(service.pipeline(model=model).model, weights))
+        return await service.run(lambda: explain.modes(service.pipeline(model=model).model, weights, kind))
 
 
 def _add_tables(app: FastAPI, service: Service) -> None:
@@ -222,6 +228,7 @@ def _add_tables(app: FastAPI, service: Service) -> None:
                 "licence": card.licence,
                 "commercial_use": card.commercial_use,
                 "shows": explain.shows(card.method),
+                "stages": explain.stages(card.method, weights.folder(card.name)),
             }
             for card in cards
         ]

@@ -147,21 +147,22 @@ const modeView = new View($("mode-stage"));
 let weights = [];
 
 async function modes() {
-  const name = $("moded").value;
+  const [name, kind] = $("moded").value.split("/");
   $("modes").hidden = !name;
   if (!name) return;
   try {
     weights = [];
-    const first = await draft(name);
+    modeView.shapes = [];
+    const first = await draft(name, kind);
     weights = Array(Math.min(first.count, 8)).fill(0);
-    $("modes-title").textContent = `The first of ${first.count} modes of ${name}, in standard deviations`;
-    $("sliders").replaceChildren(...weights.map((_, number) => slider(name, number)));
+    $("modes-title").textContent = `The first of ${name}'s ${first.count} modes of ${kind}, in standard deviations`;
+    $("sliders").replaceChildren(...weights.map((_, number) => slider(name, kind, number)));
   } catch (error) {
     fail(error);
   }
 }
 
-function slider(name, number) {
+function slider(name, kind, number) {
   const row = Object.assign(document.createElement("label"), { className: "slider" });
   const range = Object.assign(document.createElement("input"), { type: "range", min: -3, max: 3, step: 0.1, value: 0 });
   const told = Object.assign(document.createElement("span"), { textContent: "0.0" });
@@ -169,17 +170,21 @@ function slider(name, number) {
   range.addEventListener("input", () => {
     weights[number] = Number(range.value);
     told.textContent = Number(range.value).toFixed(1);
-    draft(name).catch(fail);
+    draft(name, kind).catch(fail);
   });
   return row;
 }
 
-async function draft(name) {
-  const answer = await get(`/v1/modes/${encodeURIComponent(name)}`, { weights: weights.join(",") });
-  const kind = await markup(answer.markup);
-  const [width, height] = answer.size;
-  modeView.shapes = [{ points: answer.points, edges: kind.edges, names: kind.points, colour: "#21c7ff" }];
-  modeView.show(answer.picture ? await loaded(answer.picture) : document.createElement("canvas"), width, height);
+let drafts = 0;
+
+async function draft(name, kind) {
+  const number = ++drafts;
+  const answer = await get(`/v1/modes/${encodeURIComponent(name)}`, { kind, weights: weights.join(",") });
+  const points = await markup(answer.markup);
+  const picture = answer.picture ? await loaded(answer.picture) : document.createElement("canvas");
+  if (number !== drafts) return answer; // the slider has moved on
+  modeView.shapes = [{ points: answer.points, edges: points.edges, names: points.points, colour: "#21c7ff" }];
+  modeView.show(picture, ...answer.size);
   return answer;
 }
 
@@ -204,7 +209,8 @@ async function start() {
   }));
   const able = (what) => [new Option("nothing", ""), ...models.filter(({ shows }) => shows.includes(what)).map(({ name }) => new Option(name, name))];
   $("explained").replaceChildren(...able("steps"));
-  $("moded").replaceChildren(...able("modes"));
+  const modal = ["shape", "appearance"].flatMap((kind) => models.filter(({ shows }) => shows.includes(kind)).map(({ name }) => new Option(`${name}, ${kind}`, `${name}/${kind}`)));
+  $("moded").replaceChildren(new Option("nothing", ""), ...modal);
   if (models.some(({ name }) => name === "dan")) $("explained").value = "dan";
 }
 

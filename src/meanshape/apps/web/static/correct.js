@@ -13,6 +13,7 @@ let adding = null; // a corner of the box that is being drawn
 let conflict = null;
 let saving = Promise.resolve();
 let timer = null;
+const trail = []; // names, in the order in which they were opened
 
 function fail(error) {
   $("error").textContent = error?.message ?? "";
@@ -63,6 +64,7 @@ async function open(name) {
     const [label, picture] = await Promise.all([get("/v1/folder/label", { name }), loaded(name)]);
     now = { name, version: label.version, faces: faces(label), undo: [], redo: [] };
     picked = now.faces.length ? { face: 0, index: 0 } : null;
+    if (!trail.includes(name)) trail.push(name);
     $("title").textContent = name;
     $("empty").hidden = true;
     view.picture = null; // a new photo is shown whole
@@ -70,6 +72,7 @@ async function open(name) {
     view.show(picture, picture.width, picture.height);
     location.hash = encodeURIComponent(name);
     state(label.version ? "saved" : "not corrected yet", Boolean(label.version));
+    $("hint").hidden = Boolean(label.version || now.faces.length);
     list();
   } catch (error) {
     fail(error);
@@ -266,12 +269,27 @@ function remove() {
   });
 }
 
+// Back: the photo that was open before. On: where one came from; else the least certain that is not done.
 async function step(by) {
   await settle();
   if (by > 0 && now && !now.version && !conflict) await store(); // looked at and found right
-  const at = photos.findIndex(({ name }) => name === now?.name);
-  const next = photos[at + by];
-  if (next) await open(next.name);
+  await overview().catch(fail);
+  const names = photos.map(({ name }) => name);
+  const inList = names[names.indexOf(now?.name) + by];
+  const again = trail[trail.lastIndexOf(now?.name) + by];
+  const fresh = by > 0 ? photos.find((photo) => !photo.done && photo.name !== now?.name)?.name : null;
+  const next = again ?? fresh ?? inList;
+  if (next) await open(next);
+}
+
+// The order changes while the model is still looking at the photos.
+async function watch() {
+  const known = () => photos.filter((photo) => photo.done || photo.confidence !== null).length;
+  for (let before = -1; known() < photos.length && known() !== before;) {
+    before = known();
+    await new Promise((done) => { setTimeout(done, 1500); });
+    if (!$("photos").contains(document.activeElement)) await overview().catch(() => {});
+  }
 }
 
 function tab(by) {
@@ -327,6 +345,7 @@ window.addEventListener("beforeunload", (event) => { if (timer) { store(); event
 
 overview().then(() => {
   const wanted = decodeURIComponent(location.hash.slice(1));
+  watch();
   return open(photos.some(({ name }) => name === wanted) ? wanted : photos[0].name);
 }).catch((error) => {
   fail(error);

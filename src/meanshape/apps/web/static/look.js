@@ -10,10 +10,12 @@ let photos = []; // {file, name, picture, result}
 let current = null;
 let running = null; // the loop over a clip or the camera
 let asked = 0;
+let refill = async () => {}; // what there is to choose from depends on the model
 
 const options = () => ({
   model: $("model").value,
   markup: $("markup").value,
+  stages: $("stages").value,
   min_face: $("min-face").value || 40,
   emotion: $("emotion").checked || undefined,
   attributes: $("attributes").checked || undefined,
@@ -221,12 +223,15 @@ async function start() {
     const [models, markups] = await Promise.all([get("/v1/models"), get("/v1/markups")]);
     $("model").replaceChildren(...models.map(({ name, title, licence, commercial_use }) => new Option(`${name}: ${title}${commercial_use ? "" : " (research only)"}`, name, name === "dan", name === "dan")));
     const fill = async () => {
-      const own = models.find(({ name }) => name === $("model").value)?.markup;
+      const { markup: own, stages = 0 } = models.find(({ name }) => name === $("model").value) ?? {};
+      $("stages-row").hidden = stages < 2;
+      const fewer = Array.from({ length: Math.max(0, stages - 1) }, (_, number) => new Option(number ? `the first ${number + 1}` : "the first", number + 1));
+      $("stages").replaceChildren(new Option(`all ${stages}`, ""), ...fewer);
       const kind = own && (await markup(own));
       const choices = markups.filter((name) => kind?.conversions.includes(name));
       $("markup").replaceChildren(new Option(`the model's (${own})`, ""), ...choices.map((name) => new Option(name, name)));
     };
-    $("model").addEventListener("change", fill);
+    refill = fill;
     await fill();
   } catch (error) {
     fail(error);
@@ -238,8 +243,9 @@ $("choose").onclick = () => $("files").click();
 $("camera").onclick = camera;
 $("stop").onclick = stop;
 $("fit").onclick = () => { view.fit(); view.paint(); };
-for (const id of ["model", "markup", "min-face", "emotion", "attributes"]) {
-  $(id).addEventListener("change", () => {
+for (const id of ["model", "markup", "stages", "min-face", "emotion", "attributes"]) {
+  $(id).addEventListener("change", async () => {
+    if (id === "model") await refill();
     $("warning").hidden = !($("emotion").checked || $("attributes").checked);
     photos.forEach((photo) => { photo.result = null; });
     if (!running && current?.file) look(current);
