@@ -19,6 +19,7 @@ from meanshape.methods.dan import DAN, PRESETS, Config  # noqa: E402
 from meanshape.methods.mean_shape import MeanShape  # noqa: E402
 from meanshape.methods.nets import dan as nets  # noqa: E402
 from meanshape.methods.nets import dan_training  # noqa: E402
+from meanshape.methods.nets.blocks import LUMINANCE  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -181,6 +182,6 @@ def test_a_grey_network_sees_luminance() -> None:
     for stage in module.eval().stages:
         torch.nn.init.normal_(stage.fc2.weight, std=1.0)
     crop = np.random.default_rng(1).integers(0, 256, (1, 32, 32, 3), np.uint8)
-    light = np.repeat((crop @ np.array(nets.LUMINANCE)).round().astype(np.uint8)[..., None], 3, -1)
+    light = np.repeat((crop @ np.array(LUMINANCE)).round().astype(np.uint8)[..., None], 3, -1)
     seen, same, other = (dan_training.run(module, picture, 1) for picture in (crop, light, 255 - crop))
     assert np.abs(seen - same).max() < 0.2 * np.abs(seen - other).max()

@@ -19,6 +19,7 @@ from meanshape.datasets.synthetic import face  # noqa: E402
 from meanshape.methods.facepp import Config, FacePP  # noqa: E402
 from meanshape.methods.nets import facepp as nets  # noqa: E402
 from meanshape.methods.nets import facepp_training as training  # noqa: E402
+from meanshape.methods.nets.dan import similarity  # noqa: E402
 
 QUICK = {"steps": "4,4,3,2", "warmup": "2", "batch": "6"}
 
@@ -70,25 +71,30 @@ def turned(shape: torch.Tensor, degrees: float) -> torch.Tensor:
     return shape @ torch.stack([torch.stack([c, s]), torch.stack([-s, c])])
 
 
+def outside(place: torch.Tensor, frames: nets.Frames, number: int) -> list[float]:
+    """Where a place (2,) of a frame lies in the picture."""
+    still = [torch.zeros(1, 1, 2)] * frames[0].shape[1]
+    found: list[float] = nets.placed(still, [place[None]] * len(still), frames)[0, number].tolist()
+    return found
+
+
 # Geometry
 
 
 @pytest.mark.parametrize("branch", [0, 1])
 def test_a_dot_is_where_the_crop_of_level_2_says(module: nets.FacePP, branch: int) -> None:
     corners = torch.tensor([[[30.0, 34.0], [92.0, 96.0]]])
-    frame = module.box_frame(corners)
+    frames = module.box_frames(torch.stack([corners, corners + 3], 1))
     for x, y in ((40.0, 50.0), (66.0, 63.0), (85.0, 90.0)):
         half = torch.nn.functional.avg_pool2d(dot(x, y), 2)
-        seen = nets._see(half, frame, module.whole_size, 2)[0, 0]
-        assert nets._out(centroid(seen).reshape(1, 1, 2), frame).flatten().tolist() == pytest.approx(
-            [x, y], abs=0.15
-        )
+        seen = nets.see_frames(half, frames, module.whole_size, 2)[0, branch, 0]
+        assert outside(centroid(seen), frames, branch) == pytest.approx([x, y], abs=0.15)
 
 
 def test_the_frame_of_a_box_is_a_square_about_it(module: nets.FacePP) -> None:
-    matrix, centre = module.box_frame(torch.tensor([[[10.0, 20.0], [50.0, 60.0]]]))
+    matrix, centre = module.box_frames(torch.tensor([[[[10.0, 20.0], [50.0, 60.0]]]]))
     assert centre.flatten().tolist() == [30, 40]
-    assert torch.allclose(matrix[0], torch.eye(2) * 40 * module.margin)
+    assert torch.allclose(matrix[0, 0], torch.eye(2) * 40 * module.margin)
 
 
 @pytest.mark.parametrize("level", [3, 4])
@@ -97,49 +103,60 @@ def test_a_dot_is_where_the_crop_of_a_part_says(
     module: nets.FacePP, shape: torch.Tensor, level: int, angle: float
 ) -> None:
     placed = turned(shape, angle) / 1.5 * 128 + 63.5
-    for part in module.parts:
-        points = placed[:, list(part.indices)]
-        frame = module.part_frame(level, part, points)
-        x, y = (points[0].mean(0) + torch.tensor([3.0, -2.0])).tolist()
-        seen = nets._see(dot(x, y), frame, module.part_size)[0, 0]
-        back = nets._out(centroid(seen).reshape(1, 1, 2), frame).flatten().tolist()
-        assert back == pytest.approx([x, y], abs=0.25), part.name
+    frames = module.part_frames(level, placed)
+    for number, part in enumerate(module.parts):
+        x, y = (placed[0, list(part.indices)].mean(0) + torch.tensor([3.0, -2.0])).tolist()
+        seen = nets.see_frames(dot(x, y), frames, module.part_size)[0, number, 0]
+        assert outside(centroid(seen), frames, number) == pytest.approx([x, y], abs=0.25), part.name
 
 
 def test_level_4_sees_parts_upright(module: nets.FacePP, shape: torch.Tensor) -> None:
     """A turned face's parts lie in their frames as those of the upright one do; at level 3 they do not."""
-    for part in module.parts:
-        points = [turned(shape, angle)[:, list(part.indices)] * 80 + 60 for angle in (0, 30)]
-        for level, same in ((4, True), (3, False)):
-            inside = [training._into(p, module.part_frame(level, part, p)) for p in points]
-            assert torch.allclose(inside[0], inside[1], atol=1e-3) == same, (part.name, level)
+    for level, same in ((4, True), (3, False)):
+        shapes = [turned(shape, angle) * 80 + 60 for angle in (0, 30)]
+        inside = [seen_points(module, level, each) for each in shapes]
+        for part in module.parts:
+            assert torch.allclose(inside[0][part.name], inside[1][part.name], atol=1e-3) == same
+
+
+def test_the_frame_of_level_4_is_the_similarity_to_the_mean_points(
+    module: nets.FacePP, shape: torch.Tensor
+) -> None:
+    bent = turned(shape, 20) * 80 + 60 + torch.sin(torch.arange(136.0)).reshape(68, 2)
+    for part, inside in zip(module.parts, seen_points(module, 4, bent).values(), strict=True):
+        points = bent[:, list(part.indices)] * torch.tensor(part.sign)
+        matrix, shift = similarity(points, module.mean_of("part", part.net))
+        assert torch.allclose(inside, points @ matrix + shift, atol=1e-4), part.name
+
+
+def seen_points(module: nets.FacePP, level: int, shape: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Each part's points (1, k, 2) in its frame."""
+    matrices, middles = module.part_frames(level, shape)
+    return {
+        part.name: training.into(shape[:, list(part.indices)], (matrices[:, n], middles[:, n]))
+        for n, part in enumerate(module.parts)
+    }
 
 
 def test_a_left_eye_is_seen_as_a_right_one(module: nets.FacePP, shape: torch.Tensor) -> None:
     kind = markup("ibug68")
     mirrored = (shape * torch.tensor([-1.0, 1.0]))[:, list(kind.mirror)]
     parts = {part.name: part for part in module.parts}
-    for name in ("eye", "brow"):
-        left, right = parts[f"left_{name}"], parts[f"right_{name}"]
-        assert left.net == right.net and left.mirrored and not right.mirrored
-        for level in (3, 4):
-            seen = [
-                training._into(points, module.part_frame(level, part, points))
-                for part, points in (
-                    (left, mirrored[:, list(left.indices)]),
-                    (right, shape[:, list(right.indices)]),
-                )
-            ]
-            assert torch.allclose(seen[0], seen[1], atol=1e-3)
+    for level in (3, 4):
+        left, right = seen_points(module, level, mirrored), seen_points(module, level, shape)
+        for name in ("eye", "brow"):
+            assert parts[f"left_{name}"].net == parts[f"right_{name}"].net
+            assert parts[f"left_{name}"].mirrored and not parts[f"right_{name}"].mirrored
+            assert torch.allclose(left[f"left_{name}"], right[f"right_{name}"], atol=1e-3)
 
 
 def test_a_frame_is_moved_by_what_is_said(module: nets.FacePP) -> None:
-    frame = module.box_frame(torch.tensor([[[10.0, 20.0], [50.0, 60.0]]]))
-    side = float(frame[0][0, 0, 0])
-    noise = torch.tensor([[0.1, -0.2, np.log(1.5), np.pi / 2]], dtype=torch.float32)
-    matrix, centre = training.moved(frame, noise)
+    frames = module.box_frames(torch.tensor([[[[10.0, 20.0], [50.0, 60.0]]]]))
+    side = float(frames[0][0, 0, 0, 0])
+    noise = torch.tensor([[[0.1, -0.2, np.log(1.5), np.pi / 2]]], dtype=torch.float32)
+    matrix, centre = training.moved(frames, noise)
     assert centre.flatten().tolist() == pytest.approx([30 + 0.1 * side, 40 - 0.2 * side])
-    assert torch.allclose(matrix[0], 1.5 * side * torch.tensor([[0.0, 1.0], [-1.0, 0.0]]), atol=1e-3)
+    assert torch.allclose(matrix[0, 0], 1.5 * side * torch.tensor([[0.0, 1.0], [-1.0, 0.0]]), atol=1e-3)
 
 
 def test_mean_points_in_perfect_crops_are_the_mean_shape(module: nets.FacePP, shape: torch.Tensor) -> None:

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-LUMINANCE = (0.299, 0.587, 0.114)
+from meanshape.methods.nets.blocks import grey, reduced, see
+
 HEATMAP_REACH = 8  # the heatmap covers a 17 x 17 square around each point
 
 
@@ -82,33 +83,35 @@ def similarity(source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
 
     Returns the (N, 2, 2) matrix R and the (N, 1, 2) shift t of ``target = source @ R + t``.
     """
-    source_mean, target_mean = source.mean(1, keepdim=True), target.mean(0)
-    x, y = (source - source_mean).unbind(-1)
-    u, v = (target - target_mean).unbind(-1)
-    norm = (x * x + y * y).sum(1)
-    a = (x * u + y * v).sum(1) / norm
-    b = (x * v - y * u).sum(1) / norm
-    matrix = torch.stack([torch.stack([a, b], -1), torch.stack([-b, a], -1)], -2)
-    return matrix, target_mean - source_mean @ matrix
+    middle, target_middle = source.mean(1, keepdim=True), target.mean(0)
+    centred, upright = source - middle, target - target_middle
+    across = torch.stack([upright[:, 1], -upright[:, 0]], -1)
+    products = centred.reshape(-1, 2 * target.shape[0]) @ torch.stack([upright, across]).reshape(2, -1).T
+    turned = products / (centred * centred).sum((1, 2))[:, None]  # (N, 2): a, b
+    matrix = turned @ turned.new_tensor([[1.0, 0.0, 0.0, 1.0], [0.0, 1.0, -1.0, 0.0]])
+    matrix = matrix.reshape(-1, 2, 2)  # a, b; -b, a
+    return matrix, target_middle - middle @ matrix
 
 
 def inverse(matrix: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
     """The inverse of a similarity (matrix, shift): the transpose over the squared scale."""
-    scale2 = (matrix[:, 0] ** 2).sum(-1)[:, None, None]
+    scale2 = (matrix[:, :1] ** 2).sum(-1, keepdim=True)
     back = matrix.transpose(1, 2) / scale2
     return back, -shift @ back
 
 
-def warp(image: Tensor, matrix: Tensor, shift: Tensor, size: int) -> Tensor:
-    """The image (N, C, S, S) seen in the frame (size x size) that the similarity maps *into*, bilinear."""
+def warp(image: Tensor, matrix: Tensor, shift: Tensor, size: int, *, exact: bool = False) -> Tensor:
+    """The image (N, C, S, S) seen in the frame (size x size) that the similarity maps *into*, bilinear.
+
+    ``exact``: its pixels are whole numbers of 0..255.
+    """
     back, back_shift = inverse(matrix, shift)
-    line = torch.arange(size, dtype=image.dtype, device=image.device)
-    grid = torch.stack(torch.meshgrid(line, line, indexing="xy"), -1).reshape(1, size * size, 2)
-    points = grid @ back + back_shift
-    normed = (2 * points + 1) / image.shape[-1] - 1  # align_corners=False: the pixel-centre rule
-    return functional.grid_sample(
-        image, normed.reshape(-1, size, size, 2), mode="bilinear", padding_mode="border", align_corners=False
-    )
+    return see(image, back[:, None], back_shift[:, None], size, exact=exact)[:, 0]
+
+
+def prepared(pixels: Tensor) -> Tensor:
+    """Pixels of 0..255 on the scale that the networks like."""
+    return (pixels - 127.5) / 64.0
 
 
 def heatmap(points: Tensor, size: int, stride: int = 1) -> Tensor:
@@ -117,12 +120,11 @@ def heatmap(points: Tensor, size: int, stride: int = 1) -> Tensor:
     With a stride the map is computed on every stride-th pixel and repeated (faster, nearly the same).
     """
     line = torch.arange(size // stride, dtype=points.dtype, device=points.device) * stride + (stride - 1) / 2
-    points = points.clamp(HEATMAP_REACH, size - 1 - HEATMAP_REACH)
-    x, y = ((line - points[..., i : i + 1]) for i in (0, 1))  # (N, K, size)
+    points = points.clamp(HEATMAP_REACH, size - 1 - HEATMAP_REACH).transpose(1, 2)
+    away = line[:, None] - points[:, :, None]  # (N, 2, size, K): points last, where a minimum is found fast
     far = float(16 * size * size)
-    x2 = torch.where(x.abs() > HEATMAP_REACH + 0.5, far, x * x)
-    y2 = torch.where(y.abs() > HEATMAP_REACH + 0.5, far, y * y)
-    nearest = (x2[:, :, None, :] + y2[:, :, :, None]).amin(1, keepdim=True)
+    x2, y2 = torch.where(away.abs() > HEATMAP_REACH + 0.5, far, away * away).unbind(1)
+    nearest = (x2[:, None] + y2[:, :, None]).amin(-1)[:, None]
     values = torch.where(nearest >= far, 0.0, 1 / (1 + torch.sqrt(nearest + 1e-6)))
     return values if stride == 1 else functional.interpolate(values, scale_factor=stride, mode="nearest")
 
@@ -186,12 +188,10 @@ class DAN(nn.Module):
 
     def forward(self, image: Tensor, stages: int | None = None) -> list[Tensor]:
         """S_1 ... S_T, each (N, K, 2) in pixels of the crop."""
-        image = (image - 127.5) / 64.0
         if self.channels == 1:
-            image = (image * image.new_tensor(LUMINANCE).reshape(1, 3, 1, 1)).sum(1, keepdim=True)
-        ratio = self.crop_size / self.sizes[0]
-        first = image if ratio == 1 else functional.avg_pool2d(image, round(ratio))
-        features, update = self.stages[0](first)
+            image = grey(image)
+        ratio = self.crop_size // self.sizes[0]
+        features, update = self.stages[0](prepared(reduced(image, ratio)))
         shift = torch.full((1, 1, 2), (1 - ratio) / (2 * ratio), device=image.device)
         self.frame = torch.eye(2, device=image.device)[None] / ratio, shift
         shape = self.start(self.crop_size, self.crop_scale) + self._step(update, 0) * ratio
@@ -207,7 +207,7 @@ class DAN(nn.Module):
         matrix, shift = similarity(shape, self.start(size, self.frame_scale))
         self.frame = matrix.detach(), shift.detach()
         placed = shape @ matrix + shift
-        inputs = [warp(image, matrix, shift, size)]
+        inputs = [prepared(warp(image, matrix, shift, size, exact=self.channels == 3))]
         if self.use_heatmap:
             inputs.append(heatmap(placed, size, self.heatmap_stride))
         if self.use_features:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from meanshape.methods.nets.dan import DAN, LUMINANCE, Stage, heatmap, inverse, similarity, warp
+from meanshape.methods.nets.blocks import grey, halved
+from meanshape.methods.nets.dan import DAN, Stage, heatmap, inverse, prepared, similarity, warp
 
 
 class JointStage(nn.Module):
@@ -141,20 +141,20 @@ class EmotionalDAN(nn.Module):
 
     def see(self, image: Tensor, shape: Tensor, matrix: Tensor, shift: Tensor) -> Tensor:
         """What the joint stage sees: the grey face in the frame, and the shape's heatmap."""
-        grey = upright(image, matrix, shift, self.size)
-        return self.with_heatmap(grey, shape @ matrix + shift)
+        face = upright(image, matrix, shift, self.size)
+        return self.with_heatmap(face, shape @ matrix + shift)
 
     def offsets(self, placed: Tensor) -> Tensor:
         """How far points (N, K, 2) in the frame are from the mean shape's: (N, 2K), a typical one 1 long."""
         mean = self.cascade.start(self.size, self.cascade.frame_scale)
         return ((placed - mean) * (20 / self.size)).flatten(1)
 
-    def with_heatmap(self, grey: Tensor, placed: Tensor) -> Tensor:
+    def with_heatmap(self, face: Tensor, placed: Tensor) -> Tensor:
         """Grey faces (N, 1, size, size) in 0..255 and the heatmap of points in their frame."""
         if not self.use_heatmap:
-            return torch.cat([(grey - 127.5) / 64.0, torch.zeros_like(grey)], 1)
+            return torch.cat([prepared(face), torch.zeros_like(face)], 1)
         dots = heatmap(placed, self.size, self.cascade.heatmap_stride)
-        return torch.cat([(grey - 127.5) / 64.0, dots], 1)
+        return torch.cat([prepared(face), dots], 1)
 
     def move(self, shape: Tensor, update: Tensor, matrix: Tensor, shift: Tensor) -> Tensor:
         """S_t = T^-1(T(S_{t-1}) + dS_t)."""
@@ -174,5 +174,4 @@ def upright(image: Tensor, matrix: Tensor, shift: Tensor, size: int) -> Tensor:
     """The grey face (N, 1, size, size) in a frame: warped at twice the size and averaged, so that no photo
     aliases.
     """
-    grey = (image * image.new_tensor(LUMINANCE).reshape(1, 3, 1, 1)).sum(1, keepdim=True)
-    return functional.avg_pool2d(warp(grey, matrix * 2, shift * 2 + 0.5, size * 2), 2)
+    return grey(halved(warp(image, matrix * 2, shift * 2 + 0.5, size * 2, exact=True)))

@@ -2,7 +2,8 @@
 
 A frame is a pair (A, c): the place u of a crop, in sides of the crop about its middle, lies at u A + c of
 the picture. Points and boxes are in pixels of the input crop, pixel centres whole numbers. A mirrored part
-(the left eye, seen by the right eye's network) is a frame whose A reflects.
+(the left eye, seen by the right eye's network) is a frame whose A reflects. All frames of a level are worked
+out at once, from sums over the points of each part: one by one they would cost more than the networks.
 """
 
 from __future__ import annotations
@@ -10,14 +11,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from meanshape.methods.nets.blocks import look, raster
-from meanshape.methods.nets.dan import similarity
+from meanshape.methods.nets.blocks import halved, reduced, see
+from meanshape.methods.nets.dan import prepared
 
-Frame = tuple[Tensor, Tensor]  # (N, 2, 2), (N, 1, 2)
+Frames = tuple[Tensor, Tensor]  # (N, k, 2, 2), (N, k, 1, 2)
 STEP = 0.1  # networks speak in tenths of a crop's side
 
 
@@ -50,10 +51,9 @@ class ConvNet(nn.Module):
         nn.init.zeros_(self.output.bias)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Crops (N, 3, S, S) to points (N, outputs / 2, 2), relative to their mean, in sides of the crop."""
-        moves = self.output(self.dense(self.trunk(image)))
-        result: Tensor = STEP * moves.reshape(-1, self.output.out_features // 2, 2)
-        return result
+        """Crops (N, 3, S, S) to points (N, outputs / 2, 2), relative to their mean, in tenths of a side."""
+        moves: Tensor = self.output(self.dense(self.trunk(image)))
+        return moves.reshape(-1, self.output.out_features // 2, 2)
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class FacePP(nn.Module):
     ) -> None:
         super().__init__()
         self.crop_size, self.margin, self.reach = crop_size, margin, reach
-        self.branches, self.parts, self.use_boxes = tuple(branches), tuple(parts), use_boxes
+        self.branches, self.use_boxes = tuple(branches), use_boxes
         self.box_size, self.whole_size, self.part_size = box_net[0], whole_net[0], part_net[0]
         self.register_buffer("corners", means[0].float())
         for number, mean in enumerate(means[1]):
@@ -119,10 +119,12 @@ class FacePP(nn.Module):
             self.register_buffer(f"part_mean{number}", mean.float())
         self.boxes = nn.ModuleList(ConvNet(*box_net, 4, dropout) for _ in branches)
         self.wholes = nn.ModuleList(ConvNet(*whole_net, 2 * len(b), dropout) for b in branches)
-        seen = [len(next(p.indices for p in parts if p.net == n)) for n in range(len(means[2]))]
+        chosen = [[p for p in parts if p.net == n] for n in range(len(means[2]))]
         self.straight, self.upright = (
-            nn.ModuleList(ConvNet(*part_net, 2 * count, dropout) for count in seen) for _ in range(2)
+            nn.ModuleList(ConvNet(*part_net, 2 * len(same[0].indices), dropout) for same in chosen)
+            for _ in range(2)
         )
+        self.parts = tuple(part for same in chosen for part in same)  # one network's beside each other
 
     def fine(self, level: int) -> nn.ModuleList:
         """The parts' networks of level 3 or 4."""
@@ -133,96 +135,118 @@ class FacePP(nn.Module):
         mean: Tensor = getattr(self, f"{kind}_mean{number}")
         return mean
 
-    @staticmethod
-    def prepare(image: Tensor) -> Tensor:
-        """Pixels on the scale that the networks like."""
-        return (image - 127.5) / 64.0
-
     # Level 1
 
     def face_boxes(self, image: Tensor) -> Tensor:
         """Corners (N, branches, 2, 2): left top, right bottom of each branch's points."""
         middle, ratio = (self.crop_size - 1) / 2, self.crop_size // self.box_size
-        mean = self.corners.expand(image.shape[0], -1, -1, -1)
-        if self.use_boxes:
-            small = functional.avg_pool2d(image, ratio)
-            mean = mean + torch.stack([net(small) for net in self.boxes], 1)
-        return mean * self.crop_size + middle
+        if not self.use_boxes:
+            return self.corners.expand(image.shape[0], -1, -1, -1) * self.crop_size + middle
+        small = prepared(reduced(image, ratio))
+        corners = self.corners + STEP * torch.stack([net(small) for net in self.boxes], 1)
+        return corners * self.crop_size + middle
 
     # Level 2
 
-    def box_frame(self, corners: Tensor) -> Frame:
-        """The square about boxes given by corners (N, 2, 2)."""
-        sides = corners[:, 1] - corners[:, 0]
+    def box_frames(self, corners: Tensor) -> Frames:
+        """The squares about boxes given by corners (N, k, 2, 2)."""
+        sides = corners[:, :, 1] - corners[:, :, 0]
         side = self.margin * torch.sqrt((sides * sides).mean(-1) + 1e-6)
         eye = torch.eye(2, device=corners.device)
-        return side[:, None, None] * eye, corners.mean(1, keepdim=True)
+        return side[..., None, None] * eye, corners.mean(2, keepdim=True)
 
-    def whole_points(self, number: int, half: Tensor, frame: Frame) -> Tensor:
-        """Points (N, k, 2) of a branch, from the crop at half its size."""
-        found = self.wholes[number](_see(half, frame, self.whole_size, 2))
-        return _out(self.mean_of("whole", number) + found, frame)
+    def whole_points(self, image: Tensor, frames: Frames) -> Tensor:
+        """Points (N, K, 2) of the branches, one after the other, from the crop at half its size."""
+        seen = prepared(see_frames(halved(image), frames, self.whole_size, 2)).unbind(1)
+        moves = [net(crops) for net, crops in zip(self.wholes, seen, strict=True)]
+        return placed(moves, [self.mean_of("whole", n) for n in range(len(moves))], frames)
 
     # Levels 3 and 4
 
-    def part_frame(self, level: int, part: Part, points: Tensor) -> Frame:
-        """The frame of a part, given its points (N, k, 2): upright in the crop (3) or in the face (4)."""
-        sign = points.new_tensor(part.sign)
+    def part_frames(self, level: int, shape: Tensor) -> Frames:
+        """The frames of all parts, given shapes (N, K, 2): upright in the crop (3) or in the face (4)."""
+        middle = shape.mean(1, keepdim=True)
+        away = shape - middle  # small numbers, so that sums of their squares lose nothing
+        share, upright, across, means = self._sums(shape)
+        centre = share @ away  # (N, P, 2)
+        radius2 = share @ (away * away).sum(-1, keepdim=True) - (centre * centre).sum(-1, keepdim=True)
+        back = (centre + middle)[:, :, None]
+        sign = shape.new_tensor([part.sign for part in self.parts])[:, None]  # (P, 1, 2)
         if level == 3:
-            centre = points.mean(1, keepdim=True)
-            radius = torch.sqrt(((points - centre) ** 2).sum(-1).mean(-1) + 1e-6)
-            return (self.reach * radius)[:, None, None] * torch.diag(sign), centre
-        matrix, shift = similarity(points * sign, self.mean_of("part", part.net))
-        scale2 = (matrix[:, 0] ** 2).sum(-1)[:, None, None]
-        back = matrix.transpose(1, 2) / scale2
-        return back * sign, -(shift @ back) * sign
+            side = self.reach * torch.sqrt(radius2 + 1e-6)
+            return side[..., None] * torch.eye(2, device=shape.device) * sign, back
+        # The similarity of `nets.dan`, part -> mean points, turned round at once.
+        flat = away.flatten(1)
+        a, b = (flat @ upright.T)[..., None], (flat @ across.T)[..., None]  # (N, P, 1)
+        scale = radius2 / (a * a + b * b)
+        a, b = a * scale, b * scale
+        matrix = torch.cat([a, -b, b, a], -1).reshape(-1, len(self.parts), 2, 2) * sign
+        return matrix, back - means @ matrix
 
-    def part_points(self, level: int, net: int, image: Tensor, frames: Sequence[Frame]) -> list[Tensor]:
-        """Points (N, k, 2) of the parts that a network sees, in their frames, one after the other."""
-        crops = torch.stack([_see(image, frame, self.part_size) for frame in frames], 1)
-        found = self.fine(level)[net](crops.flatten(0, 1)) + self.mean_of("part", net)
-        both = found.reshape(-1, len(frames), *found.shape[1:])
-        return [_out(both[:, i], frame) for i, frame in enumerate(frames)]
+    def _sums(self, shape: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What sums over points (N, K, 2) weigh them by, for all parts; constants of the graph.
+
+        Their share (P, K) in the middle; (P, 2K) in the dot and in the cross product with the mean points;
+        and the middles (P, 1, 2) of these.
+        """
+        parts, count = len(self.parts), shape.shape[1]
+        share, middles = np.zeros((parts, count)), np.zeros((parts, 1, 2))
+        upright, across = np.zeros((2, parts, count, 2))
+        for row, part in enumerate(self.parts):
+            indices, number = list(part.indices), len(part.indices)
+            mean = self.mean_of("part", part.net).cpu().numpy().astype(float)
+            middles[row] = mean.mean(0)
+            centred = (mean - middles[row]) / number
+            share[row, indices] = 1 / number
+            upright[row, indices] = centred * part.sign
+            across[row, indices] = centred[:, ::-1] * (part.sign[0], -1.0)
+        sums = share, upright.reshape(parts, -1), across.reshape(parts, -1), middles
+        first, second, third, last = (torch.from_numpy(values).to(shape) for values in sums)
+        return first, second, third, last
+
+    def part_points(self, level: int, image: Tensor, frames: Frames) -> Tensor:
+        """Points (N, k, 2) of all parts in the picture, one part after the other."""
+        many = [sum(part.net == net for part in self.parts) for net in range(len(self.straight))]
+        means = [self.mean_of("part", part.net) for part in self.parts]
+        seen = torch.split(prepared(see_frames(image, frames, self.part_size)), many, 1)
+        moves: list[Tensor] = []
+        for net, crops, same in zip(self.fine(level), seen, many, strict=True):
+            found = net(crops.reshape(-1, 3, self.part_size, self.part_size))
+            moves += [found] if same == 1 else found.reshape(-1, same, len(means[len(moves)]), 2).unbind(1)
+        return placed(moves, means, frames)
 
     def refine(self, level: int, image: Tensor, shape: Tensor) -> Tensor:
         """Shapes (N, K, 2) with the points of all parts found again."""
-        kept = sorted(set(range(shape.shape[1])).difference(*(part.indices for part in self.parts)))
-        pieces, order = [shape[:, kept]], kept
-        for net in range(len(self.straight)):
-            chosen = [part for part in self.parts if part.net == net]
-            frames = [self.part_frame(level, part, shape[:, list(part.indices)]) for part in chosen]
-            pieces += self.part_points(level, net, image, frames)
-            order = order + [index for part in chosen for index in part.indices]
-        return torch.cat(pieces, 1)[:, torch.tensor(order).argsort()]
+        points = self.part_points(level, image, self.part_frames(level, shape))
+        order = [index for part in self.parts for index in part.indices]
+        kept = sorted(set(range(shape.shape[1])).difference(order))
+        return torch.cat([shape[:, kept], points], 1)[:, torch.tensor(kept + order).argsort()]
 
     def forward(self, image: Tensor, levels: int = 4) -> list[Tensor]:
         """The boxes of level 1 and the shapes after levels 2 ... ``levels``."""
-        image = self.prepare(image)
         corners = self.face_boxes(image)
         results = [corners]
         if levels == 1:
             return results
-        half = functional.avg_pool2d(image, 2)
-        points = [
-            self.whole_points(number, half, self.box_frame(corners[:, number]))
-            for number in range(len(self.branches))
-        ]
+        points = self.whole_points(image, self.box_frames(corners))
         order = torch.tensor([i for branch in self.branches for i in branch]).argsort()
-        results.append(torch.cat(points, 1)[:, order])
+        results.append(points[:, order])
         for level in range(3, levels + 1):
             results.append(self.refine(level, image, results[-1]))
         return results
 
 
-def _see(image: Tensor, frame: Frame, size: int, reduced: int = 1) -> Tensor:
-    """The image, which is ``reduced`` times smaller than the crop, in a frame: (N, C, size, size)."""
-    grid = raster(-0.5, -0.5, 0.5, 0.5, (size, size)).reshape(1, size * size, 2)
-    places = grid @ frame[0] + frame[1]
-    if reduced != 1:
-        places = (places + 0.5) / reduced - 0.5
-    return look(image, places.reshape(-1, size, size, 2))
+def see_frames(image: Tensor, frames: Frames, size: int, smaller: int = 1) -> Tensor:
+    """The image, which is ``smaller`` times smaller than the crop, in frames: (N, k, C, size, size)."""
+    matrix, middle = frames
+    corner = middle + (0.5 / size - 0.5) * matrix.sum(2, keepdim=True)  # the first pixel of each frame
+    corner = (corner + 0.5) / smaller - 0.5
+    return see(image, matrix / (size * smaller), corner, size, exact=smaller == 1)
 
 
-def _out(places: Tensor, frame: Frame) -> Tensor:
-    """Places (N, k, 2) of a frame in the picture."""
-    return places @ frame[0] + frame[1]
+def placed(moves: Sequence[Tensor], means: Sequence[Tensor], frames: Frames) -> Tensor:
+    """What networks said of each frame (N, k, 2), in the picture, one frame after the other (N, all k, 2)."""
+    inside = torch.cat(list(means)) + STEP * torch.cat(list(moves), 1)
+    owner = [number for number, mean in enumerate(means) for _ in range(len(mean))]
+    matrix, middle = frames[0][:, owner], frames[1][:, owner, 0]
+    return (inside[..., None] * matrix).sum(2) + middle

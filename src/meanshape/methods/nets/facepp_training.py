@@ -10,13 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
 from meanshape.core.markup import MarkUp
 from meanshape.core.types import Sample
 from meanshape.methods.base import Progress
 from meanshape.methods.nets.export import export
-from meanshape.methods.nets.facepp import FacePP, Frame, Part
+from meanshape.methods.nets.facepp import FacePP, Frames, Part
 from meanshape.methods.nets.state import load_state, save_state
 from meanshape.training.loop import Batch, Schedule, Trainer, channels_last, named
 from meanshape.training.losses import LOSSES, masked_mean, point_distances
@@ -66,12 +65,15 @@ def build(config: Config, mean: NDArray[np.float64], markup: MarkUp) -> FacePP:
         dropout=config.dropout,
         use_boxes=config.use_boxes,
     )
+    matrices, middles = module.box_frames(module.corners[None])
     for number, branch in enumerate(branches):
-        frame = module.box_frame(module.corners[number][None])
-        module.mean_of("whole", number).copy_(_into(shape[None, list(branch)].float(), frame)[0])
-    for part in nets:
-        points = shape[None, list(part.indices)].float()
-        module.mean_of("part", part.net).copy_(_into(points, module.part_frame(3, part, points))[0])
+        frame = matrices[:, number], middles[:, number]
+        module.mean_of("whole", number).copy_(into(shape[None, list(branch)].float(), frame)[0])
+    matrices, middles = module.part_frames(3, shape[None].float())
+    for number, part in enumerate(module.parts):
+        if part in nets:
+            points, frame = shape[None, list(part.indices)].float(), (matrices[:, number], middles[:, number])
+            module.mean_of("part", part.net).copy_(into(points, frame)[0])
     return module
 
 
@@ -82,20 +84,20 @@ def corners_of(points: Tensor) -> Tensor:
     return torch.stack([low, high], 1)
 
 
-def _into(points: Tensor, frame: Frame) -> Tensor:
-    """Points (N, k, 2) of the picture in a frame."""
+def into(points: Tensor, frame: tuple[Tensor, Tensor]) -> Tensor:
+    """Points (N, k, 2) of the picture in a frame (N, 2, 2), (N, 1, 2)."""
     inside: Tensor = (points - frame[1]) @ torch.linalg.inv(frame[0])
     return inside
 
 
-def moved(frame: Frame, noise: Tensor) -> Frame:
-    """The frame shifted, scaled and turned by noise (N, 4): x and y in its sides, log of scale, radians."""
-    side = torch.linalg.det(frame[0]).abs().sqrt()[:, None, None]
-    cos, sin = torch.cos(noise[:, 3]), torch.sin(noise[:, 3])
+def moved(frames: Frames, noise: Tensor) -> Frames:
+    """Frames shifted, scaled and turned by noise (N, k, 4): x and y in their sides, log of scale, radians."""
+    side = torch.linalg.det(frames[0]).abs().sqrt()[..., None, None]
+    cos, sin = torch.cos(noise[..., 3]), torch.sin(noise[..., 3])
     turn = torch.stack([torch.stack([cos, sin], -1), torch.stack([-sin, cos], -1)], -2)
-    scale = torch.exp(noise[:, 2])[:, None, None]
-    matrix: Tensor = scale * frame[0] @ turn
-    return matrix, frame[1] + side * noise[:, None, :2]
+    scale = torch.exp(noise[..., 2])[..., None, None]
+    matrix: Tensor = scale * frames[0] @ turn
+    return matrix, frames[1] + side * noise[..., None, :2]
 
 
 class LevelTask:
@@ -117,10 +119,8 @@ class LevelTask:
     def loss(self, module: nn.Module, batch: dict[str, Tensor]) -> Tensor:
         """Point (level 1: corner) error over the inter-pupil distance, the mean over the networks."""
         assert isinstance(module, FacePP)
-        image, points, norm = module.prepare(batch["image"]), batch["points"], batch["norm"]
-        pairs = self._whole(module, image, points, batch["noise"])
-        if self.level > 2:
-            pairs = self._parts(module, image, points, batch["noise"])
+        image, points, norm = batch["image"], batch["points"], batch["norm"]
+        pairs = (self._whole if self.level <= 2 else self._parts)(module, image, points, batch["noise"])
         losses = []
         for found, target in pairs:
             distances, known = point_distances(found, target, norm)
@@ -131,37 +131,27 @@ class LevelTask:
         self, module: FacePP, image: Tensor, points: Tensor, noise: Tensor
     ) -> list[tuple[Tensor, Tensor]]:
         """What levels 1 and 2 answer to true boxes that are moved by the noise, and what they should."""
-        if self.level > 2:
-            return []
-        true = [corners_of(points[:, list(branch)]) for branch in module.branches]
+        each = [points[:, list(branch)] for branch in module.branches]
+        true = torch.stack([corners_of(branch) for branch in each], 1)
         if self.level == 1:
-            return list(zip(module.face_boxes(image).unbind(1), true, strict=True))
-        half, pairs = functional.avg_pool2d(image, 2), []
-        for number, branch in enumerate(module.branches):
-            if module.use_boxes:
-                frame = moved(module.box_frame(true[number]), noise[:, number])
-            else:  # what misses the face is the crop itself, which augmentation moves
-                frame = module.box_frame(module.face_boxes(image)[:, number])
-            pairs.append((module.whole_points(number, half, frame), points[:, list(branch)]))
-        return pairs
+            return list(zip(module.face_boxes(image).unbind(1), true.unbind(1), strict=True))
+        if module.use_boxes:
+            frames = moved(module.box_frames(true), noise[:, : len(each)])
+        else:  # what misses the face is the crop itself, which augmentation moves
+            frames = module.box_frames(module.face_boxes(image))
+        return _pairs(module.whole_points(image, frames), each)
 
     def _parts(
         self, module: FacePP, image: Tensor, points: Tensor, noise: Tensor
     ) -> list[tuple[Tensor, Tensor]]:
         """The same for the parts of levels 3 and 4."""
-        pairs = []
-        for net in range(len(module.straight)):
-            chosen = [part for part in module.parts if part.net == net]
-            true = [points[:, list(part.indices)] for part in chosen]
-            frames = [
-                moved(
-                    module.part_frame(self.level, part, _filled(t, module.mean_of("part", net))),
-                    noise[:, module.parts.index(part)],
-                )
-                for part, t in zip(chosen, true, strict=True)
-            ]
-            pairs += list(zip(module.part_points(self.level, net, image, frames), true, strict=True))
-        return pairs
+        filled, each = torch.nan_to_num(points), []
+        for part in module.parts:
+            indices = list(part.indices)
+            each.append(points[:, indices])
+            filled[:, indices] = _filled(each[-1], module.mean_of("part", part.net))
+        frames = moved(module.part_frames(self.level, filled), noise[:, : len(each)])
+        return _pairs(module.part_points(self.level, image, frames), each)
 
     def validate(self, module: nn.Module) -> dict[str, float]:
         """Error in percent of the inter-pupil distance: of the corners (level 1) or of all points."""
@@ -183,6 +173,11 @@ class LevelTask:
         inner = list(self.sampler.bank.markup.groups["inner"])
         more = {"inner": float(torch.nanmean(each[inner]))} if self.level > 1 else {}
         return {"error": float(torch.nanmean(each))} | more
+
+
+def _pairs(found: Tensor, true: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
+    """Points that were found one frame after the other, with the true ones of each frame."""
+    return list(zip(torch.split(found, [t.shape[1] for t in true], 1), true, strict=True))
 
 
 def _filled(points: Tensor, mean: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-SMALLEST = 256  # initialisers below this many numbers stay in single precision: biases, shapes, axes
+SMALLEST = 4096  # initialisers of fewer numbers stay in single precision: biases, shapes, axes, mean shapes
 SUFFIX = ".half"
 
 
