@@ -184,7 +184,8 @@ def test_ten_photos_are_corrected_trained_on_and_evaluated(page: Any, served: An
     data, run = f"folder:{root}", tmp_path / "run"
     for sample in (corrected := load_data(data)):
         assert sample.shape.points[33] == pytest.approx(truth[f"{sample.id}.png"][33], abs=0.7)
-    assert main(["train", "asm", "--data", data, "--out", str(run)]) == 0
+    small = ["--set", "faces=60", "--set", "modes=12", "--set", "ridge=0.3"]
+    assert main(["train", "asm", "--data", data, "--out", str(run), *small]) == 0
     others = [rendered(seed) for seed in range(10, 15)]
     mean = ms.evaluate(MeanShape().fit(corrected), others).nme()
     assert ms.evaluate(ms.load(run), others).nme() < 0.85 * mean

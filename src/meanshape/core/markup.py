@@ -9,7 +9,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -38,10 +38,7 @@ class Conversion:
 
     def weights(self, count: int) -> NDArray[np.float64]:
         """Return the averaging matrix (L, `count`); a point without a source has a row of zeros."""
-        matrix = np.zeros((len(self.sources), count))
-        for row, many in zip(matrix, self.sources, strict=True):
-            row[list(many)] = 1.0 / max(len(many), 1)
-        return matrix
+        return _averaging(self.sources, count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +158,15 @@ class MarkUp:
         if array.ndim < 2 or array.shape[-2:] != (len(self), 2):
             raise MarkUpError(f"{self.name} has points ({len(self)}, 2), not {array.shape}")
         return array
+
+
+@lru_cache(maxsize=64)  # a tracker asks in every frame
+def _averaging(sources: tuple[tuple[int, ...], ...], count: int) -> NDArray[np.float64]:
+    matrix = np.zeros((len(sources), count))
+    for row, many in zip(matrix, sources, strict=True):
+        row[list(many)] = 1.0 / max(len(many), 1)
+    matrix.flags.writeable = False
+    return matrix
 
 
 def _some(points: list[str]) -> str:

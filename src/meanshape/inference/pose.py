@@ -30,6 +30,8 @@ NOISE = 3.0
 STEPS = 12
 FEWER = 2
 """Steps from the state of the frame before."""
+SMALL = 0.1
+"""Radians of an angle, or share of the size, that a step by an old slope may change."""
 ENOUGH = 1e-3
 """Share of the cost that a step must save for another to follow."""
 FEWEST = 5
@@ -60,14 +62,22 @@ def head_pose(shape: Shape) -> Pose | None:
 
 
 class HeadPose:
-    """The pose of one head over time: each search goes on from the last answer, and so is short."""
+    """The pose of one head over time: each search goes on from the last answer, and so is short.
+
+    The slope of what is seen hardly changes from frame to frame: most frames take a single step by the last.
+    """
 
     def __init__(self) -> None:
         self._state: Floats | None = None
+        self._near: Near | None = None
 
     def __call__(self, shape: Shape) -> Pose | None:
         """Return the pose in the next frame, or None where the shape does not show it."""
-        before, self._state = self._state, None
+        if self._near is not None and self._state is not None:
+            self._state = self._near.step(shape, self._state)
+            if self._state is not None:
+                return _posed(self._state)
+        before, self._state, self._near = self._state, None, None
         head = head_of(shape.markup)
         if head is None:
             return None
@@ -79,8 +89,53 @@ class HeadPose:
         spread = np.linalg.svd(points - points.mean(0), compute_uv=False)
         if not spread[1] > 0.02 * spread[0]:
             return None
-        self._state = _turn(points, head.only(known), before)
-        return Pose(*np.degrees(self._state[:3]).tolist())
+        head = head.only(known)
+        self._state = _turn(points, head, before)
+        self._near = Near.of(shape.markup, head, known, self._state)
+        return _posed(self._state)
+
+
+@dataclass(slots=True)
+class Near:
+    """How the state of a head changes with its points near one state, for a few frames.
+
+    Attributes
+    ----------
+    kind : of the shapes
+    mixing : (K, L), the head's points from the shape's
+    head : the points that are known, about their middle
+    gain : (6 + M, 2K + M), what a residual changes
+    left : frames until it is out of date
+    """
+
+    kind: MarkUp
+    mixing: Floats
+    head: Head
+    gain: Floats
+    left: int = 10
+
+    @classmethod
+    def of(cls, kind: MarkUp, head: Head, known: NDArray[np.bool_], state: Floats) -> Near:
+        """Return what holds near the state of a head, some of whose points are known."""
+        head = Head(head.kind, head.places - head.places.mean(0), head.modes)
+        mixing = kind.conversion(head.kind).weights(len(kind))[known]
+        slope = _slope(state, _seen(state, head), head)
+        return cls(kind, mixing, head, np.linalg.solve(slope.T @ slope, slope.T))
+
+    def step(self, shape: Shape, state: Floats) -> Floats | None:
+        """Return the next state, or None where this does not hold: it must be searched for."""
+        self.left -= 1
+        if self.left < 0 or shape.markup != self.kind or not np.isfinite(shape.points).all():
+            return None
+        points = self.mixing @ shape.points
+        wrong = _missing(state, points - points.mean(0), _seen(state, self.head))
+        moved = self.gain @ wrong
+        return state + moved if np.abs(moved[:4]).max() < SMALL else None
+
+
+def _posed(state: Floats) -> Pose:
+    """The pose that a state tells of."""
+    return Pose(*np.degrees(state[:3]).tolist())
 
 
 def head_of(kind: MarkUp) -> Head | None:
@@ -156,30 +211,57 @@ def _turn(points: Floats, head: Head, before: Floats | None = None) -> Floats:
     return state
 
 
-def _residual(state: Floats, points: Floats, head: Head) -> tuple[Floats, Floats]:
-    """What is missing (2K + M,) in a state, in standard deviations, and the slope of what is seen.
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A head in a state: turn (3, 3) and its slopes, bent places (K, 3), nearness (K, 1), and where the
+    camera sees them (K, 2), in mm.
+    """
+
+    turn: Floats
+    slopes: Floats
+    places: Floats
+    near: Floats
+    flat: Floats
+
+
+def _seen(state: Floats, head: Head) -> Seen:
+    """What the camera sees of a head in a state."""
+    turn, slopes = rotation(*state[:3])
+    places = head.places + np.tensordot(state[6:], head.modes, 1)
+    turned = places @ turn.T
+    near = 1 / (1 - turned[:, 2:] / DISTANCE)
+    return Seen(turn, slopes, places, near, turned[:, :2] * near)
+
+
+def _missing(state: Floats, points: Floats, seen: Seen) -> Floats:
+    """What is missing (2K + M,) in a state, in standard deviations.
 
     The variations' own sizes are missed at zero: that is what keeps them likely.
     """
-    count, many = len(points), len(head.modes)
-    turn, slopes = rotation(*state[:3])
-    scale, bend = np.exp(state[3]), state[6:]
-    places = head.places + np.tensordot(bend, head.modes, 1)
-    turned = places @ turn.T
-    near = 1 / (1 - turned[:, 2:] / DISTANCE)
-    flat = turned[:, :2] * near
-    moving = np.concatenate([places @ slopes.transpose(0, 2, 1), head.modes @ turn.T])  # (3 + M, K, 3)
-    seen = (moving[..., :2] + flat * moving[..., 2:] / DISTANCE) * near
+    wrong = ((points - state[4:6]) * np.exp(-state[3]) - seen.flat) / NOISE
+    return np.concatenate([wrong.ravel(), -state[6:]])
+
+
+def _slope(state: Floats, seen: Seen, head: Head) -> Floats:
+    """How what is seen changes with the state: (2K + M, 6 + M)."""
+    count, many = len(head.places), len(head.modes)
+    moving = np.concatenate([seen.places @ seen.slopes.transpose(0, 2, 1), head.modes @ seen.turn.T])
+    moved = (moving[..., :2] + seen.flat * moving[..., 2:] / DISTANCE) * seen.near  # (3 + M, K, 2)
     slope = np.zeros((2 * count + many, 6 + many))
     by_place = slope[: 2 * count].reshape(count, 2, -1)
-    by_place[..., :3] = seen[:3].transpose(1, 2, 0)
-    by_place[..., 3] = flat
-    by_place[..., 4:6] = np.eye(2) / scale
-    by_place[..., 6:] = seen[3:].transpose(1, 2, 0)
+    by_place[..., :3] = moved[:3].transpose(1, 2, 0)
+    by_place[..., 3] = seen.flat
+    by_place[..., 4:6] = np.eye(2) * np.exp(-state[3])
+    by_place[..., 6:] = moved[3:].transpose(1, 2, 0)
     by_place /= NOISE
     slope[2 * count :, 6:] = np.eye(many)
-    wrong = ((points - state[4:6]) / scale - flat) / NOISE
-    return np.concatenate([wrong.ravel(), -bend]), slope
+    return slope
+
+
+def _residual(state: Floats, points: Floats, head: Head) -> tuple[Floats, Floats]:
+    """What is missing in a state, and the slope of what is seen."""
+    seen = _seen(state, head)
+    return _missing(state, points, seen), _slope(state, seen, head)
 
 
 def _roll(places: Floats, points: Floats) -> float:
