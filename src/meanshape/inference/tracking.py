@@ -1,10 +1,11 @@
 """Faces over time: the last shape starts the next, and the detector looks only when it must.
 
 A face is followed by the model alone: where its inner points were in one frame, moved on as fast as they
-moved, says where and how turned it is in the next. (Not the whole shape: a cascade that starts from its own last
-answer drifts, and the contour is the noisiest part.) A learnt check says whether the crop still holds a face: in every third frame while it is sure. The detector looks when a
-face is lost, when there is none, and every few frames for newcomers, unless as many faces are followed as are
-wanted; what it finds is assigned to the faces that are known, so that a face keeps its number.
+moved, says where it is in the next, and how turned. (Not the whole shape: a cascade that starts from its own
+last answer drifts, and the contour is the noisiest part.) A learnt check says whether the crop still holds a
+face: in every third frame while it is sure. The detector looks when a face is lost, when there is none, and
+every few frames for newcomers, unless as many faces are followed as are wanted; what it finds is assigned to
+the faces that are known, so that a face keeps its number.
 """
 
 from __future__ import annotations

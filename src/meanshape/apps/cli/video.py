@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 Every = Annotated[int, typer.Option(min=1, help="Frames between two looks for new faces.")]
+Stages = Annotated[
+    int | None, typer.Option(min=1, help="Run only the first so many stages: quicker, less accurate.")
+]
 Smoothing = Annotated[str, typer.Option(help="one_euro, kalman or none; see meanshape jitter.")]
 
 
@@ -36,6 +39,7 @@ def video(
     max_faces: options.MaxFaces = None,
     every: Every = 15,
     smoothing: Smoothing = "one_euro",
+    stages: Stages = None,
     threads: options.Threads = 1,
     numbers: options.Numbers = False,
 ) -> None:
@@ -55,7 +59,7 @@ def video(
         raise ConfigError(f"{output} is the video itself; choose another output")
     tracker = make_tracker(
         model=model, markup=markup, licence=licence, min_face=min_face, max_faces=max_faces,
-        threads=threads, every=every, smoothing=smoothing,
+        threads=threads, every=every, smoothing=smoothing, stages=stages,
     )  # fmt: skip
     with Clip(clip) as opened:
         recorder = None if output is None else Recorder(output, opened.rate, opened.audio)
