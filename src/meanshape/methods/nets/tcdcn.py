@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from meanshape.methods.nets.blocks import LUMINANCE, grey, raster
-from meanshape.methods.nets.dan import inverse, similarity
+from meanshape.methods.nets.blocks import LUMINANCE, grey, raster, see
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 class AbsoluteTanh(nn.Module):
@@ -118,15 +119,39 @@ class Looking(nn.Module):
     def outward(self, points: Tensor) -> Tensor:
         """Points of the first crop as points of the input."""
         ratio = self.scale / self.crop_scale * self.crop_size / self.size
-        return (points - (self.size - 1) / 2) * ratio + (self.crop_size - 1) / 2
+        return points * ratio + (self.crop_size - 1 - (self.size - 1) * ratio) / 2
 
-    def again(self, image: Tensor, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The crop brought upright by points (N, K, 2) of the input, and the way back: q @ matrix + shift."""
-        back, shift = inverse(*similarity(points, self.target()))
-        # 2 (grid @ back + shift + 1/2) / side - 1, as one product
-        rows = torch.cat([back, shift + 0.5], 1) * (2 / self.crop_size)
-        places = self.grid @ torch.cat([rows[:, :2], rows[:, 2:] - 1], 1)
+    def again(self, image: Tensor, points: Tensor, *, exact: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+        """The crop brought upright by points (N, K, 2) of the input, and the way back: q @ matrix + shift.
+
+        `exact` says that the image holds whole numbers of 0..255.
+
+        That is the inverse of the least-squares similarity from the points to the target. Points are complex
+        numbers p here, those of the target t, both about their means: p = t |p|^2 / sum(conj(p) t). In as few
+        steps as it goes, because in a graph this small every step costs as much as a small convolution.
+        """
+        target = self.target()
+        centre, count = target.mean(0), len(target)
+        u, v = (target - centre).unbind(1)
+        mean = torch.eye(2).repeat(count, 1) / count
+        inner = torch.stack([torch.stack([u, v], 1), torch.stack([-v, u], 1)], 2).reshape(2 * count, 2)
+        moments = points.flatten(1) @ torch.cat([inner, mean], 1)  # sum(p conj(t)), mean
+        product, middle = moments[:, :2], moments[:, 2:]
+        away = points - middle[:, None]
+        factor = product * ((away * away).sum((1, 2))[:, None] / (product * product).sum(1, keepdim=True))
+        rows = torch.cat([factor @ TURNED, middle], 1).reshape(-1, 3, 2)
+        back = rows[:, :2]
+        shift = rows[:, 2:] - centre[None] @ back
+        if image.shape[1] > 1:  # gathering pays where several channels share the places
+            return see(image, back[:, None], shift[:, None], self.size, exact=exact)[:, 0], back, shift
+        side = 2 / self.crop_size  # grid_sample counts from -1 to 1
+        offset = torch.tensor([[0.0, 0.0], [0.0, 0.0], [side / 2 - 1] * 2])
+        places = (self.grid - functional.pad(centre, (0, 1))) @ (rows * side + offset)
         return sampled(image, places.reshape(-1, self.size, self.size, 2)), back, shift
+
+
+TURNED = torch.tensor([[1.0, 0.0, 0.0, 1.0], [0.0, 1.0, -1.0, 0.0]])
+"""A complex number (real, imaginary) as the matrix that multiplies rows by it."""
 
 
 def sampled(image: Tensor, places: Tensor) -> Tensor:
@@ -134,12 +159,14 @@ def sampled(image: Tensor, places: Tensor) -> Tensor:
     return functional.grid_sample(image, places, "bilinear", "border", align_corners=False)
 
 
-def luminance(image: Tensor) -> Tensor:
-    """RGB (N, 3, H, W) to grey as a convolution, which ONNX Runtime does faster than a sum."""
-    return functional.conv2d(image, image.new_tensor(LUMINANCE).reshape(1, 3, 1, 1))
+def scaled_luminance(image: Tensor) -> Tensor:
+    """RGB (N, 3, H, W) in 0..255 to grey about zero: what `scaled` does, as one convolution."""
+    weight = image.new_tensor(LUMINANCE).reshape(1, 3, 1, 1) / SPREAD
+    return functional.conv2d(image, weight, image.new_tensor([-MIDDLE / SPREAD]))
 
 
-Module = TypeVar("Module", bound=nn.Module)
+MIDDLE, SPREAD = 127.5, 64.0
+"""What comes off the pixels, and what they are divided by."""
 
 
 def channels_last(module: Module) -> Module:
@@ -152,7 +179,7 @@ def channels_last(module: Module) -> Module:
 
 def scaled(image: Tensor, channels: int) -> Tensor:
     """Pixels 0..255 as numbers about zero; one channel: grey."""
-    image = (image - 127.5) / 64.0
+    image = (image - MIDDLE) / SPREAD
     return grey(image) if channels == 1 and image.shape[1] == 3 else image
 
 
@@ -196,18 +223,26 @@ class TCDCN(nn.Module):
     def shape(self, features: Tensor) -> Tensor:
         """Points (N, K, 2) in pixels of the network's crop."""
         # The head speaks in tenths of the crop: its weights are of one size whatever the resolution.
-        update = self.points(features).reshape(-1, *self.looking.mean.shape)
-        points: Tensor = self.looking.target() + update * (self.looking.size / 10)
-        return points
+        tenth = self.looking.size / 10
+        bias = self.points.bias * tenth + self.looking.target().flatten()
+        answer = functional.linear(features, self.points.weight * tenth, bias)
+        return answer.reshape(-1, *self.looking.mean.shape)
+
+    def probabilities(self, features: Tensor) -> list[Tensor]:
+        """The probabilities (N, L) of each task, from one product."""
+        if not len(self.heads):
+            return []
+        weights, biases = zip(*((head.weight, head.bias) for head in self.heads), strict=True)
+        answer = functional.linear(features, torch.cat(weights), torch.cat(biases))
+        return [functional.softmax(part, -1) for part in answer.split([len(bias) for bias in biases], 1)]
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Points (N, K, 2) in pixels of the input, then the probabilities (N, L) of each task."""
-        if self.channels == 1:
-            image = luminance(image)
-        features = self.features(self.looking.first(image))
+        image = scaled_luminance(image) if self.channels == 1 else scaled(image, self.channels)
+        features = self.shared(self.trunk(self.looking.first(image)))
         points = self.looking.outward(self.shape(features))
         for _ in range(1, self.looking.looks):
             crop, back, shift = self.looking.again(image, points)
-            features = self.features(crop)
+            features = self.shared(self.trunk(crop))
             points = self.shape(features) @ back + shift
-        return [points, *(functional.softmax(head(features), -1) for head in self.heads)]
+        return [points, *self.probabilities(features)]

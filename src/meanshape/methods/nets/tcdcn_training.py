@@ -140,6 +140,16 @@ class Learning:
 
     def validate(self, module: nn.Module) -> dict[str, float]:
         """Error of the points over the inter-pupil distance, balanced accuracy of the tasks, in percent."""
+        errors, answers = self.measured(module)
+        figures = {"error": float(errors.mean())}
+        for column, name in enumerate(self.tasks):
+            figures[name] = balanced(answers[column], self.valid_labels[: len(errors), column])
+        return figures
+
+    def measured(self, module: nn.Module) -> tuple[NDArray[np.float64], list[Labels]]:
+        """Of each validation face the error (N,) in percent of its inter-pupil distance, and each task's
+        answer.
+        """
         assert isinstance(module, TCDCN)
         total = len(self.valid.faces) if self.valid is not self.sampler else min(64, len(self.sampler.faces))
         errors, answers = [], []
@@ -152,11 +162,8 @@ class Learning:
                 )
                 errors.append((distances * known).sum(1) / known.sum(1).clamp(min=1))
                 answers.append([head(features).argmax(1).numpy() for head in module.heads])
-        figures = {"error": 100 * float(torch.cat(errors).mean())}
-        for column, name in enumerate(self.tasks):
-            found = np.concatenate([answer[column] for answer in answers])
-            figures[name] = balanced(found, self.valid_labels[:total, column])
-        return figures
+        each = [np.concatenate([answer[column] for answer in answers]) for column in range(len(self.tasks))]
+        return 100 * torch.cat(errors).double().numpy(), each
 
 
 def blocks(rows: NDArray[np.int64], size: int = 250) -> list[NDArray[np.int64]]:

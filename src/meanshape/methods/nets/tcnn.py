@@ -41,10 +41,14 @@ class Vanilla(nn.Module):
         features: Tensor = self.trunk((crops - self.average) / self.spread)
         return features
 
+    def answer(self, features: Tensor) -> Tensor:
+        """What FC6 says (N, outputs) to features (N, F)."""
+        answer: Tensor = self.fc6(self.activation(self.fc5(features)))
+        return answer
+
     def forward(self, crops: Tensor) -> Tensor:
         """What FC6 says (N, outputs)."""
-        answer: Tensor = self.fc6(self.activation(self.fc5(self.features(crops))))
-        return answer
+        return self.answer(self.features(crops))
 
 
 class Mixture(nn.Module):
@@ -113,6 +117,11 @@ class Heads(nn.Module):
         hidden = self.activation(torch.baddbmm(self.b5, features, self.w5))
         return torch.baddbmm(self.b6, hidden, self.w6)
 
+    def alone(self, features: Tensor, head: int) -> Tensor:
+        """Answers (N, outputs) of one head to features (N, F)."""
+        hidden = self.activation(features @ self.w5[head] + self.b5[head])
+        return hidden @ self.w6[head] + self.b6[head]
+
     def forward(self, features: Tensor, which: Tensor) -> Tensor:
         """Answers (N, outputs) to features (N, F), row n by head which[n]."""
         hidden = self.activation(features[:, None] @ self.w5[which] + self.b5[which])
@@ -146,7 +155,7 @@ class TCNN(nn.Module):
         crops_points, cluster = self.see(self.looking.first(image))
         points = self.looking.outward(crops_points)
         for _ in range(1, self.looking.looks):
-            crop, back, shift = self.looking.again(image, points)
+            crop, back, shift = self.looking.again(image, points, exact=True)
             crops_points, cluster = self.see(crop)
             points = crops_points @ back + shift
         return [points, cluster]
