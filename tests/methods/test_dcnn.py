@@ -160,7 +160,7 @@ def test_torch_and_onnx_agree_at_any_batch(fitted: DCNN, tmp_path: Path) -> None
     for batch in (1, 2, 7):
         crops = rng.integers(0, 256, (batch, size, size, 3), np.uint8)
         for level in (1, 2, 3):
-            difference = np.abs(fitted._run(crops, level) - loaded._run(crops, level))
+            difference = np.abs((fitted._run(crops, level) - loaded._run(crops, level))[:, -1])
             assert difference.shape == (batch, 5, 2) and difference.max() < 0.05
 
 

@@ -209,7 +209,7 @@ def test_torch_and_onnx_agree_at_any_batch(fitted: FacePP, tmp_path: Path) -> No
     for batch in (1, 2, 7):
         crops = rng.integers(0, 256, (batch, size, size, 3), np.uint8)
         for level in (2, 3, 4):
-            difference = np.abs(fitted._run(crops, level) - loaded._run(crops, level))
+            difference = np.abs((fitted._run(crops, level) - loaded._run(crops, level))[:, -1])
             assert difference.shape == (batch, 68, 2) and difference.max() < 0.1
 
 

@@ -72,7 +72,7 @@ class Grid:
         """Read a TOML file; an unknown key is answered with the nearest."""
         try:
             values = tomllib.loads(Path(path).read_text("utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise FormatError(f"a benchmark's config cannot be read ({error})", path=path) from error
         return configs.from_dict(cls, values)
 
@@ -155,7 +155,7 @@ def read_cell(path: Path) -> dict[str, Any]:
     """Return a cell's record."""
     try:
         record: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise FormatError(f"not a cell of a benchmark ({error}); remove it", path=path) from error
     return record
 

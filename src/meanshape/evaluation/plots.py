@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from meanshape.core.errors import MissingExtra
+
+if TYPE_CHECKING:
+    from meanshape.evaluation.robustness import Robustness
 
 Result = Mapping[str, Any]
 INK, LINE = "#5d6675", "#c9cfd9"
@@ -99,12 +102,58 @@ def case(worst: Mapping[str, Any], edges: Sequence[Sequence[int]], photo: Any = 
     return _svg(figure)
 
 
+def robustness(rows: Sequence[Robustness]) -> str:
+    """Return error over strength, a small plot for each change: medians, and 90th percentiles dotted."""
+    models = list(dict.fromkeys(row.model for row in rows))
+    changes = [name for name in dict.fromkeys(row.perturbation for row in rows) if name != "none"]
+    columns = min(4, max(1, len(changes)))
+    lines = max(1, -(-len(changes) // columns))
+    figure, axes = _figure(2.6 * columns, 2.3 * lines + 0.4, lines, columns)
+    every = np.ravel(axes)
+    for axis, change in zip(every, changes, strict=False):
+        for number, model in enumerate(models):
+            own = [row for row in rows if row.model == model and row.perturbation in ("none", change)]
+            x = range(len(own))
+            axis.plot(x, [row.median for row in own], "o-", ms=2.5, lw=1.3, color=f"C{number}", label=model)
+            axis.plot(x, [row.p90 for row in own], ":", lw=1, color=f"C{number}")
+        ticks = ["none", *(f"{row.level:g}" for row in own[1:])]
+        axis.set_xticks(range(len(ticks)), ticks)
+        axis.set(xlabel=own[-1].unit, ylim=(0, None))
+        axis.set_title(change, fontsize=9)
+    for axis in every[len(changes) :]:
+        axis.axis("off")
+    figure.supylabel(f"error, % of {rows[0].norm.replace('_', '-')}", fontsize=9)
+    marks, names = every[0].get_legend_handles_labels()
+    figure.legend(
+        marks, names, loc="outside lower center", ncols=min(7, len(names)), frameon=False, fontsize=8
+    )
+    return _svg(figure)
+
+
+def reliability(found: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return how often points of a confidence are right: one small plot for each model."""
+    columns = min(4, len(found))
+    rows = -(-len(found) // columns)
+    figure, axes = _figure(2.2 * columns + 0.3, 2.2 * rows + 0.3, rows, columns)
+    every = np.ravel(axes)
+    for axis, (name, one) in zip(every, found.items(), strict=False):
+        axis.plot((0, 100), (0, 100), color=LINE, lw=1)
+        axis.plot(one["predicted"], one["observed"], "o-", ms=3.5, lw=1.3, color="#2f6fd2")
+        axis.set(xlim=(0, 100), ylim=(0, 100), aspect="equal", xticks=(0, 50, 100), yticks=(0, 50, 100))
+        axis.set_title(f"{name}, off by {one['ece']:.1f}", fontsize=9)
+    for axis in every[len(found) :]:
+        axis.axis("off")
+    figure.supxlabel("confidence, %", fontsize=9)
+    figure.supylabel("points within 5 %, %", fontsize=9)
+    return _svg(figure)
+
+
 def _error(result: Result) -> float | None:
     value: float | None = result["nme"].get(result["norm"])
     return value
 
 
-def _figure(width: float, height: float) -> tuple[Any, Any]:
+def _figure(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Any, Any]:
     try:
         import matplotlib as mpl
         from matplotlib.figure import Figure
@@ -112,7 +161,7 @@ def _figure(width: float, height: float) -> tuple[Any, Any]:
         raise MissingExtra.of("plot", "Drawing plots") from error
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
-        return figure, figure.subplots()
+        return figure, figure.subplots(rows, columns)
 
 
 def _svg(figure: Any) -> str:

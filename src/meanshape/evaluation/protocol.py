@@ -46,6 +46,7 @@ class Scored:
 
     sample: Sample
     predicted: NDArray[np.float64]
+    confidence: NDArray[np.float64] | None
     start: Start
     missed: bool
     seconds: float
@@ -166,17 +167,18 @@ def _score(
     penalty: NDArray[np.float64],
 ) -> Scored:
     """Predict one face."""
-    points, seconds, answers = None, float("nan"), {}
+    points, sure, seconds, answers = None, None, float("nan"), {}
     if start.given is not None:
         began = perf_counter()
         shape = model.predict(pixels, start.given)
         seconds = perf_counter() - began
         points = scoring.predicted(shape)
+        sure = shape.confidence if scoring.markup == scoring.model else None
         answers = answered_labels(model, pixels, start.given)
     missed = points is None
     if points is None:
         points = Box.whole(pixels.shape[1], pixels.shape[0]).absolute(penalty)
-    return Scored(sample, points, start, missed, seconds, answers)
+    return Scored(sample, points, None if missed else sure, start, missed, seconds, answers)
 
 
 def _collect(scored: Sequence[Scored], scoring: Scoring, about: About) -> Evaluation:
@@ -184,6 +186,8 @@ def _collect(scored: Sequence[Scored], scoring: Scoring, about: About) -> Evalua
     samples = [face.sample for face in scored]
     truth = np.stack([scoring.true(sample) for sample in samples])
     whole = np.stack([scoring.all_true(sample) for sample in samples])
+    sure = [face.confidence for face in scored]
+    blank = np.full(len(scoring.markup), np.nan)
     return Evaluation(
         ids=_each_once([sample.id for sample in samples]),
         errors=metrics.point_errors(np.stack([face.predicted for face in scored]), truth),
@@ -194,6 +198,9 @@ def _collect(scored: Sequence[Scored], scoring: Scoring, about: About) -> Evalua
         seconds=np.array([face.seconds for face in scored]),
         labels=columns([true_labels(sample) for sample in samples]),
         answers=columns([face.answers for face in scored]),
+        confidence=None
+        if all(known is None for known in sure)
+        else np.stack([blank if known is None else known for known in sure]),
         about=about,
     )
 

@@ -104,6 +104,7 @@ def _section(title: str, rows: Sequence[Record], photo: Photo | None) -> str:
             f"<h3>By part</h3><div class='row'>{plots.groups(results)}</div>",
             f"<h3>By point</h3><div class='row'>{''.join(faces)}</div>" if faces else "",
             _labels(results),
+            _confidence(results),
             f"<h3>The largest errors of {html.escape(results[0]['model'])}: true green, predicted red</h3>",
             f"<div class='row'>{''.join(worst)}</div></section>",
         ]
@@ -124,6 +125,12 @@ def _labels(results: Sequence[Mapping[str, Any]]) -> str:
     )
     title = "<h3>By label (annotators' words for an appearance)</h3>"
     return f"{title}<table><tr><th></th>{head}</tr>{rows}</table>"
+
+
+def _confidence(results: Sequence[Mapping[str, Any]]) -> str:
+    """Draw how often points of a confidence are right, for the models that say how sure they are."""
+    found = {result["model"]: result["confidence"] for result in results if result.get("confidence")}
+    return f"<h3>Confidence</h3>{plots.reliability(found)}" if found else ""
 
 
 def _note(result: Mapping[str, Any]) -> str:

@@ -59,6 +59,7 @@ class Evaluation:
     missed : (N,) bool, faces that were not found and are scored with the mean shape in the whole picture
     seconds : (N,) that predict took, NaN where it was not asked
     labels, answers : by attribute N true and N answered labels, None where there is none
+    confidence : (N, K) in 0..1, NaN where the model gave none; None: it never does
     """
 
     ids: tuple[str, ...]
@@ -70,6 +71,7 @@ class Evaluation:
     seconds: Array
     labels: Labels = field(default_factory=dict)
     answers: Labels = field(default_factory=dict)
+    confidence: Array | None = None
     about: About = field(default_factory=About)
 
     def __post_init__(self) -> None:
@@ -160,6 +162,14 @@ class Evaluation:
         """Return the median time of one prediction."""
         known = _known(self.seconds)
         return 1000.0 * float(np.median(known)) if len(known) else float("nan")
+
+    def reliability(self) -> dict[str, Any] | None:
+        """Return how far the model's confidence can be trusted, None where it gives none."""
+        from meanshape.evaluation.reliability import reliability
+
+        if self.confidence is None:
+            return None
+        return reliability(self.confidence, 100.0 * self.errors / self.lengths()[:, None]) or None
 
     def compare(self, other: Evaluation) -> Comparison:
         """Compare with another evaluation, face by face."""

@@ -17,7 +17,7 @@ from meanshape.core.errors import FormatError, OutputError
 from meanshape.core.metrics import NORMALISERS
 from meanshape.evaluation.labels import GROUPED_BY, accuracy, balanced_accuracy
 from meanshape.evaluation.result import Evaluation
-from meanshape.formats.text import read_text, write_text
+from meanshape.formats.text import parse_json, read_text, write_text
 
 THRESHOLDS = (8, 10)
 PACKAGES = ("meanshape", "numpy", "onnxruntime", "opencv-python-headless", "pillow", "scipy")
@@ -53,6 +53,7 @@ def evaluation_to_dict(found: Evaluation) -> dict[str, Any]:
             key: balanced_accuracy(truth, found.answers[key]) for key, truth in both.items()
         },
         "by": {key: found.by(key) for key in GROUPED_BY if key in found.labels},
+        "confidence": found.reliability(),
         "ms_per_face": found.milliseconds(),
         "versions": dict(about.versions),
         "errors": dict(zip(found.ids, found.per_face().tolist(), strict=True)),
@@ -79,12 +80,7 @@ def write_results(path: str | Path, results: Iterable[Evaluation | Mapping[str, 
 
 def read_results(path: str | Path) -> list[dict[str, Any]]:
     """Return the results in a JSON file."""
-    try:
-        data = json.loads(read_text(Path(path)))
-    except ValueError as error:
-        if isinstance(error, FormatError):
-            raise
-        raise FormatError(f"not JSON ({error})", path) from error
+    data = parse_json(read_text(Path(path)), path)
     results = data.get("results") if isinstance(data, dict) else None
     if not isinstance(results, list) or not results:
         raise FormatError('wanted {"results": [...]} as meanshape evaluate --json writes it', path)

@@ -159,7 +159,7 @@ class AAM(LandmarkModel):
     def _search(
         self, image: Pixels, box: Box, start: Shape | None, trace: list[Float] | None = None
     ) -> Float:
-        """Return the points (K, 2); put the shapes on the way into `trace`."""
+        """Return the points before the last step and after it (2, K, 2); put all on the way into `trace`."""
         points, way = self._start(image, box, start, self._fitted())
         way.append(points)
         for frame, fitter in zip(self._frames, self._fitters, strict=True):
@@ -168,7 +168,7 @@ class AAM(LandmarkModel):
             way += [apply(back, shape) for shape in fitter.steps(frame, picture, moved, self.config.limit)]
         if trace is not None:
             trace.extend(way)
-        return way[-1]
+        return np.stack(way[-2:])
 
     # Training
 

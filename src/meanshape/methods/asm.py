@@ -168,7 +168,7 @@ class ASM(LandmarkModel):
     def _search(
         self, image: Pixels, box: Box, start: Shape | None, trace: list[Float] | None = None
     ) -> Float:
-        """Return the points (K, 2); put the shapes on the way into `trace`."""
+        """Return the points before the last step and after it (2, K, 2); put all on the way into `trace`."""
         points, way = self._start(image, box, start, self._fitted())
         way.append(points)
         for level in self._levels:
@@ -182,7 +182,7 @@ class ASM(LandmarkModel):
             points = way[-1]
         if trace is not None:
             trace.extend(way)
-        return points
+        return np.stack(way[-2:])
 
     def _step(self, level: Level, picture: NDArray[np.float32], points: Float) -> tuple[Float, bool]:
         """Move each point where it fits best, and all to the nearest shape that a face has."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 import shutil
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -19,10 +20,12 @@ from numpy.typing import NDArray
 
 from meanshape.core import config as configs
 from meanshape.core import weights
-from meanshape.core.errors import ConfigError, NotFitted, ShapeError, WeightsError
+from meanshape.core.errors import ConfigError, MeanshapeError, NotFitted, ShapeError, WeightsError, writing
 from meanshape.core.image import ImageLike, Pixels, read_image
-from meanshape.core.markup import MarkUp, from_toml, markup, shipped, to_toml
+from meanshape.core.markup import MarkUp, from_toml, named, shipped, to_toml
 from meanshape.core.types import Box, Sample, Shape
+from meanshape.methods.parts.confidence import FILE as CONFIDENCE
+from meanshape.methods.parts.confidence import Confidence
 from meanshape.methods.parts.graph import Graph
 
 CONFIG = "config.toml"
@@ -37,7 +40,8 @@ class LandmarkModel(ABC):
     """A method that places the points of one mark-up in a face box.
 
     Class attributes: `name` (the file's), `Config` (a frozen dataclass, the paper's values as defaults).
-    Attributes: `config`; `markup`, None until fitted or loaded; `threads` and `providers`, for ONNX Runtime.
+    Attributes: `config`; `markup`, None until fitted or loaded; `threads` and `providers`, for ONNX Runtime;
+    `confidence`, what makes the points' confidence, None where nobody calibrated the model.
     """
 
     name: ClassVar[str]
@@ -45,6 +49,7 @@ class LandmarkModel(ABC):
     needs_weights: ClassVar[bool] = True
     threads: int = 1
     providers: Sequence[str] | None = None
+    confidence: Confidence | None = None
     learns_from_others: ClassVar[bool] = (
         False  # samples of a poorer mark-up may teach through the conversion to it
     )
@@ -75,7 +80,9 @@ class LandmarkModel(ABC):
     def _predict_batch(
         self, images: list[Pixels], boxes: list[Box], starts: list[Shape | None], **options: Any
     ) -> Sequence[Shape] | NDArray[np.float64]:
-        """Return a shape for each picture, or their points (N, K, 2) in image pixels."""
+        """Return a shape for each picture, or their points in image pixels: (N, K, 2), or (N, S, K, 2) after
+        the last S stages, which tell how sure the answer, the last, is.
+        """
 
     @abstractmethod
     def _save(self, folder: Path) -> None:
@@ -111,7 +118,7 @@ class LandmarkModel(ABC):
 
         A sample without a box gets the tight box of its points.
         """
-        self.markup = self._target(train, valid)
+        self.markup, self.confidence = self._target(train, valid), None
         try:
             self._fit(
                 [_boxed(sample) for sample in train],
@@ -146,7 +153,7 @@ class LandmarkModel(ABC):
         **options: Any,
     ) -> list[Shape]:
         """Return the points of one face in each of several pictures, which may differ in size."""
-        kind = self._fitted()
+        self._fitted()
         pixels = [read_image(image) for image in images]
         boxes = [None] * len(pixels) if boxes is None else list(boxes)
         starts = [None] * len(pixels) if starts is None else list(starts)
@@ -158,21 +165,21 @@ class LandmarkModel(ABC):
             Box.whole(image.shape[1], image.shape[0]) if box is None else box
             for image, box in zip(pixels, boxes, strict=True)
         ]
-        shapes = self._predict_batch(pixels, whole, starts, **options)
-        return [shape if isinstance(shape, Shape) else Shape(shape, kind) for shape in shapes]
+        return self._shapes(self._predict_batch(pixels, whole, starts, **options), sure=not options)
 
     def save(self, folder: str | Path) -> Path:
         """Write the model to a folder, with a card; a new folder appears whole or not at all."""
         kind = self._fitted()
         folder = Path(folder)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
+        with writing(folder), _scratch(folder) as scratch:
             inner = Path(scratch) / "model"
             inner.mkdir()
             configs.save(self.config, inner / CONFIG)
             if not shipped(kind):
                 (inner / MARKUP).write_text(to_toml(kind), "utf-8")
             self._save(inner)
+            if self.confidence is not None:
+                self.confidence.save(inner)
             files = [path.relative_to(inner).as_posix() for path in inner.rglob("*") if path.is_file()]
             card = weights.Card(folder.name, self.name, markup=kind.name)
             weights.write_card(inner, card, files)
@@ -193,10 +200,31 @@ class LandmarkModel(ABC):
             raise WeightsError(f"{folder}: the card does not say its markup")
         model = cls(configs.load(cls.Config, folder / CONFIG) if (folder / CONFIG).exists() else None)
         own = folder / MARKUP
-        model.markup = from_toml(card.markup, own.read_text("utf-8")) if own.exists() else markup(card.markup)
+        model.markup = from_toml(card.markup, own.read_text("utf-8")) if own.exists() else named(card.markup)
         model.threads, model.providers = threads, providers
-        model._load(folder)
+        try:
+            model._load(folder)
+            if CONFIDENCE in card.files:
+                model.confidence = Confidence.load(folder, model.markup)
+        except MeanshapeError:
+            raise
+        except Exception as error:  # a method's files may be broken in as many ways as they are made of
+            said = f"{type(error).__name__}: {error}"
+            raise WeightsError(f"{folder}: these weights cannot be used ({said})") from error
         return model
+
+    def _shapes(self, found: Sequence[Shape] | NDArray[np.float64], sure: bool = True) -> list[Shape]:
+        """Return what `_predict_batch` found as shapes; with their confidence, if `sure` and it is known."""
+        kind = self._fitted()
+        if not isinstance(found, np.ndarray):
+            return list(found)
+        stages = found[:, None] if found.ndim == 3 else found
+        points, before = stages[:, -1], stages[:, -2] if stages.shape[1] > 1 else None
+        confidence = self.confidence if sure else None
+        if confidence is None or (confidence.staged and before is None):
+            return [Shape(face, kind) for face in points]
+        each = zip(points, confidence(points, before), strict=True)
+        return [Shape(face, kind, confidence=known) for face, known in each]
 
     def _target(self, train: Sequence[Sample], valid: Sequence[Sample] | None) -> MarkUp:
         """Return the mark-up to learn: the only one of the samples, or the one that the others are poorer
@@ -217,6 +245,14 @@ class LandmarkModel(ABC):
         if self.markup is None:
             raise NotFitted(f"{self.name} was neither fitted nor loaded: call fit(samples), or ms.load(name)")
         return self.markup
+
+
+@contextmanager
+def _scratch(folder: Path) -> Iterator[str]:
+    """Yield a folder beside the one to be written, on the same disk."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as made:
+        yield made
 
 
 def _boxed(sample: Sample) -> Sample:

@@ -109,7 +109,7 @@ PRESETS = {
         augmentation=Augmentation(
             shift=0.2, scale=0.25, rotation=20, colour=0, grey=0, blur=0, jpeg=0, noise=0, occluder=0
         ),
-    )
+    ),
 }
 
 
@@ -213,11 +213,13 @@ class DAN(LandmarkModel):
         return self._sessions[stage]
 
     def _run(self, crops: NDArray[np.uint8], stage: int) -> NDArray[np.float32]:
+        """Points (N, 1 or 2, K, 2) in pixels of the crops; of a loaded model also after the stage before."""
         if self._folder is not None:
-            return self._graph(stage)({"pixels": crops}, f"stage{stage}")[0]
+            stages = range(max(stage - 1, 1), stage + 1)
+            return np.stack(self._graph(stage)({"pixels": crops}, *(f"stage{n}" for n in stages)), 1)
         from meanshape.methods.nets import dan_training
 
-        return dan_training.run(self._module, crops, stage)
+        return dan_training.run(self._module, crops, stage)[:, None]
 
     def _predict_batch(
         self, images: list[Pixels], boxes: list[Box], starts: list[Shape | None], **options: Any
@@ -230,7 +232,7 @@ class DAN(LandmarkModel):
             part = slice(first, first + BATCH)
             crops = [warp(i, m, (size, size)) for i, m in zip(images[part], matrices[part], strict=True)]
             shapes.append(self._run(np.stack(crops), stage))
-        return apply(invert(np.stack(matrices)), np.concatenate(shapes).astype(np.float64))
+        return apply(invert(np.stack(matrices))[:, None], np.concatenate(shapes).astype(np.float64))
 
     def steps(self, image: ImageLike, box: Box | None = None) -> list[Step]:
         """Return S0 and each stage's shape, with the picture and heatmap that later stages see."""

@@ -26,6 +26,7 @@ from meanshape.core.image import ImageLike, Pixels, image_size, read_image, warp
 from meanshape.core.types import Box, Emotion, Sample, Shape
 from meanshape.methods import dan
 from meanshape.methods.base import LandmarkModel, Progress
+from meanshape.methods.parts.arrays import load_points
 from meanshape.methods.parts.graph import Graph
 from meanshape.methods.parts.onnx_session import OnnxSession
 from meanshape.training.augment import Augmentation
@@ -192,25 +193,30 @@ class EmotionalDAN(LandmarkModel):
         emotional_dan_training.save(self._module, folder, self.markup, self.labels)
 
     def _load(self, folder: Path) -> None:
-        self._mean = np.load(folder / MEAN)
+        self._mean = load_points(folder / MEAN, len(self._fitted()))
         self.labels = tuple((folder / LABELS).read_text("utf-8").split())
         self._session = OnnxSession(folder / GRAPH, self.threads, self.providers)
 
     def _run(self, crops: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Points (N, K, 2) in pixels of the crops, and probabilities (N, L)."""
-        last = f"stage{len(self.config.cascade.sizes) + 1}"
+        """Points (N, 2, K, 2) in pixels of the crops, after DAN's last stage and after the joint one, and
+        probabilities (N, L).
+        """
+        stages = len(self.config.cascade.sizes)
         if self._session is not None:
-            points, shares = self._session({"pixels": crops}, last, "emotion")
+            *points, shares = self._session(
+                {"pixels": crops}, f"stage{stages}", f"stage{stages + 1}", "emotion"
+            )
         else:
             from meanshape.methods.nets import emotional_dan_training
 
-            *_, points, shares = emotional_dan_training.run(self._module, crops)
-        return points.astype(np.float64), shares.astype(np.float64)
+            *_, before, last, shares = emotional_dan_training.run(self._module, crops)
+            points = [before, last]
+        return np.stack(points, 1).astype(np.float64), shares.astype(np.float64)
 
     def _answer(
         self, images: Sequence[Pixels], boxes: Sequence[Box], starts: Sequence[Shape | None]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Points (N, K, 2) in image pixels, and probabilities (N, L)."""
+        """Points (N, 2, K, 2) in image pixels, as of `_run`, and probabilities (N, L)."""
         assert self.markup is not None and self._mean is not None
         size, scale = self.config.cascade.crop_size, self.config.cascade.crop_scale
         matrices = np.stack(
@@ -227,7 +233,7 @@ class EmotionalDAN(LandmarkModel):
             crops = [warp(i, m, (size, size)) for i, m in zip(images[part], matrices[part], strict=True)]
             answers.append(self._run(np.stack(crops)))
         points, shares = (np.concatenate(parts) for parts in zip(*answers, strict=True))
-        return apply(invert(matrices), points), shares
+        return apply(invert(matrices)[:, None], points), shares
 
     def graph(self) -> Graph:
         """Return the graph from the crop to the points, for `meanshape export`."""
@@ -248,14 +254,14 @@ class EmotionalDAN(LandmarkModel):
         self, images: Sequence[ImageLike], boxes: Sequence[Box]
     ) -> tuple[list[Shape], list[Emotion]]:
         """Return shapes and emotions of faces, from one run."""
-        kind = self._fitted()
+        self._fitted()
         if not self.labels:
             raise WeightsError(f"this {self.name} was trained without emotions: it only places points")
         if not len(images):
             return [], []
         points, shares = self._answer([read_image(i) for i in images], boxes, [None] * len(boxes))
         emotions = [self._emotion(share, box) for share, box in zip(shares, boxes, strict=True)]
-        return [Shape(found, kind) for found in points], emotions
+        return self._shapes(points), emotions
 
     def emotions(self, images: Sequence[ImageLike], boxes: Sequence[Box]) -> list[Emotion]:
         """Return what faces seem to express: labels of appearance, with calibrated probabilities."""

@@ -156,11 +156,13 @@ class FacePP(LandmarkModel):
         self._session = OnnxSession(folder / GRAPH, self.threads, self.providers)
 
     def _run(self, crops: NDArray[np.uint8], level: int) -> NDArray[np.float32]:
+        """Points (N, 1 or 2, K, 2) in pixels of the crops; of a loaded model also after the level before."""
         if self._session is not None:
-            return self._session({"pixels": crops}, f"level{level}")[0]
+            levels = range(max(level - 1, 2), level + 1)
+            return np.stack(self._session({"pixels": crops}, *(f"level{n}" for n in levels)), 1)
         from meanshape.methods.nets import facepp_training
 
-        return facepp_training.run(self._module, crops, level)
+        return facepp_training.run(self._module, crops, level)[:, None]
 
     def graph(self) -> Graph:
         """Return the graph from the crop to the points, for `meanshape export`."""
@@ -178,7 +180,7 @@ class FacePP(LandmarkModel):
             part = slice(first, first + BATCH)
             crops = [warp(i, m, (size, size)) for i, m in zip(images[part], matrices[part], strict=True)]
             shapes.append(self._run(np.stack(crops), level))
-        return apply(invert(np.stack(matrices)), np.concatenate(shapes).astype(np.float64))
+        return apply(invert(np.stack(matrices))[:, None], np.concatenate(shapes).astype(np.float64))
 
 
 def _level(levels: int = LEVELS) -> int:

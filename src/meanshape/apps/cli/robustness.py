@@ -23,6 +23,7 @@ def robustness(
         list[str] | None, typer.Option(help="Only this change (may be given again): box, rotation, blur …")
     ] = None,
     csv: Annotated[Path | None, typer.Option(help="Write all rows to this file.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw error over strength into this .svg file.")] = None,
     draws: Annotated[int, typer.Option(min=1, help="Random draws for each face and level.")] = 1,
     seed: Annotated[int, typer.Option(help="Of the draws.")] = 0,
     allow_missing: Annotated[
@@ -33,8 +34,10 @@ def robustness(
 ) -> None:
     """Measure how much worse models get when the box or the picture does."""
     from meanshape.apps.cli.evaluate import bar, read
+    from meanshape.evaluation.plots import robustness as draw
     from meanshape.evaluation.robustness import robustness as measure
     from meanshape.evaluation.robustness import write_csv
+    from meanshape.evaluation.schema import write_file
     from meanshape.methods import load
 
     ready = {model: load(model, threads=threads) for model in models}
@@ -55,6 +58,8 @@ def robustness(
             )
     if csv is not None:
         write_csv(csv, rows)
+    if plot is not None:
+        write_file(plot, draw(rows))
     print(f"{rows[0].faces} faces; errors in % of {rows[0].norm}, over {draws} draws of each change")
     header = ["model", "change", "level", "NME", "median", "90 %", "increase"]
     console.grid([_row(row) for row in rows], header, right=range(3, 7))

@@ -262,9 +262,13 @@ class Folder:
         return own is not None and (own.name == self.kind.name or self.kind.name in own.conversions)
 
     def _confidence(self, pixels: Pixels, box: Box, shape: Shape) -> float:
-        """Return how well the model agrees with itself on the mirrored photo, 0..1."""
+        """Return how sure the model is of the face's points on average, 0..1; a model that does not say so is
+        asked again about the mirrored photo, and is as sure as the two agree.
+        """
         if not self._converts():
             return 0.0
+        if shape.confidence is not None:
+            return float(shape.confidence[np.isfinite(shape.points).all(1)].mean())
         width = pixels.shape[1]
         mirrored = Box(width - 1 - box.right, box.top, width - 1 - box.left, box.bottom)
         other = self._in_box(np.ascontiguousarray(pixels[:, ::-1]), mirrored).mirrored(width)

@@ -1,0 +1,119 @@
+"""Teach a model how sure it may be of its points, from faces that it has not learnt from."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meanshape.core import metrics
+from meanshape.core.errors import DataSetError, ImageError, MarkUpError
+from meanshape.core.types import Sample, Shape
+from meanshape.evaluation.perturb import View, jitter_box
+from meanshape.evaluation.protocol import Progress, scoring_for
+from meanshape.evaluation.reliability import reliability, right_points
+from meanshape.evaluation.starts import find_start
+from meanshape.methods.base import LandmarkModel
+from meanshape.methods.parts.confidence import Confidence, shape_model
+
+Array = NDArray[np.float64]
+OFF = 0.1
+"""The second look at each face is from a box moved and scaled by up to this, as a detector's may be."""
+FEWEST = 20
+
+
+@dataclass(frozen=True, eq=False)
+class Looks:
+    """Two looks at each of N faces: points and, of methods with stages, where they were a stage before.
+
+    `points` and `before` are (N, 2, K, 2) in pixels; `errors` (N, 2, K) in percent of the length that errors
+    go by, NaN where nobody annotated the point.
+    """
+
+    points: Array
+    before: Array | None
+    errors: Array
+
+    def part(self, which: slice) -> tuple[Array, Array | None, Array]:
+        """Return points, points before and errors of some faces, both looks in one row."""
+        count = self.points.shape[2]
+        points = self.points[which].reshape(-1, count, 2)
+        before = None if self.before is None else self.before[which].reshape(-1, count, 2)
+        return points, before, self.errors[which].reshape(-1, count)
+
+
+def calibrate(
+    model: LandmarkModel,
+    samples: Sequence[Sample],
+    shapes: Sequence[Sample],
+    *,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> tuple[Confidence, dict[str, Any]]:
+    """Return a confidence learnt on every other face, and how reliable it is on those between them.
+
+    Parameters
+    ----------
+    samples : faces that the model has not learnt from
+    shapes : faces whose points tell what shapes faces have; those that the model learnt from will do
+    """
+    kind = scoring_for(model, samples).markup
+    if model.markup is None or kind.name != model.markup.name:
+        raise MarkUpError(f"the points of {kind.name} do not tell which of {model.name}'s are right")
+    known = [s.shape.to(kind).points for s in shapes if s.shape is not None]
+    if len(known) < FEWEST:
+        raise DataSetError(f"{len(known)} faces do not tell what shapes faces have; {FEWEST} are the least")
+    looks = look(model, samples, seed, progress)
+    if len(looks.points) < 2 * FEWEST:
+        raise DataSetError(f"a confidence needs {2 * FEWEST} faces with points, not {len(looks.points)}")
+    points, before, errors = looks.part(slice(0, None, 2))
+    made = Confidence.fit(kind, shape_model(np.stack(known), kind), points, before, right_points(errors))
+    points, before, errors = looks.part(slice(1, None, 2))
+    half = len(looks.points) // 2
+    return made, reliability(made(points, before), errors) | {"faces": half}
+
+
+def look(
+    model: LandmarkModel, samples: Sequence[Sample], seed: int = 0, progress: Progress | None = None
+) -> Looks:
+    """Place the points of each face, from its truth box and from one that is off."""
+    scoring = scoring_for(model, samples)
+    found, errors = [], []
+    for number, sample in enumerate(samples, 1):
+        if progress is not None:
+            progress(number / len(samples), f"{number} of {len(samples)} faces")
+        if sample.shape is None:
+            continue
+        try:
+            pixels = sample.pixels()
+        except ImageError:
+            continue
+        start, true = find_start(sample, pixels), scoring.true(sample)
+        assert start.given is not None
+        lengths = metrics.normalisers(scoring.all_true(sample)[None], scoring.truth, [start.truth])
+        rng = np.random.default_rng((seed, zlib.crc32(sample.id.encode())))
+        view = View(pixels, true, start.given)
+        boxes = [view.box, jitter_box(view, OFF, rng).box]
+        stages = _stages(model._predict_batch([pixels, pixels], boxes, [None, None]))
+        off = metrics.point_errors(stages[:, -1], np.broadcast_to(true, (2, *true.shape)))
+        found.append(stages[:, -2:])
+        errors.append(100 * off / lengths[scoring.norm][0])
+    if not found:
+        raise DataSetError("there is no face with points and a picture to learn a confidence from")
+    stacked = np.stack(found)
+    before = stacked[:, :, 0] if stacked.shape[2] > 1 else None
+    return Looks(stacked[:, :, -1], before, np.stack(errors))
+
+
+def _stages(found: Sequence[Shape] | Array) -> Array:
+    """Return what a method placed as (N, S, K, 2)."""
+    if not isinstance(found, np.ndarray):
+        found = np.stack([shape.points for shape in found])
+    return found[:, None] if found.ndim == 3 else found
+
+
+__all__ = ["Looks", "calibrate", "look"]
