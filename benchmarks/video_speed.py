@@ -4,7 +4,9 @@
 
 The clip is rendered: one moving face of 130 pixels in 640x480. `--mediapipe` is the interpreter of an
 environment with mediapipe 0.10.21, one thread; its weights never ship with Meanshape. All take turns over the
-same frames, so that other load on the machine meets them alike. Also measured: jitter and lag.
+same frames, so that other load on the machine meets them alike. FaceMesh follows one face and looks for no
+other (max_num_faces=1), and so do we (max_faces=1); `all_faces` is with a look for newcomers every 15 frames.
+Pose included. Also measured: jitter and lag.
 """
 
 from __future__ import annotations
@@ -66,8 +68,8 @@ class Peer:
 class Ours:
     """One of our models, tracking."""
 
-    def __init__(self, model: str, frames: np.ndarray) -> None:
-        self.tracker, self.frames, self.at = Tracker(Pipeline(model=model)), frames, 0
+    def __init__(self, model: str, frames: np.ndarray, **options: Any) -> None:
+        self.tracker, self.frames, self.at = Tracker(Pipeline(model=model, **options)), frames, 0
         self.times: list[float] = []
 
     def turn(self) -> None:
@@ -83,17 +85,23 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--models", nargs="+", default=["dan", "cpr"])
+    parser.add_argument("--first-stage", nargs="*", default=["dan"], help="models, also with one stage")
     parser.add_argument("--mediapipe")
     parser.add_argument("--frames", type=int, default=100)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    pictures = np.stack([frame.pixels for frame in clip("moving", given.frames)])
+    pictures = np.stack([frame.pixels for frame in clip("moving", given.frames + 2 * TURN)])
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "frames.npy"
         np.save(path, pictures)
-        sides: dict[str, Any] = {model: Ours(model, pictures) for model in given.models}
+        sides: dict[str, Any] = {}
+        for model in given.models:
+            sides[model] = Ours(model, pictures, max_faces=1)
+            sides[f"{model}, all_faces"] = Ours(model, pictures)
+        for name in given.first_stage:
+            sides[f"{name}, stages=1"] = Ours(name, pictures, max_faces=1, stages=1)
         if given.mediapipe:
             sides["mediapipe"] = Peer(given.mediapipe, path)
         for _ in range(2 + given.frames // TURN):
@@ -104,6 +112,7 @@ def main() -> None:
             "ms_median": round(1e3 * float(np.median(side.times[2 * TURN :])), 2),
             "ms_mean": round(1e3 * float(np.mean(side.times[2 * TURN :])), 2),
             "frames_per_second": round(1 / float(np.mean(side.times[2 * TURN :])), 1),
+            "frames_per_second_median": round(1 / float(np.median(side.times[2 * TURN :])), 1),
         }
         for name, side in sides.items()
     }

@@ -221,6 +221,15 @@ def test_a_rendered_face_is_followed_with_little_jitter_and_lag() -> None:
 
 
 @shipped
+def test_a_cascade_that_follows_does_not_drift() -> None:
+    """`cpr` started from its own last answers was off by a tenth of the face; now it is not."""
+    pipeline = ms.Pipeline(model="cpr", max_faces=1)
+    path = jitter.follow(jitter.rendered("moving", 40), pipeline)
+    raw = jitter.measure(path, "none")
+    assert len(path.times) == 40 and raw.lag <= 0.2 and raw.error is not None and raw.error < 9
+
+
+@shipped
 def test_a_clip_without_faces_cannot_be_measured() -> None:
     blank = [(n / 25, np.full((96, 128, 3), 90, np.uint8), None) for n in range(20)]
     with pytest.raises(ResultError, match="only 0 frames"):

@@ -133,6 +133,22 @@ def test_newcomers_are_not_looked_for_while_all_that_are_wanted_are_followed(
     assert numbers(tracker(PICTURE, 1.1)) == [1] and tracker.looks == 2
 
 
+@pytest.mark.parametrize(("step", "ahead"), [(12.0, 12.0), (1.0, 0.0), (60.0, 0.0)])
+def test_a_face_that_moves_is_looked_for_where_it_goes(
+    tracker: Tracker, stage: Stage, step: float, ahead: float
+) -> None:
+    """Not one that trembles, and not as far as no face goes in a frame."""
+    stage.faces = [at(10)]
+    tracker(PICTURE, 0.0)
+    (track,) = tracker.tracks
+    moved = track.shape.with_points(track.shape.points + np.array([step, 0.0]))
+    track.follow(moved, track.box.shifted(step, 0), 1.0, 0.04)
+    box, start = track.ahead(0.08)
+    assert box.center[0] - track.box.center[0] == pytest.approx(ahead)
+    assert start.markup.name == "ibug51"  # the inner points
+    assert start.points - track.shape.to("ibug51").points == pytest.approx(np.tile([ahead, 0.0], (51, 1)))
+
+
 def test_two_tracks_of_one_face_become_one(tracker: Tracker, stage: Stage) -> None:
     stage.faces = [at(10), at(150)]
     assert numbers(tracker(PICTURE, 0)) == [0, 1]

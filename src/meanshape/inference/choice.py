@@ -126,7 +126,7 @@ def check_markup(model: LandmarkModel, to: str | None) -> None:
         model.markup.conversion(markup(to))
 
 
-def check_stages(model: LandmarkModel, stages: int | None) -> dict[str, int]:
+def check_stages(model: LandmarkModel, stages: int | None) -> dict[str, Any]:
     """Return the options for `predict` that ask for the first stages of a cascade alone."""
     if stages is None:
         return {}

@@ -239,8 +239,8 @@ async function start() {
 }
 
 takesFiles($("stage"), $("files"), take);
-$("choose").onclick = () => $("files").click();
-$("camera").onclick = camera;
+for (const id of ["choose", "choose-other"]) $(id).onclick = () => $("files").click(); // the first of each goes with the empty stage
+for (const id of ["camera", "camera-too"]) $(id).onclick = camera;
 $("stop").onclick = stop;
 $("fit").onclick = () => { view.fit(); view.paint(); };
 for (const id of ["model", "markup", "stages", "min-face", "emotion", "attributes"]) {
