@@ -120,7 +120,7 @@ class Near:
         head = Head(head.kind, head.places - head.places.mean(0), head.modes)
         mixing = kind.conversion(head.kind).weights(len(kind))[known]
         slope = _slope(state, _seen(state, head), head)
-        return cls(kind, mixing, head, np.linalg.solve(slope.T @ slope, slope.T))
+        return cls(kind, mixing, head, np.asarray(np.linalg.solve(slope.T @ slope, slope.T), np.float64))
 
     def step(self, shape: Shape, state: Floats) -> Floats | None:
         """Return the next state, or None where this does not hold: it must be searched for."""
