@@ -10,11 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+import meanshape as ms
+from meanshape.apps.cli import main
 from meanshape.apps.web.folder import LABELS, ConflictError, Folder, ellipse
 from meanshape.core.errors import ConfigError, FormatError, ShapeError, UnknownName
+from meanshape.core.image import write_image
 from meanshape.core.markup import load_markup, markup
-from meanshape.core.types import Box
+from meanshape.core.types import Box, Face, Prediction, Shape
 from meanshape.datasets import load_data
+from meanshape.datasets.folder import BY_HAND
+from meanshape.datasets.synthetic import face
+from meanshape.formats import jsonl
 from meanshape.inference import Pipeline
 
 
@@ -53,6 +59,36 @@ def test_the_face_box_stays_with_points_that_do_not_show_it(photos: Path, tmp_pa
     assert sample.box == Box(*face.box.as_list()) and sample.box.height > 60
     with pytest.raises(ShapeError, match="a box is"):
         folder.save("1.png", "", [{"points": row, "box": [1, 2]}])
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        ("cpr", ["--set", "sizes=40,56", "--set", "scales=1.2,1.2", "--set", "stages=1,1"]),
+        ("asm", ["--set", "faces=60", "--set", "modes=3"]),
+        ("dan", ["--preset", "few", "--init", "dan", "--set", "steps=1,1", "--set", "batch=4"]),
+    ],
+)
+def test_points_of_ones_own_are_learnt_even_without_eyes(
+    tmp_path: Path, method: str, options: list[str]
+) -> None:
+    """Of a mouth alone, in the face's box; `dan` keeps what it knows of faces, and learns the points anew."""
+    pytest.importorskip("torch") if method == "dan" else None
+    (tmp_path / "mouth.toml").write_text(
+        'points = ["right_corner", "top", "left_corner", "bottom"]\nmirror = [2, 1, 0, 3]\n'
+    )
+    kind, lines = load_markup(tmp_path / "mouth.toml"), []
+    for seed in range(6):
+        sample = face(seed, 96, occlusion=0, yaw=0)
+        write_image(tmp_path / f"{seed}.png", sample.pixels())
+        label = Face(sample.box, Shape(sample.shape.points[[48, 51, 54, 57]], kind))
+        lines.append(Prediction((label,), (96, 96), f"{seed}.png", BY_HAND))
+    jsonl.write(tmp_path / LABELS, lines)
+    run = tmp_path / "run"
+    assert main(["train", method, "--data", f"folder:{tmp_path}", "--out", str(run), *options]) == 0
+    found = ms.load(run).predict(sample.image, sample.box)
+    assert found.markup == kind
+    assert found.points == pytest.approx(sample.shape.points[[48, 51, 54, 57]], abs=0.25 * sample.box.size)
 
 
 def test_nobody_is_overwritten_unseen(folder: Folder) -> None:

@@ -81,13 +81,16 @@ async function look(photo) {
   busy(true);
   list();
   try {
+    const answer = detect(photo.file, options()); // while this browser decodes the picture, too
+    answer.catch(() => {}); // said below, when it is waited for
     photo.picture ??= await decoded(photo.file);
     if (photo.picture && number === asked) {
       $("empty").hidden = true;
       view.shapes = [];
       view.show(photo.picture, photo.picture.width, photo.picture.height);
     }
-    photo.result = await detect(photo.file, options());
+    const result = await answer;
+    photo.result = result;
     if (number !== asked) return;
     photo.picture ??= blank(photo.result.size);
     await paint(photo.picture, photo.result);
