@@ -112,3 +112,20 @@ def test_what_is_wrong_is_said(inside: Path) -> None:
     with pytest.raises(FormatError, match="cannot be read"):
         benchmark.Grid.read(inside / "none.toml")
     assert main(["benchmark", "b.toml", "--data", "x:y"]) not in (0, 1)
+
+
+def test_cells_of_others_are_reported_too(
+    faces: Path, inside: Path, model_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["benchmark", "--model", str(model_folder), "--data", f"synthetic:{faces}", "--report"]
+    assert main([*asked, str(inside / "ours")]) == 0
+    (cell,) = (inside / "ours" / "cells").glob("*.json")
+    record = json.loads(cell.read_text("utf-8"))
+    record["result"]["model"], record["note"], record["version"] = "a_peer", "has seen these", "2.0"
+    (inside / "peers").mkdir()
+    (inside / "peers" / "peer.json").write_text(json.dumps(record), "utf-8")
+    assert main([*asked, str(inside / "both"), "--with", str(inside / "peers")]) == 0
+    shown = capsys.readouterr().out
+    assert "| a_peer |" in shown and "a_peer 2.0: has seen these." in shown
+    assert "has seen these" in (inside / "both" / "report.html").read_text("utf-8")
+    assert main([*asked, str(inside / "none"), "--with", str(inside)]) != 0

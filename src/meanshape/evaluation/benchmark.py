@@ -151,6 +151,14 @@ def run(
     return found
 
 
+def cells_in(folder: Path) -> list[Path]:
+    """Return the files of cells that something else measured into a folder, such as benchmarks/peers.py."""
+    found = sorted(folder.glob("*.json"))
+    if not found:
+        raise ConfigError(f"{folder}: there are no cells of a benchmark (.json) in this folder")
+    return found
+
+
 def read_cell(path: Path) -> dict[str, Any]:
     """Return a cell's record."""
     try:

@@ -65,6 +65,7 @@ def to_markdown(records: Sequence[Record]) -> str:
         lines += ["| " + " | ".join(COLUMNS) + " |", "|---" * len(COLUMNS) + "|"]
         rows_ = [" | ".join(cell(result) for cell in COLUMNS.values()) for result in results]
         lines += [f"| {row} |" for row in rows_]
+        lines += [line for remark in _remarks(rows) for line in ("", remark)]
         parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"
 
@@ -100,6 +101,7 @@ def _section(title: str, rows: Sequence[Record], photo: Photo | None) -> str:
         [
             f"<section><h2>{html.escape(title)}</h2><p class='soft'>{html.escape(_note(results[0]))}</p>",
             f"<table><tr>{head}</tr>{body}</table>",
+            "".join(f"<p class='soft'>{html.escape(line)}</p>" for line in _remarks(rows)),
             f"<div class='row'>{''.join(drawn)}</div>",
             f"<h3>By part</h3><div class='row'>{plots.groups(results)}</div>",
             f"<h3>By point</h3><div class='row'>{''.join(faces)}</div>" if faces else "",
@@ -136,6 +138,12 @@ def _confidence(results: Sequence[Mapping[str, Any]]) -> str:
 def _note(result: Mapping[str, Any]) -> str:
     norm = str(result["norm"]).replace("_", "-")
     return f"{result['count']} faces; errors in % of {norm}, mean over faces; ms: median of one face."
+
+
+def _remarks(rows: Sequence[Record]) -> list[str]:
+    """Return what cells that were measured elsewhere say of themselves."""
+    told = [(row["result"]["model"], row.get("version"), row.get("note")) for row in rows]
+    return [f"{name} {version or ''}: {note}.".replace(" :", ":") for name, version, note in told if note]
 
 
 def _commits(records: Sequence[Record]) -> str:

@@ -28,6 +28,10 @@ def benchmark(
     box: Annotated[list[str] | None, typer.Option(help="Instead: truth, detector; may be repeated.")] = None,
     limit: Annotated[int, typer.Option(min=0, help="So many faces of each data set; 0: all.")] = 0,
     report: Annotated[Path, typer.Option(help="The folder of the report and its cells.")] = Path("report"),
+    others: Annotated[
+        list[Path] | None,
+        typer.Option("--with", help="A folder of cells measured elsewhere, to be reported, too; repeatable."),
+    ] = None,
     with_photos: Annotated[
         bool, typer.Option("--with-photos", help="Draw the worst faces on their photos: for you alone.")
     ] = False,
@@ -55,6 +59,7 @@ def benchmark(
             console.say(
                 f"left out: {record['cell']['model']} on {record['cell']['data']}: {record['left_out']}"
             )
+    records += [grids.read_cell(path) for folder in others or () for path in grids.cells_in(folder)]
     photo = _photos(grid) if with_photos else None
     write_file(report / "report.html", to_html(records, photo))
     table = to_markdown(records)
