@@ -15,7 +15,7 @@ def number(value: Any, what: str, error: type[ValueError]) -> float:
     """Return a finite float, or raise."""
     try:
         found = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise error(f"{what} must be a number, not {value!r}") from None
     if not math.isfinite(found):
         raise error(f"{what} must be finite, not {found}")
@@ -36,7 +36,7 @@ def points(values: ArrayLike) -> NDArray[np.float64]:
     """Return a read-only float64 copy, in which a half-annotated point is not annotated."""
     try:
         array = np.array(values, np.float64, order="C")
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ShapeError(f"points must be numbers, not {type(values).__name__}") from None
     if not np.isfinite(array).all():
         if np.isinf(array).any():
@@ -51,7 +51,10 @@ def per_point(values: ArrayLike | None, what: str, kind: type, count: int) -> ND
     """Return one value per point as a read-only copy, or None."""
     if values is None:
         return None
-    array: NDArray[Any] = np.array(values, kind)
+    try:
+        array: NDArray[Any] = np.array(values, kind)
+    except (TypeError, ValueError, OverflowError):
+        raise ShapeError(f"{what} must be one value per point, not {type(values).__name__}") from None
     if array.shape != (count,):
         raise ShapeError(f"{what} must have {count} values, one per point, not {array.shape}")
     array.flags.writeable = False

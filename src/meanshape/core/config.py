@@ -13,10 +13,11 @@ import tomllib
 import types
 import typing
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from meanshape.core.errors import ConfigError, suggestion
+from meanshape.core.errors import ConfigError, suggestion, writing
 
 T = TypeVar("T")
 
@@ -69,14 +70,16 @@ def to_toml(config: Any) -> str:
 def from_toml(kind: type[T], text: str, *, where: str = "") -> T:
     """Return a config from TOML text."""
     try:
-        return from_dict(kind, tomllib.loads(text), where=where)
-    except tomllib.TOMLDecodeError as error:
+        values = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{_at(where)}not TOML ({error})") from error
+    return from_dict(kind, values, where=where)
 
 
 def save(config: Any, path: str | Path) -> None:
     """Write a config to a TOML file."""
-    Path(path).write_text(to_toml(config), "utf-8")
+    with writing(path):
+        Path(path).write_text(to_toml(config), "utf-8")
 
 
 def load(kind: type[T], path: str | Path) -> T:
@@ -129,13 +132,15 @@ def _value(value: Any) -> str:
     raise ConfigError(f"TOML cannot hold a {type(value).__name__}: {value!r}")
 
 
+@cache
 def _adapter(kind: type) -> Any:
-    """Return pydantic's checker for a dataclass; imported late, for it is slow to import."""
+    """Return pydantic's checker for a dataclass; imported late, for it is slow to import and to make."""
     from pydantic import TypeAdapter
 
     return TypeAdapter(kind)
 
 
+@cache
 def _field_types(kind: type) -> dict[str, Any]:
     """Return the settings of a config class and their types."""
     hints = typing.get_type_hints(kind)
@@ -187,7 +192,7 @@ def _read(text: str, hint: Any) -> Any:
         ):
             try:
                 value = tomllib.loads(f"value = {candidate}")["value"]
-            except tomllib.TOMLDecodeError:
+            except (ValueError, RecursionError):
                 continue
             return value if isinstance(value, (list, dict)) else [value]
     return text

@@ -21,7 +21,8 @@ Each also descends from what a caller would already catch. The command line exit
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from os import PathLike
 from typing import ClassVar
@@ -142,3 +143,14 @@ def suggestion(name: object, known: Iterable[str]) -> str:
     if nearest:
         return f"; did you mean {nearest[0]!r}?"
     return f"; there are: {', '.join(names)}" if names else "; there are none"
+
+
+@contextmanager
+def writing(path: str | PathLike[str]) -> Iterator[None]:
+    """Make what the operating system says against a file that is written an `OutputError`."""
+    try:
+        yield
+    except OutputError:
+        raise
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error

@@ -13,6 +13,7 @@ import contextlib
 import io
 import math
 import os
+import stat
 import threading
 import warnings
 from pathlib import Path
@@ -33,6 +34,13 @@ ImageLike = str | os.PathLike[str] | bytes | NDArray[Any] | Any
 
 MAX_PIXELS = 178_956_970
 """Files with more pixels are refused: half a gigabyte once decoded, and where Pillow stops."""
+
+USUAL = ("JPEG", "PNG", "BMP", "GIF", "PPM")
+OTHERS = ("WEBP", "TIFF", "JPEG2000", "AVIF", "DIB", "ICO", "QOI", "SGI", "SUN", "PCX", "TGA")
+"""What is read. Pillow knows more, hardly ever used, and gives PostScript to a program of its own."""
+
+_TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
+"""Pillow's transposition that undoes an EXIF orientation."""
 
 _quiet = threading.Lock()
 
@@ -64,14 +72,13 @@ def read_image(
 
 def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     """Return (width, height) of a picture file, upright, without decoding it."""
-    from PIL import Image
-
+    path = Path(path)
+    _check_file(path)
     try:
         with _open(path) as opened:
-            # Not opened.getexif(): that of a PNG decodes the picture, to look behind the pixels.
-            turned = Image.Image.getexif(opened).get(0x0112, 1) in (5, 6, 7, 8)
+            turned = _orientation(opened) in (5, 6, 7, 8)
             width, height = opened.size
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except Exception as error:  # Pillow raises what it likes
         raise ImageError(f"{path}: not a picture that can be read ({error})") from error
     return (height, width) if turned else (width, height)
 
@@ -162,15 +169,26 @@ def _shrink(image: NDArray[Any], x: int, y: int) -> NDArray[Any]:
 
 def _read_file(path: Path, max_pixels: int) -> Pixels:
     """Return the picture in a file."""
+    _check_file(path)
     try:
         with path.open("rb") as file:
             return _decode(file, str(path), max_pixels)
-    except FileNotFoundError:
-        raise ImageError(f"{path}: there is no such file") from None
-    except IsADirectoryError:
-        raise ImageError(f"{path}: a folder, not a picture") from None
     except OSError as error:
         raise ImageError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def _check_file(path: Path) -> None:
+    """Refuse what is no file: a pipe or a device could make its reader wait for ever."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        raise ImageError(f"{path}: there is no such file") from None
+    except (OSError, ValueError) as error:  # ValueError: a path with a zero byte
+        raise ImageError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+    if stat.S_ISDIR(mode):
+        raise ImageError(f"{path}: a folder, not a picture")
+    if not stat.S_ISREG(mode):
+        raise ImageError(f"{path}: a pipe or a device, no file")
 
 
 def _decode(file: Any, where: str, max_pixels: int) -> Pixels:
@@ -186,7 +204,7 @@ def _decode(file: Any, where: str, max_pixels: int) -> Pixels:
         raise ImageError(f"{where}: not a picture (no format Pillow knows)") from None
     except Image.DecompressionBombError as error:
         raise ImageError(f"{where}: too large ({error})") from error
-    except (OSError, ValueError, SyntaxError, TypeError, OverflowError, MemoryError) as error:
+    except Exception as error:  # Pillow raises what it likes
         raise ImageError(f"{where}: not a picture that can be read ({error})") from error
     with opened:
         width, height = opened.size
@@ -199,26 +217,45 @@ def _decode(file: Any, where: str, max_pixels: int) -> Pixels:
 
 def _open(file: Any) -> Image:
     """Open a picture without Pillow's warning, whose limit is half of ours; nothing is decoded yet."""
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     with _quiet, warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        return Image.open(file)
+        try:
+            return Image.open(file, formats=USUAL)
+        except UnidentifiedImageError:
+            Image.init()
+            return Image.open(file, formats=[name for name in OTHERS if name in Image.OPEN])
+
+
+def _orientation(image: Image) -> int:
+    """Return what EXIF says, 1 to 8; broken EXIF says nothing about the pixels."""
+    from PIL import Image
+
+    with contextlib.suppress(Exception):  # Pillow raises what it likes
+        # Not image.getexif(): that of a PNG decodes the picture, to look behind the pixels.
+        return int(Image.Image.getexif(image).get(0x0112, 1))
+    return 1
 
 
 def _from_pil(image: Image, where: str) -> Pixels:
     """Return a PIL image's pixels, upright."""
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     try:
         image.load()
-    except (OSError, ValueError, SyntaxError, TypeError, IndexError, EOFError, MemoryError) as error:
-        raise ImageError(f"{where}: broken or truncated ({error})") from error
+        turn = _TURNS.get(_orientation(image))
+        return _pixels(image if turn is None else image.transpose(Image.Transpose(turn)), where)
+    except ImageError:
+        raise
     except Image.DecompressionBombError as error:
         raise ImageError(f"{where}: too large ({error})") from error
-    # Broken EXIF says nothing about the pixels, which are whole by now, and Pillow raises what it likes.
-    with contextlib.suppress(Exception):
-        image = ImageOps.exif_transpose(image)
+    except Exception as error:  # Pillow raises what it likes
+        raise ImageError(f"{where}: broken or truncated ({error})") from error
+
+
+def _pixels(image: Image, where: str) -> Pixels:
+    """Return the pixels of a PIL image, as they lie."""
     if 0 in image.size:
         raise ImageError(f"{where}: it has no pixels {image.size}")
     if image.mode.startswith("I"):

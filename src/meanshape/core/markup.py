@@ -147,6 +147,8 @@ class MarkUp:
         array = self.check(points)
         conversion = self.conversion(to)
         weights = conversion.weights(len(self))
+        if all(conversion.sources) and np.isfinite(array).all():
+            return np.asarray(weights @ array)
         missing = np.isnan(array)
         converted = weights @ np.where(missing, 0.0, array)  # 0 * NaN would spread it to every point
         nowhere = np.array([not many for many in conversion.sources])[:, None]
@@ -200,15 +202,15 @@ def from_toml(name: str, text: str) -> MarkUp:
             to: Conversion(
                 to,
                 tuple(tuple(s) if isinstance(s, list) else (s,) for s in entry["points"]),
-                entry.get("loses", ""),
+                str(entry.get("loses", "")),
             )
             for to, entry in card.get("conversions", {}).items()
         }
         ocular = card.get("inter_ocular")
         return MarkUp(
-            name=card.get("name", name),
-            title=card.get("title", ""),
-            points=tuple(card["points"]),
+            name=str(card.get("name", name)),
+            title=str(card.get("title", "")),
+            points=tuple(map(str, card["points"])),
             groups={key: tuple(value) for key, value in card.get("groups", {}).items()},
             edges=tuple((a, b) for path in paths for a, b in pairwise(path)),
             mirror=tuple(mirror) if sides else tuple(range(len(card["points"]))),
@@ -219,7 +221,9 @@ def from_toml(name: str, text: str) -> MarkUp:
             sides=sides,
             usual=card.get("usual", True),
         )
-    except (tomllib.TOMLDecodeError, KeyError, TypeError, IndexError) as error:
+    except MarkUpError:
+        raise
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
         raise MarkUpError(f"mark-up {name!r}: its file is not as it should be: {error!r}") from error
 
 
@@ -273,6 +277,13 @@ def markup(name: str | MarkUp) -> MarkUp:
     return load_markup(name) if name.endswith(".toml") else _OWN.get(name) or _markup(name)
 
 
+def named(name: object) -> MarkUp:
+    """Return the mark-up that a file's content names: by its name alone, for a file must reach no other."""
+    if not isinstance(name, str) or name.endswith(".toml"):
+        raise UnknownName.of("mark-up", name, markup_names())
+    return markup(name)
+
+
 _OWN: dict[str, MarkUp] = {}
 
 
@@ -284,7 +295,7 @@ def load_markup(path: str | Path) -> MarkUp:
     path = Path(path)
     try:
         kind = from_toml(path.stem, path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise MarkUpError(f"{path}: a mark-up cannot be read from it ({error})") from error
     if kind.name in markup_names() and not shipped(kind):
         raise MarkUpError(f"{path}: {kind.name} is a mark-up of the package; call yours something else")

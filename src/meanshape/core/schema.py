@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from meanshape.core.errors import FormatError, MeanshapeError
+from meanshape.core.markup import named
 from meanshape.core.types import SCHEMA, Box, Emotion, Face, Pose, Prediction, Shape
 
 
@@ -42,7 +43,7 @@ def prediction_from_dict(data: Mapping[str, Any]) -> Prediction:
             seconds=data.get("seconds") or 0.0,
             error=data.get("error"),
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         said = str(error) if isinstance(error, MeanshapeError) else repr(error)
         raise FormatError(f"a prediction that does not fit schema {SCHEMA}: {said}") from error
 
@@ -83,7 +84,7 @@ def _face_from_dict(data: Mapping[str, Any]) -> Face:
         box=Box(left, top, right, bottom, data.get("score")),
         shape=None
         if shape is None
-        else Shape(shape["points"], shape["markup"], shape.get("visible"), shape.get("confidence")),
+        else Shape(shape["points"], named(shape["markup"]), shape.get("visible"), shape.get("confidence")),
         score=data.get("score"),
         pose=None if pose is None else Pose(**pose),
         emotion=None if emotion is None else Emotion(**emotion),

@@ -47,6 +47,8 @@ class Box:
             object.__setattr__(self, name, checks.number(getattr(self, name), f"a box's {name}", BoxError))
         if not (self.left < self.right and self.top < self.bottom):
             raise BoxError(f"a box needs left < right and top < bottom, not {self.as_list()}")
+        if not math.isfinite((self.right - self.left) * (self.bottom - self.top)):
+            raise BoxError(f"a box of {self.as_list()} is too large to compute with")
         object.__setattr__(self, "score", checks.share(self.score, "a box's score", BoxError))
 
     @classmethod

@@ -18,16 +18,19 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
+import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from meanshape.core.config import dump
-from meanshape.core.errors import UnknownName, WeightsError
+from meanshape.core.errors import UnknownName, WeightsError, writing
 
 FOLDER = Path(__file__).parent.parent / "weights"
 CARD = "card.toml"
+UNPACKED = 2**30
+"""Bytes that one .npz may unpack to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ def read_card(where: str | Path) -> Card:
             name=str(values.get("name", Path(where).name)),
             method=str(values["method"]),
             files={str(name): str(digest) for name, digest in values.get("files", {}).items()},
-            markup=values.get("markup"),
+            markup=None if values.get("markup") is None else str(values["markup"]),
             licence=str(values.get("licence", "unknown")),
             commercial_use=bool(values.get("commercial_use", False)),
             more={key: value for key, value in values.items() if key not in known},
@@ -86,7 +89,7 @@ def read_card(where: str | Path) -> Card:
         raise WeightsError(f"{path}: there is no card, so this is no folder of weights") from None
     except KeyError as error:
         raise WeightsError(f"{path}: the card does not say its {error}") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise WeightsError(f"{path}: the card cannot be read ({error})") from error
 
 
@@ -95,13 +98,16 @@ def write_card(where: str | Path, card: Card, files: Iterable[str]) -> Card:
     where = Path(where)
     values = card.to_dict() | {"files": {name: sha256(where / name) for name in sorted(files)}}
     temporary = where / f"{CARD}.part"
-    temporary.write_text(dump(values), "utf-8")
-    temporary.replace(where / CARD)
+    with writing(where / CARD):
+        temporary.write_text(dump(values), "utf-8")
+        temporary.replace(where / CARD)
     return read_card(where)
 
 
 def sha256(path: str | Path) -> str:
     """Return the SHA-256 of a file, in hexadecimal."""
+    if Path(path).exists() and not Path(path).is_file():
+        raise WeightsError(f"{path}: no file")  # a device would never end
     try:
         with Path(path).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -116,10 +122,25 @@ def verify(where: str | Path, only: Iterable[str] | None = None) -> Card:
     for name, wanted in card.files.items():
         if only is not None and name not in only:
             continue
+        if Path(name).anchor or ".." in Path(name).parts or "\0" in name:
+            raise WeightsError(f"{where}: the card names {name!r}, which is no file of this folder")
         found = sha256(where / name)
         if found != wanted.lower():
             raise WeightsError(
                 f"{where / name}: SHA-256 {found[:12]}… is not {wanted[:12]}… of the card; "
                 "the file is broken or was changed: get it again"
             )
+        if name.endswith(".npz"):
+            _check_unpacked(where / name)
     return card
+
+
+def _check_unpacked(path: Path) -> None:
+    """Refuse an archive of arrays that unpacks to far more than it is."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(part.file_size for part in archive.infolist())
+    except Exception:  # whatever it is: its reader says what is wrong
+        return
+    if size > UNPACKED:
+        raise WeightsError(f"{path}: it unpacks to {size:,} bytes, over the limit of {UNPACKED:,}")

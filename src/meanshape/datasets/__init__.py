@@ -7,8 +7,8 @@ with `load_data`.
 
 from __future__ import annotations
 
+import os
 from inspect import signature
-from pathlib import Path
 
 from meanshape.core import registry
 from meanshape.core.errors import ConfigError, DataSetError, UnknownName
@@ -28,9 +28,14 @@ def parse_data(text: str) -> tuple[str, str, str | None]:
     root, colon, split = rest.rpartition(":")
     if colon and root and split in splits:
         return name, root, split
-    if colon and not Path(rest).expanduser().exists() and Path(root).expanduser().exists():
+    if colon and not _there(rest) and _there(root):
         raise UnknownName.of(f"split of {name}", split, splits)
     return name, rest, None
+
+
+def _there(path: str) -> bool:
+    """Tell whether something is at a path; a name too long is nothing, and no error."""
+    return os.path.exists(os.path.expanduser(path))  # noqa: PTH110, PTH111
 
 
 def load_data(text: str, allow_missing: bool = False, markup: str | None = None) -> list[Sample]:

@@ -10,6 +10,7 @@ expression (a number), valence, arousal. Points and boxes come from a program, n
 from __future__ import annotations
 
 import csv
+import io
 from functools import partial
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from meanshape.datasets.parts.drawing import draw
 from meanshape.datasets.parts.files import existing_folder, first_of, photo, without_suffix
 from meanshape.datasets.parts.reader import reader
 from meanshape.datasets.parts.survey import Survey
-from meanshape.formats.text import finite, write_text
+from meanshape.formats.text import finite, read_text, write_text
 
 card = load_card(__file__)
 TABLES = {"train": ("training.csv",), "validation": ("validation.csv",)}
@@ -51,12 +52,14 @@ def survey(root: str | Path, split: str | None = None) -> Survey:
         table = _table(root, TABLES[name])
         if table is None:
             raise DataSetError(f"there is no {TABLES[name][0]} in {root}")
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            table_rows = csv.DictReader(file)
+        table_rows = csv.DictReader(io.StringIO(read_text(table), newline=""))
+        try:
             if missing := set(COLUMNS) - set(table_rows.fieldnames or ()):
                 raise FormatError(f"wanted the columns {', '.join(sorted(missing))}", table, 1)
             for row in table_rows:
                 _add(result, folder, table, table_rows.line_num, row, name)
+        except csv.Error as error:
+            raise FormatError(f"not CSV: {error}", table, table_rows.line_num) from error
     return result
 
 

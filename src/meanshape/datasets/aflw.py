@@ -59,10 +59,13 @@ def survey(root: str | Path, split: str | None = None) -> Survey:
     pictures = first_of(database.parent, "flickr", "") or database.parent
     result = Survey(expected=len(faces))
     for face_id, place, x, y, wide, high, *rest in faces:
-        identity = f"{without_suffix(place)}#{face_id}"
-        box = Box(x, y, x + wide, y + high) if wide and high and wide > 0 and high > 0 else None
+        identity = f"{without_suffix(str(place))}#{face_id}"
         shape = partial(_shape, points[face_id])
-        result.take(identity, photo(pictures, place), shape, _attributes(*rest), "all", box)
+        try:
+            box = Box(x, y, x + wide, y + high) if wide and high and wide > 0 and high > 0 else None
+            result.take(identity, photo(pictures, place), shape, _attributes(*rest), "all", box)
+        except (TypeError, ValueError) as error:  # SQLite lets any value stand in any column
+            raise FormatError(f"face {face_id}: {error}", path=database) from error
     return result
 
 
@@ -107,7 +110,7 @@ def _read(path: Path) -> tuple[list[tuple[Any, ...]], dict[int, list[tuple[int, 
 def _shape(rows: list[tuple[int, float, float]]) -> Shape | None:
     points = np.full((POINTS, 2), np.nan)
     for number, x, y in rows:
-        if not 1 <= number <= POINTS:
+        if not isinstance(number, int) or not 1 <= number <= POINTS:
             raise FormatError(f"feature_id is {number}, wanted 1 to {POINTS}")
         points[number - 1] = x, y
     return Shape(points, MARKUP) if rows else None

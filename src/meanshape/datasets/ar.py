@@ -19,6 +19,7 @@ from meanshape.datasets.parts.drawing import draw_as
 from meanshape.datasets.parts.files import existing_folder, photos_below
 from meanshape.datasets.parts.reader import reader
 from meanshape.datasets.parts.survey import Survey
+from meanshape.formats.text import whole
 
 card = load_card(__file__)
 MARKUP = "ar130"
@@ -56,7 +57,7 @@ def _attributes(name: str) -> dict[str, str]:
     sex, person, number = name.split("-")[:3]
     words = {"person": f"{sex}-{person}", "gender": "male" if sex == "m" else "female"}
     conditions = card.labels["condition"]
-    if number.isdecimal() and 1 <= int(number) <= 2 * len(conditions):
+    if 1 <= whole(number) <= 2 * len(conditions):
         words["condition"] = conditions[(int(number) - 1) % len(conditions)]
         words["session"] = str(1 + (int(number) - 1) // len(conditions))
     return words

@@ -44,7 +44,7 @@ def survey(root: str | Path, split: str | None = None) -> Survey:
         raise DataSetError(
             f"there is neither Img/img_celeba nor Img/img_align_celeba with its list in {root}"
         )
-    parts = {words[0]: words[1] for _, words in _table(root, "list_eval_partition.txt")}
+    parts = dict(words[:2] for _, words in _table(root, "list_eval_partition.txt") if len(words) > 1)
     boxes = dict(_boxes(root)) if wild else {}
     named = _attributes(root)
     result = Survey(expected=card.expected(split))
@@ -96,6 +96,8 @@ def _boxes(root: Path) -> list[tuple[str, Box]]:
     path = _list(root, "list_bbox_celeba.txt") or root
     found = []
     for line, words in _table(root, "list_bbox_celeba.txt")[2:]:
+        if len(words) != 5:
+            raise FormatError(f"wanted a photo and four numbers, got {len(words)}", path, line)
         left, top, wide, high = (finite(word, path, line) for word in words[1:5])
         if wide > 0 and high > 0:
             found.append((words[0], Box(left, top, left + wide, top + high)))

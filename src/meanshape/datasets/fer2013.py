@@ -8,6 +8,7 @@ There are no points and no boxes: the face fills the picture.
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from meanshape.datasets.parts.check import Problem, check
 from meanshape.datasets.parts.drawing import draw
 from meanshape.datasets.parts.files import existing_folder, photos
 from meanshape.datasets.parts.survey import Survey
+from meanshape.formats.text import read_text
 
 card = load_card(__file__)
 
@@ -86,8 +88,8 @@ def _folders(root: Path) -> Iterator[Sample]:
 def _table(path: Path) -> Iterator[Sample]:
     """Read the file as first published: a row of 2,304 grey values for each face."""
     usages = {name: split for split, names in card.labels["folders"].items() for name in names}
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
+    reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
+    try:
         for number, row in enumerate(reader):
             try:
                 pixels = np.array(row["pixels"].split(), dtype=np.uint8).reshape(SIDE, SIDE)
@@ -97,3 +99,5 @@ def _table(path: Path) -> Iterator[Sample]:
                 message = f"wanted emotion, {SIDE * SIDE} pixels and Usage: {error}"
                 raise FormatError(message, path=path, line=reader.line_num) from error
             yield Sample(f"{split}/{emotion}/{number:05d}", pixels, None, None, {"emotion": emotion}, split)
+    except csv.Error as error:
+        raise FormatError(f"not CSV: {error}", path, reader.line_num) from error

@@ -18,7 +18,7 @@ from meanshape.datasets.parts.drawing import draw
 from meanshape.datasets.parts.files import existing_folder, first_of, photo, photos, rows
 from meanshape.datasets.parts.reader import reader
 from meanshape.datasets.parts.survey import Survey
-from meanshape.formats.text import write_text
+from meanshape.formats.text import whole, write_text
 
 card = load_card(__file__)
 LISTS = {"train": "peopleDevTrain.txt", "test": "peopleDevTest.txt"}
@@ -68,4 +68,4 @@ def miniature(folder: str | Path) -> Path:
 def _people(root: Path, split: str) -> dict[str, int]:
     """How many pictures there are of each person of a list."""
     lines = [words for _, words in rows(root / LISTS[split], "\t")]
-    return {words[0]: int(words[1]) for words in lines if len(words) == 2 and words[1].isdecimal()}
+    return {words[0]: whole(words[1]) for words in lines if len(words) == 2 and whole(words[1]) >= 0}

@@ -19,7 +19,7 @@ from meanshape.datasets.parts.drawing import draw
 from meanshape.datasets.parts.files import existing_folder, first_of, photo, rows, without_suffix
 from meanshape.datasets.parts.reader import reader
 from meanshape.datasets.parts.survey import Survey
-from meanshape.formats.text import finite, write_text
+from meanshape.formats.text import finite, whole, write_text
 
 card = load_card(__file__)
 PARTS = {"train": "train", "validation": "val"}
@@ -71,7 +71,7 @@ def _add(result: Survey, folder: Path, path: Path, split: str) -> None:
         line, words = lines[at]
         name = " ".join(words)
         count = lines[at + 1][1][0] if at + 1 < len(lines) else ""
-        if not count.isdecimal() or len(lines[at + 1][1]) != 1:
+        if whole(count) < 0 or len(lines[at + 1][1]) != 1:
             raise FormatError(f"wanted the number of faces after {name!r}", path, line)
         picture = photo(folder, name)
         if picture is None and int(count):

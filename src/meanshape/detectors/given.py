@@ -7,9 +7,8 @@ suffix. An array has no name, so it needs boxes that are the same for every pict
 from __future__ import annotations
 
 import csv
-import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,6 +16,7 @@ from meanshape.core.errors import BoxError, FormatError, MeanshapeError
 from meanshape.core.image import ImageLike, Pixels
 from meanshape.core.types import Box, Face, Sample
 from meanshape.detectors.base import FaceDetector, best_first
+from meanshape.formats.text import parse_json
 
 
 class Given(FaceDetector):
@@ -97,7 +97,7 @@ def _forms(name: str) -> tuple[str, str, str]:
 def _csv(text: str, path: Path) -> Iterable[tuple[str, list[Box]]]:
     """Yield the picture and the box of each row."""
     reader = csv.DictReader(text.splitlines())
-    for row in reader:
+    for row in _unless_broken(reader, path):
         try:
             left, top, right, bottom = (float(row[edge]) for edge in ("left", "top", "right", "bottom"))
             score = row.get("score")
@@ -111,15 +111,25 @@ def _csv(text: str, path: Path) -> Iterable[tuple[str, list[Box]]]:
             raise FormatError(str(said), path, reader.line_num) from error
 
 
+def _unless_broken(reader: csv.DictReader[str], path: Path) -> Iterator[dict[str, str]]:
+    """Yield the rows of a table."""
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise FormatError(f"not CSV: {error}", path, reader.line_num) from error
+
+
 def _jsonl(text: str, path: Path) -> Iterable[tuple[str, list[Box]]]:
     """Yield the picture and the boxes of each prediction."""
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():
             continue
         try:
-            data = json.loads(line)
+            data = parse_json(line, path, number)
             yield str(data["source"]), [_box(face) for face in data["faces"]]
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except FormatError:
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             said = error if isinstance(error, MeanshapeError) else f"wanted a prediction ({error!r})"
             raise FormatError(str(said), path, number) from error
 

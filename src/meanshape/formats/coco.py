@@ -14,20 +14,17 @@ from typing import Any
 
 import numpy as np
 
-from meanshape.core.errors import BoxError, FormatError, ResultError, ShapeError
+from meanshape.core.errors import FormatError
 from meanshape.core.markup import markup as markup_of
 from meanshape.core.markup import markup_names
 from meanshape.core.types import Box, Face, MarkUp, Prediction, Shape
 from meanshape.formats.faces import guess_markup
-from meanshape.formats.text import read_text, write_text
+from meanshape.formats.text import parse_json, read_text, write_text
 
 
 def read(path: str | Path, markup: str | None = None) -> list[Prediction]:
     """Read a file; photos come in its order, those without faces too."""
-    try:
-        data = json.loads(read_text(Path(path)))
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise FormatError(f"not JSON: {error}", path, getattr(error, "lineno", None)) from error
+    data = parse_json(read_text(Path(path)), path)
     try:
         kinds = {category["id"]: category for category in data.get("categories", ())}
         faces: dict[Any, list[Face]] = {image["id"]: [] for image in data["images"]}
@@ -41,7 +38,7 @@ def read(path: str | Path, markup: str | None = None) -> list[Prediction]:
         ]
     except FormatError:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError, BoxError, ShapeError, ResultError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise FormatError(f"not as COCO's keypoints are: {error!r}", path) from error
 
 

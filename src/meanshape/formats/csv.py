@@ -28,9 +28,10 @@ import numpy as np
 
 from meanshape.core.errors import BoxError, FormatError, suggestion
 from meanshape.core.markup import markup as markup_of
+from meanshape.core.markup import named
 from meanshape.core.types import Box, Emotion, Face, Pose, Prediction
 from meanshape.formats.faces import face, guess_markup
-from meanshape.formats.text import finite, read_text, write_text
+from meanshape.formats.text import finite, read_text, whole, write_text
 
 COLUMNS = ("source", "face", "markup", "point", "name", "x", "y", "visible", "confidence")
 EDGES = ("left", "top", "right", "bottom")
@@ -154,7 +155,7 @@ def _long(
     faces: dict[tuple[str, str], _Rows] = {}
     for line, cells in rows:
         key = cells[photo], cells.get("face", "")
-        one = faces.setdefault(key, _Rows(line, markup or cells.get("markup", "")))
+        one = faces.setdefault(key, _Rows(line, markup or _kind(cells)))
         if cells["point"] in one.points:
             raise FormatError(f"point {cells['point']} of {cells[photo]} is there twice", path, line)
         one.points[cells["point"]] = line, cells
@@ -166,8 +167,7 @@ def _long_face(rows: _Rows, path: str | Path) -> Face:
     """Put the rows of one face together; points without a row are not annotated."""
     name = rows.markup
     if not name:
-        indices = [int(word) for word in rows.points if word.isdecimal()]
-        name = guess_markup(max(indices, default=-1) + 1, path, rows.line)
+        name = guess_markup(max(map(whole, rows.points)) + 1, path, rows.line)
     names = markup_of(name).points
     points, visible, confidence = np.full((len(names), 2), np.nan), [True] * len(names), [1.0] * len(names)
     seen = sure = False
@@ -215,7 +215,7 @@ def _wide(
 ) -> Iterator[tuple[str, Face]]:
     columns = _pairs(header, path)
     for line, cells in rows:
-        name = markup or cells.get("markup") or guess_markup(len(columns), path, line)
+        name = markup or _kind(cells) or guess_markup(len(columns), path, line)
         points = [_xy(cells[x], cells[y], path, line) for x, y in columns]
         yield cells[photo], face(points, name, source=path, line=line)
 
@@ -232,16 +232,16 @@ def _pairs(header: Sequence[str], path: str | Path) -> list[tuple[str, str]]:
             raise FormatError(f"point {key!r} has a column for {next(iter(both))} only", path, 1)
     if not axes:
         raise FormatError("wanted columns point, x, y, or x1, y1, x2, y2 …, or NAME_x, NAME_y …", path, 1)
-    if all(key.isdecimal() for key in axes):
-        axes = dict(sorted(axes.items(), key=lambda item: int(item[0])))
+    if all(whole(key) >= 0 for key in axes):
+        axes = dict(sorted(axes.items(), key=lambda item: whole(item[0])))
     return [(both["x"], both["y"]) for both in axes.values()]
 
 
 def _index(word: str, names: Sequence[str], path: str | Path, line: int) -> int:
     if word in names:
         return names.index(word)
-    if word.isdecimal() and int(word) < len(names):
-        return int(word)
+    if 0 <= whole(word) < len(names):
+        return whole(word)
     raise FormatError(f"no point {word!r} among {len(names)}{suggestion(word, names)}", path, line)
 
 
@@ -250,6 +250,12 @@ def _xy(x: str, y: str, path: str | Path, line: int) -> tuple[float, float]:
     if not x and not y:
         return np.nan, np.nan
     return finite(x, path, line), finite(y, path, line)
+
+
+def _kind(cells: Mapping[str, str]) -> str:
+    """The mark-up that a row names, if it names one."""
+    word = cells.get("markup", "")
+    return named(word).name if word else ""
 
 
 def _truth(text: str, path: str | Path, line: int) -> bool:

@@ -24,7 +24,7 @@ from meanshape.core.markup import markup_names
 from meanshape.core.types import Box, Face, MarkUp, Prediction, Shape
 from meanshape.formats import elements
 from meanshape.formats.faces import face, guess_markup
-from meanshape.formats.text import finite
+from meanshape.formats.text import finite, whole
 
 HALF = 0.5
 """What CVAT calls the centre of the first pixel."""
@@ -119,8 +119,8 @@ def _named(element: Element, count: int, path: str | Path) -> str:
 def _index(word: str, kind: MarkUp, path: str | Path, part: Element) -> int:
     if word in kind.points:
         return kind.points.index(word)
-    if word.isdecimal() and 1 <= int(word) <= len(kind):
-        return int(word) - 1
+    if 1 <= whole(word) <= len(kind):
+        return whole(word) - 1
     near = suggestion(word, kind.points)
     raise FormatError(f"{kind.name} has no point {word!r}{near}", path, elements.line_of(part))
 

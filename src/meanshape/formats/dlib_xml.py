@@ -22,6 +22,7 @@ from meanshape.core.markup import markup_names
 from meanshape.core.types import Box, Face, Prediction, Shape
 from meanshape.formats import elements
 from meanshape.formats.faces import guess_markup
+from meanshape.formats.text import whole
 
 SAYS = "markup:"
 
@@ -99,11 +100,12 @@ def _shape(parts: list[Element], markup: str | None, path: str | Path, line: int
     names = [elements.text(part, "name", path) for part in parts]
     if len(set(names)) != len(names):
         raise FormatError("a part is there twice", path, line)
-    numbered = all(name.isdecimal() for name in names)
-    kind = markup_of(markup or guess_markup(max(map(int, names)) + 1 if numbered else len(names), path, line))
+    numbered = all(whole(name) >= 0 for name in names)
+    count = max(map(whole, names)) + 1 if numbered else len(names)
+    kind = markup_of(markup or guess_markup(count, path, line))
     points = np.full((len(kind), 2), np.nan)
     for part, name in zip(parts, names, strict=True):
-        index = kind.points.index(name) if name in kind.points else int(name) if name.isdecimal() else -1
+        index = kind.points.index(name) if name in kind.points else whole(name)
         if not 0 <= index < len(kind):
             raise FormatError(f"{kind.name} has no part {name!r}", path, elements.line_of(part))
         points[index] = elements.number(part, "x", path), elements.number(part, "y", path)

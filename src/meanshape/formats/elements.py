@@ -35,6 +35,10 @@ def parse(path: Path, root: str) -> Element:
         parser.Parse(content, True)
     except expat.ExpatError as error:
         raise FormatError(f"not XML: {expat.ErrorString(error.code)}", path, error.lineno) from error
+    except FormatError:
+        raise
+    except (LookupError, ValueError) as error:  # the encoding that it names
+        raise FormatError(f"not XML that can be read: {error}", path) from error
     top = builder.close()
     if top.tag != root:
         raise FormatError(f"wanted <{root}> around everything, got <{top.tag[:40]}>", path, line_of(top))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from meanshape.core.errors import FormatError
 from meanshape.core.types import Prediction
-from meanshape.formats.text import read_text, write_text
+from meanshape.formats.text import parse_json, read_text, write_text
 
 
 def read(path: str | Path, markup: str | None = None) -> list[Prediction]:
@@ -22,12 +22,9 @@ def read(path: str | Path, markup: str | None = None) -> list[Prediction]:
 
 def parse(line: str, source: str | Path = "<text>", number: int | None = None) -> Prediction:
     """Read one line; `source` and `number` are named in errors."""
+    data = parse_json(line, source, number)
     try:
-        return Prediction.from_dict(json.loads(line))
-    except json.JSONDecodeError as error:
-        raise FormatError(
-            f"not JSON: {error.msg} at column {error.colno}", path=source, line=number
-        ) from error
+        return Prediction.from_dict(data)
     except FormatError as error:
         raise FormatError(str(error), path=source, line=number) from error
 

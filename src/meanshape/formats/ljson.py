@@ -17,18 +17,15 @@ from meanshape.core.errors import FormatError
 from meanshape.core.markup import markup_names
 from meanshape.core.types import Face, Prediction, Shape
 from meanshape.formats.faces import face, guess_markup
-from meanshape.formats.text import read_text, write_text
+from meanshape.formats.text import parse_json, read_text, write_text
 
 
 def read(path: str | Path, markup: str | None = None) -> list[Prediction]:
     """Read a file as one photo of the same name."""
-    try:
-        data = json.loads(read_text(Path(path)))
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise FormatError(f"not JSON: {error}", path, getattr(error, "lineno", None)) from error
+    data = parse_json(read_text(Path(path)), path)
     try:
         faces = [_face(group, markup, path) for group in _groups(data, path)]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         if isinstance(error, FormatError):
             raise
         raise FormatError(f"not as menpo's landmarks are: {error!r}", path) from error

@@ -10,13 +10,14 @@ square of the face's box.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from meanshape.core.errors import FormatError, MeanshapeError, MissingExtra
+from meanshape.core.errors import FormatError, MissingExtra, writing
 from meanshape.core.types import Box, Face, Prediction, Shape
 
 MORE = ("pose", "emotion", "attributes")
@@ -40,7 +41,7 @@ def read(path: str | Path, markup: str | None = None) -> list[Prediction]:
             if row["face"] is not None:
                 predictions[-1][1]["faces"].append(_face(row))
         return [_prediction(key, values["faces"]) for key, values in predictions]
-    except (KeyError, TypeError, ValueError, MeanshapeError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError, RecursionError) as error:
         raise FormatError(f"not as Meanshape writes it: {error}", path=path) from error
 
 
@@ -48,16 +49,17 @@ def write(path: str | Path, predictions: Iterable[Prediction], relative: bool = 
     """Write a file; `relative` puts the points into the unit square of each face's box."""
     arrow, parquet = _pyarrow()
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.stem[:40]}.part")
-    try:
-        with parquet.ParquetWriter(str(part), _schema(arrow)) as writer:
-            for group in _groups(predictions, relative):  # never all rows in memory
-                writer.write_table(arrow.Table.from_pylist(group, schema=_schema(arrow)))
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    part = path.with_name(f".{path.stem[:40]}.{os.getpid()}.part")
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with parquet.ParquetWriter(str(part), _schema(arrow)) as writer:
+                for group in _groups(predictions, relative):  # never all rows in memory
+                    writer.write_table(arrow.Table.from_pylist(group, schema=_schema(arrow)))
+            part.replace(path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
 
 
 def _groups(predictions: Iterable[Prediction], relative: bool) -> Iterator[list[dict[str, Any]]]:

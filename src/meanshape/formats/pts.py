@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from meanshape.core.errors import FormatError
 from meanshape.core.types import Prediction
 from meanshape.formats.faces import face, guess_markup
-from meanshape.formats.text import finite, read_text, write_text
+from meanshape.formats.text import finite, read_text, whole, write_text
 
 ORIGIN = 1.0
 """What the top-left pixel's centre is called on disk."""
@@ -114,9 +114,9 @@ def render(points: ArrayLike, source: str | Path = "<points>") -> str:
 
 
 def _count(text: str, source: str | Path, line: int) -> int:
-    if not text.isdecimal():
+    if whole(text) < 0:
         raise FormatError(f"n_points should be a whole number, not {text!r}", path=source, line=line)
-    return int(text)
+    return whole(text)
 
 
 def _point(text: str, source: str | Path, line: int) -> tuple[float, float]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import threading
 from pathlib import Path
+from typing import Any
 
-from meanshape.core.errors import FormatError
+from meanshape.core.errors import FormatError, writing
 
 
 def read_text(path: Path) -> str:
@@ -20,16 +22,33 @@ def read_text(path: Path) -> str:
         raise FormatError(f"cannot be read: {error.strerror or error}", path=path) from error
 
 
+def parse_json(text: str, source: str | Path, line: int | None = None) -> Any:
+    """Parse JSON; what is none, goes too deep or has a number too long to read is a `FormatError`."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        where = error.lineno if line is None else line
+        raise FormatError(f"not JSON: {error.msg} at column {error.colno}", source, where) from error
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"not JSON that can be read: {error}", source, line) from error
+
+
+def whole(word: str) -> int:
+    """Read a whole number of up to nine decimal digits; anything else is -1."""
+    return int(word) if word.isdecimal() and len(word) < 10 else -1
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a UTF-8 file beside its place and move it there, so that no half-written file is ever seen."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.stem[:40]}.{os.getpid()}.{threading.get_ident()}.part")
-    try:
-        part.write_text(text, "utf-8", newline="\n")
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".{path.stem[:40]}.{os.getpid()}.{threading.get_ident()}.part")
+        try:
+            part.write_text(text, "utf-8", newline="\n")
+            part.replace(path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
 
 
 def finite(word: str, source: str | Path, line: int) -> float:

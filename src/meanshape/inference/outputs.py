@@ -11,12 +11,12 @@ import json
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Protocol
 
 from meanshape import formats
-from meanshape.core.errors import ConfigError, FormatError, OutputError, suggestion
+from meanshape.core.errors import ConfigError, FormatError, OutputError, suggestion, writing
 from meanshape.core.types import Face, Prediction
 from meanshape.formats import jsonl, pts
 from meanshape.inference.sources import short_names
@@ -123,18 +123,18 @@ class Written:
         if not self.folder and self.target.is_dir():
             raise OutputError(f"{self.target}: a folder; the output is a file of that suffix")
         self.journal = self.target / f"points{JOURNAL}" if self.folder else Path(f"{self.target}{JOURNAL}")
-        with _sentence(self.journal):
+        with writing(self.journal):
             self._file = self._resume() if resume else self.journal.open("w", encoding="utf-8", newline="\n")
 
     def add(self, prediction: Prediction) -> None:
         """Write one line of the journal."""
-        with _sentence(self.journal):
+        with writing(self.journal):
             self._file.write(jsonl.render(prediction) + "\n")
             self._file.flush()
 
     def finish(self) -> None:
         """Turn the journal into the output."""
-        with _sentence(self.target):
+        with writing(self.target):
             os.fsync(self._file.fileno())
             self._file.close()
             if self._resumed:
@@ -149,42 +149,41 @@ class Written:
 
     def close(self) -> None:
         """Leave the journal for a later run to go on from; an empty one is removed."""
-        self._file.close()
+        with suppress(OSError):  # what a full disk has no room for was told already
+            self._file.close()
         if self.journal.exists() and not self.journal.stat().st_size:
             self.journal.unlink()
 
     def discard(self) -> None:
         """Remove the journal."""
-        self._file.close()
+        with suppress(OSError):
+            self._file.close()
         self.journal.unlink(missing_ok=True)
 
     def _resume(self) -> IO[str]:
         """Write a new journal of what the output and the old journal hold, and go on at its end."""
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", newline="\n", dir=self.journal.parent, suffix=JOURNAL, delete=False
-        ) as fresh:
-            try:
+        path = self.journal.with_name(f"{self.journal.name}.new")  # the same again after a kill: no litter
+        try:
+            with path.open("w", encoding="utf-8", newline="\n") as fresh:
                 for prediction in self._earlier():
                     if prediction.error is None and prediction.source not in self.done:
                         self._check_model(prediction)
                         self.done.add(str(prediction.source))
                         fresh.write(jsonl.render(prediction) + "\n")
-                fresh.close()
-                Path(fresh.name).replace(self.journal)
-            except BaseException:
-                fresh.close()
-                Path(fresh.name).unlink(missing_ok=True)
-                raise
+            path.replace(self.journal)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
         return self.journal.open("a", encoding="utf-8", newline="\n")
 
     def _earlier(self) -> Iterator[Prediction]:
         """Yield what earlier runs wrote."""
-        if self._pts is not None:
-            self.done |= self._pts.there()
-        elif self.target.exists():
+        if self._pts is None and self.target.exists():
             yield from _rows(self.target) if self.target.suffix == ".jsonl" else formats.read(self.target)
         if self.journal.exists():
             yield from _rows(self.journal)
+        if self._pts is not None:  # after the journal: of a photo's faces only the first may be there
+            self.done |= self._pts.there()
 
     def _check_model(self, prediction: Prediction) -> None:
         if prediction.model not in (None, self.model):
@@ -245,7 +244,7 @@ def writable(folder: Path) -> None:
     """Make a folder and try a file in it; `OutputError` if that cannot be."""
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder}: a file, not a folder to write into")
-    with _sentence(folder):
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
@@ -292,17 +291,6 @@ def _rows(path: Path) -> Iterator[Prediction]:
         for number, line in enumerate(file, 1):
             if line.endswith("\n") and line.strip():
                 yield jsonl.parse(line, path, number)
-
-
-@contextmanager
-def _sentence(path: Path) -> Iterator[None]:
-    """Make an operating system's error one of ours."""
-    try:
-        yield
-    except OutputError:
-        raise
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
 __all__ = ["JOURNAL", "Printed", "Results", "Told", "Written", "check_points", "writable"]

@@ -54,11 +54,11 @@ class MeanShape(LandmarkModel):
 
     def _load(self, folder: Path) -> None:
         try:
-            with np.load(folder / FILE, allow_pickle=False) as file:
+            with (folder / FILE).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 self.mean = np.asarray(file["mean"], np.float64)
-        except (OSError, ValueError, KeyError) as error:
+        except Exception as error:  # zip files and NumPy's headers break in many ways
             raise WeightsError(f"{folder / FILE}: not the weights of mean_shape ({error})") from error
-        if self.mean.shape != (len(self._fitted()), 2):
+        if self.mean.shape != (len(self._fitted()), 2) or not np.isfinite(self.mean).all():
             raise WeightsError(
                 f"{folder / FILE}: a mean of {self.mean.shape} does not fit {self._fitted().name}"
             )

@@ -29,6 +29,7 @@ from meanshape.core.geometry import apply, invert
 from meanshape.core.image import ImageLike, Pixels, read_image, warp
 from meanshape.core.types import Box, Sample, Shape
 from meanshape.methods.base import LandmarkModel, Progress
+from meanshape.methods.parts.arrays import load_points
 from meanshape.methods.parts.graph import Graph
 from meanshape.methods.parts.onnx_session import OnnxSession
 from meanshape.training.changes import Changes
@@ -174,7 +175,7 @@ class TCDCN(LandmarkModel):
         tcdcn_training.save(self._module, folder, self.markup, self.tasks)
 
     def _load(self, folder: Path) -> None:
-        self._mean = np.load(folder / MEAN)
+        self._mean = load_points(folder / MEAN, len(self._fitted()))
         log = json.loads((folder / LOG).read_text("utf-8"))
         self.learnt, self.stops = log["learnt"], log["stopped at step"]
         self._session = OnnxSession(folder / GRAPH, self.threads, self.providers)

@@ -22,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from meanshape.core.errors import OutputError, WeightsError, writing
 from meanshape.training.distributed import join, shared
 
 Batch = dict[str, NDArray[np.float32]]
@@ -61,8 +62,23 @@ class Task(Protocol):
 def write_atomically(path: Path, save: Callable[[Path], None]) -> None:
     """Write beside the target, then replace it in one move."""
     beside = path.with_name(path.name + ".part")
-    save(beside)
-    beside.replace(path)
+    try:
+        save(beside)
+        beside.replace(path)
+    except (OSError, RuntimeError) as error:  # torch says with a RuntimeError that a disk is full
+        beside.unlink(missing_ok=True)
+        raise OutputError(f"{path}: cannot be written ({str(error).splitlines()[0]})") from error
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint: tensors and numbers, never the part of pickle that runs programs."""
+    try:
+        state = torch.load(path, weights_only=True)
+    except Exception as error:  # torch raises what zip files, pickle and it itself raise
+        raise WeightsError(f"{path}: no checkpoint that can be read ({error}); remove it") from error
+    if not isinstance(state, dict):
+        raise WeightsError(f"{path}: no checkpoint of a training; remove it")
+    return state
 
 
 def fraction_done(schedule: Schedule, step: int, seconds: float) -> float:
@@ -130,7 +146,7 @@ class Trainer:
         path = self._path(".checkpoint.pt")
         if path is None or not path.exists():
             return
-        state: dict[str, Any] = torch.load(path, weights_only=True)
+        state = read_checkpoint(path)
         self.module.load_state_dict(state["module"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
@@ -160,9 +176,10 @@ class Trainer:
     def _log(self, record: dict[str, Any]) -> None:
         path = self._path(".jsonl")
         if path is not None and self.world.first:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("a") as file:
-                file.write(json.dumps(record) + "\n")
+            with writing(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with path.open("a") as file:
+                    file.write(json.dumps(record) + "\n")
 
     # Learning
 

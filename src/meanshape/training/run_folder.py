@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from meanshape.core.errors import ConfigError
+from meanshape.core.errors import ConfigError, writing
 
 PACKAGES = ("meanshape", "numpy", "torch", "onnx", "onnxruntime", "opencv-python-headless")
 
@@ -21,7 +21,8 @@ def prepare(folder: Path, resume: bool) -> None:
     """Make the folder; checkpoints of an earlier run in it want ``resume``, or another folder."""
     if not resume and any(folder.glob("*.checkpoint.pt")):
         raise ConfigError(f"{folder} holds an unfinished run: add --resume to go on, or choose another --out")
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
 
 
 def versions() -> dict[str, str]:

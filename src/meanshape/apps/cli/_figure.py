@@ -8,9 +8,10 @@ from xml.sax.saxutils import escape
 import numpy as np
 from numpy.typing import NDArray
 
-from meanshape.core.errors import ConfigError, MarkUpError
+from meanshape.core.errors import ConfigError, MarkUpError, writing
 from meanshape.core.markup import MarkUp, markup
 from meanshape.datasets.parts.drawing import template
+from meanshape.formats.text import write_text
 from meanshape.inference.overlay import colour
 
 SIZE, MARGIN = 900, 70
@@ -104,9 +105,10 @@ def write(kind: MarkUp, path: Path) -> list[str]:
     scale = (SIZE - 2 * MARGIN) / float((high - low).max())
     on_page = (points - low) * scale + (MARGIN, MARGIN)
     size = int((high - low)[0] * scale) + 2 * MARGIN, int((high - low)[1] * scale) + 2 * MARGIN
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix.lower() == ".svg":
-        path.write_text(_svg(kind, on_page, size), "utf-8")
+        write_text(path, _svg(kind, on_page, size))
     elif path.suffix.lower() == ".png":
         _png(kind, on_page, size, path)
     else:

@@ -44,6 +44,7 @@ def annotate(
         raise MissingExtra.of("web", "The page for corrections") from error
     from meanshape.core.markup import markup as find
     from meanshape.core.markup import to_toml
+    from meanshape.formats.text import write_text
 
     if not folder.is_dir():
         raise ConfigError(f"{folder}: there is no such folder")
@@ -54,7 +55,7 @@ def annotate(
     if markup is not None:
         kind = find(markup)
         if markup.endswith(".toml"):  # travels with the labels, so that training knows it
-            (folder / f"{kind.name}.toml").write_text(to_toml(kind), "utf-8")
+            write_text(folder / f"{kind.name}.toml", to_toml(kind))
     if kind is None:
         raise ConfigError("without a model, say which points there are: --markup NAME, or a .toml file")
     form = cast(Literal["jsonl", "pts"], labels)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, File, Query, Request, UploadFile
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.formparsers import MultiPartParser
 
@@ -91,6 +93,7 @@ def create_app(
     MultiPartParser.spool_max_size = limits.bytes + 1  # uploads stay in memory
     app.add_middleware(Guard, hosts=hosts, token=token, limit=limits.bytes * 4)
     app.add_exception_handler(MeanshapeError, _told)
+    app.add_exception_handler(RequestValidationError, _unfit)
     _add_detection(app, service)
     _add_batches(app, service)
     _add_explanations(app, service)
@@ -105,6 +108,13 @@ async def _told(request: Request, error: Exception) -> JSONResponse:
     status = next((code for kind, code in STATUS if isinstance(error, kind)), 422)
     headers = {"retry-after": "1"} if status in (429, 503) else None
     return JSONResponse({"error": str(error)}, status, headers=headers)
+
+
+async def _unfit(request: Request, error: Exception) -> Response:
+    """Answer a request that does not fit; what came is not said back: JSON may be unable to hold it."""
+    assert isinstance(error, RequestValidationError)
+    told = [{key: one[key] for key in ("type", "loc", "msg")} for one in error.errors()]
+    return Response(json.dumps({"detail": told}), 422, media_type="application/json")
 
 
 async def pixels_of(upload: UploadFile, limits: Limits) -> Callable[[], Pixels]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,8 +16,8 @@ PHOTOS = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", "
 def existing_folder(root: str | Path, name: str) -> Path:
     """The root of a data set as a path; `DataSetError` where there is no such folder."""
     path = Path(root).expanduser()
-    if not path.is_dir():
-        what = "is a file" if path.exists() else "does not exist"
+    if not os.path.isdir(path):  # noqa: PTH112 - a name too long is no folder, and no error either
+        what = "is a file" if os.path.exists(path) else "does not exist"  # noqa: PTH110
         raise DataSetError(f"{name} wants a folder, and {path} {what}")
     return path
 
@@ -60,11 +61,11 @@ def photo(folder: Path, name: str) -> Path | None:
     .jpg).
     """
     path = folder / name
-    if path.is_file():
+    if os.path.isfile(path):  # noqa: PTH113 - a name too long is no file, and no error either
         return path
     for suffix in (".jpg", ".png", ".jpeg", ".JPG", ".PNG"):
         other = path.with_suffix(suffix)
-        if other.is_file():
+        if os.path.isfile(other):  # noqa: PTH113
             return other
     return None
 

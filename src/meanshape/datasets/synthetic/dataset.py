@@ -17,6 +17,7 @@ from meanshape.datasets.parts.card import load_card
 from meanshape.datasets.parts.check import Problem, look_at
 from meanshape.datasets.synthetic.generate import Options, Seed, parse, picture, plan
 from meanshape.formats import pts
+from meanshape.formats.text import parse_json, read_text, whole
 
 card = replace(load_card(str(Path(__file__).with_name("card.py"))), name="synthetic")
 
@@ -90,8 +91,8 @@ def _is_recipe(root: str) -> bool:
 
 def _recipe(root: str) -> tuple[int, int, int]:
     """Count, size and seed of COUNT[@SIZE[@SEED]]."""
-    numbers = [int(part) for part in root.split("@")] if root else []
-    if len(numbers) > 3 or (numbers and numbers[0] == 0):
+    numbers = [whole(part) for part in root.split("@")] if root else []
+    if len(numbers) > 3 or min(numbers, default=0) < 0 or (numbers and numbers[0] == 0):
         raise DataSetError(f"wanted COUNT, COUNT@SIZE or COUNT@SIZE@SEED for rendered faces, not {root!r}")
     count, size, seed = (*numbers, *(COUNT, SIZE, 0)[len(numbers) :])
     return count, size, seed
@@ -128,10 +129,7 @@ def _labels(root: Path) -> dict[str, dict[str, Any]]:
     if not path.is_file():
         wanted = "rendered faces want a number (synthetic:2000) or a folder that `write` made"
         raise DataSetError(f"{wanted}; there is no {LABELS} in {root}")
-    try:
-        table = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise FormatError(f"not JSON ({error})", path=path) from None
+    table = parse_json(read_text(path), path)
     if not isinstance(table, dict):
         raise FormatError("wanted one object with the labels of each picture", path=path)
     return table

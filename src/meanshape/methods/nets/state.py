@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from meanshape.core.errors import WeightsError
+from meanshape.core.errors import OutputError, WeightsError
 
 
 def save_state(module: nn.Module, path: Path) -> None:
@@ -16,8 +16,11 @@ def save_state(module: nn.Module, path: Path) -> None:
     state = {
         k: v.half() if v.is_floating_point() and v.ndim > 1 else v for k, v in module.state_dict().items()
     }
-    save_file({k: v.contiguous() for k, v in state.items()}, path)
-    path.chmod(0o644)  # safetensors writes for the owner alone
+    try:
+        save_file({k: v.contiguous() for k, v in state.items()}, path)
+        path.chmod(0o644)  # safetensors writes for the owner alone
+    except Exception as error:  # safetensors' error has no public base class
+        raise OutputError(f"{path}: cannot be written ({error})") from error
 
 
 def load_state(module: nn.Module, path: Path) -> set[str]:

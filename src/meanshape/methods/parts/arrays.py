@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,10 +25,21 @@ def load(path: Path) -> dict[str, Group]:
     """Return the groups that `save` wrote."""
     groups: dict[str, Group] = {}
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             for key in file.files:
                 group, _, name = key.rpartition(".")
                 groups.setdefault(group, {})[name] = file[key]
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except Exception as error:  # zip files and NumPy's headers break in many ways
         raise WeightsError(f"{path}: not a file of arrays ({error})") from error
     return groups
+
+
+def load_points(path: Path, count: int) -> NDArray[np.float64]:
+    """Return the points (count, 2) in a .npy file."""
+    try:
+        points: NDArray[np.float64] = np.asarray(np.load(path, allow_pickle=False), np.float64)
+    except Exception as error:
+        raise WeightsError(f"{path}: not a file of points ({error})") from error
+    if points.shape != (count, 2) or not np.isfinite(points).all():
+        raise WeightsError(f"{path}: wanted points ({count}, 2), got {points.shape}")
+    return points

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from meanshape.core.errors import ConfigError, WeightsError
 from meanshape.core.geometry import apply, invert
 from meanshape.core.image import Pixels, warp
-from meanshape.core.markup import markup
+from meanshape.core.markup import named
 from meanshape.core.types import Box, Sample, Shape
 from meanshape.methods.base import LandmarkModel, Progress
 from meanshape.methods.parts.graph import Graph
@@ -21,6 +21,16 @@ from meanshape.methods.parts.onnx_session import OnnxSession
 from meanshape.methods.parts.portable import POINTS
 
 WHOLE = "picture and box"
+LARGEST = 4096
+"""Pixels that a side of a crop may have."""
+
+
+def _numbers(text: str, count: int) -> list[float]:
+    """Read so many finite numbers from a list in JSON."""
+    numbers = [float(number) for number in json.loads(text)]
+    if len(numbers) != count or not np.isfinite(numbers).all():
+        raise ValueError(f"{numbers} instead of {count} numbers")
+    return numbers
 
 
 class Exported(LandmarkModel):
@@ -44,13 +54,16 @@ class Exported(LandmarkModel):
             raise WeightsError(f"{path}: its metadata name no method; was it written by meanshape export?")
         try:
             self.name = told["method"]  # type: ignore[misc]  # of this one object: what evaluations call it
-            self.markup = markup(told["markup"])
-            size, window = json.loads(told["size"]), json.loads(told["window"])
+            self.markup = named(told["markup"])
+            size, window = _numbers(told["size"], 2), _numbers(told["window"], 4)
             square = bool(json.loads(told["square"]))
+            (wide, tall), (left, top, right, bottom) = size, window
+            if not (1 <= min(size) <= max(size) <= LARGEST and left < right and top < bottom):
+                raise ValueError(f"a crop of {size} in {window}")
             self._whole = told["input"] == WHOLE
-        except (KeyError, ValueError) as error:
+        except (KeyError, ValueError, TypeError, OverflowError, RecursionError) as error:
             raise WeightsError(f"{path}: its metadata lack or garble {error}; export it again") from error
-        self._crop = Graph(self.path, POINTS, (size[0], size[1]), tuple(window), square)
+        self._crop = Graph(self.path, POINTS, (int(wide), int(tall)), (left, top, right, bottom), square)
 
     def graph(self) -> Graph:
         """Say that what was exported is not exported again."""

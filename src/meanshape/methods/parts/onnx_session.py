@@ -44,9 +44,15 @@ class OnnxSession:
     @property
     def metadata(self) -> dict[str, str]:
         """What the file says about itself."""
-        return dict(self._session.get_modelmeta().custom_metadata_map)
+        try:
+            return dict(self._session.get_modelmeta().custom_metadata_map)
+        except Exception as error:
+            raise WeightsError(f"{self.path}: its metadata cannot be read ({error})") from error
 
     def __call__(self, inputs: Mapping[str, NDArray[Any]], *outputs: str) -> list[NDArray[np.float32]]:
         """The named outputs (all, if none is named)."""
-        result: list[NDArray[np.float32]] = self._session.run(list(outputs) or None, dict(inputs))
+        try:
+            result: list[NDArray[np.float32]] = self._session.run(list(outputs) or None, dict(inputs))
+        except Exception as error:
+            raise WeightsError(f"{self.path}: ONNX Runtime cannot run it ({error})") from error
         return result

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanshape.core import weights
-from meanshape.core.errors import MissingExtra, OutputError
+from meanshape.core.errors import MissingExtra, writing
 from meanshape.methods.base import LandmarkModel
 from meanshape.methods.parts import onnx_file
 from meanshape.methods.parts.crop_graph import crop_model
@@ -183,10 +183,12 @@ def _metadata(model: LandmarkModel, graph: Graph, numbers: str, with_crop: bool)
 
 def _write(data: bytes, path: Path) -> None:
     """Write a file whole or not at all."""
-    try:
+    part = path.with_name(f".{path.stem[:40]}.{os.getpid()}.part")
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
-            file.write(data)
-        os.replace(file.name, path)  # noqa: PTH105 - Path(...).replace says the same in more words
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
+        try:
+            part.write_bytes(data)
+            part.replace(path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise

@@ -1,0 +1,204 @@
+"""Annotation files of every data set, broken in every way, read from its miniature."""
+
+import io
+import sqlite3
+
+import numpy as np
+import pytest
+from hostile import cuts, flips, read_all
+from PIL import Image
+
+from meanshape.core import registry
+from meanshape.datasets import load_data, parse_data
+from meanshape.datasets.parts.files import PHOTOS
+
+SETS = [name for name in registry.names("datasets") if name != "synthetic"]
+BINARY = {".mat", ".sqlite", ".avi", ".npz"}
+
+
+@pytest.fixture(scope="module", params=SETS)
+def made(request, tmp_path_factory):
+    module = registry.dataset(request.param)
+    return module, module.miniature(tmp_path_factory.mktemp("hostile") / request.param)
+
+
+def annotations(root):
+    """Everything in a copy that is no picture, the first two of each folder and suffix."""
+    seen = {}
+    for path in sorted(root.rglob("*")):
+        if path.is_file() and path.suffix.lower() not in PHOTOS:
+            seen.setdefault((path.parent, path.suffix), []).append(path)
+    return [path for many in seen.values() for path in many[:2]][:4]
+
+
+def rewritten(path, read):
+    """Return what reads a copy with other bytes in one of its files."""
+
+    def with_bytes(data):
+        path.write_bytes(data)
+        return read()
+
+    return with_bytes
+
+
+def test_labels_cut_off_or_changed(made):
+    module, root = made
+    for path in annotations(root):
+        whole, few = path.read_bytes(), path.suffix in BINARY
+        many = [whole, b"", b"\xff\xfe\0", *cuts(whole, 24 if few else 40), *flips(whole, 16 if few else 24)]
+        try:
+            read = rewritten(path, lambda: module.samples(root, allow_missing=True))
+            assert read_all(read, [whole]) == 1
+            read_all(read, many)
+        finally:
+            path.write_bytes(whole)
+
+
+WORDS = (
+    "",
+    "nan",
+    "-1",
+    "1e999",
+    "9" * 5000,
+    "²",
+    "x" * 300,
+    "é\0",
+    "../../../etc/passwd",
+    "0",
+    '"',
+    ";",
+    "\ud800",
+)
+
+
+def test_labels_with_another_word_in_some_places(made):
+    module, root = made
+    for path in annotations(root):
+        if path.suffix in BINARY:
+            continue
+        whole = path.read_bytes()
+        parts = whole.decode("utf-8", "replace").replace(",", " , ").split(" ")
+        places = sorted({0, 1, len(parts) // 3, len(parts) // 2, len(parts) - 1})
+        many = [[*parts[:place], word, *parts[place + 1 :]] for place in places for word in WORDS]
+        texts = [" ".join(words).replace(" , ", ",") for words in many]
+        try:
+            read = rewritten(path, lambda: module.samples(root, allow_missing=True))
+            read_all(read, (text.encode("utf-8", "surrogatepass") for text in texts))
+        finally:
+            path.write_bytes(whole)
+
+
+def test_what_is_broken_is_told_and_not_raised(made):
+    """`verify` lists what is wrong, whatever it is."""
+    module, root = made
+    for path in annotations(root)[:3]:
+        whole = path.read_bytes()
+        try:
+            read = rewritten(path, lambda: module.verify(root))
+            assert read_all(read, [b"", whole[: len(whole) // 2], b"\0" * 50]) == 3
+        finally:
+            path.write_bytes(whole)
+
+
+def test_labels_that_are_folders(made):
+    module, root = made
+    path = annotations(root)
+    if not path:
+        pytest.skip("this set has no label files")
+    whole = path[0].read_bytes()
+    path[0].unlink()
+    path[0].mkdir()
+    try:
+        read_all(lambda _: module.samples(root, allow_missing=True), [None])
+    finally:
+        path[0].rmdir()
+        path[0].write_bytes(whole)
+
+
+def test_rendered_faces_with_broken_labels(tmp_path):
+    module = registry.dataset("synthetic")
+    root = module.miniature(tmp_path / "made")
+    for path in annotations(root):
+        whole = path.read_bytes()
+        read = rewritten(path, lambda: module.samples(root, allow_missing=True))
+        read_all(
+            read, [*cuts(whole, 60), *flips(whole, 60), b"[]", b"[" * 100_000, b'{"a/b": 3}', b'{"../x": {}}']
+        )
+        path.write_bytes(whole)
+
+
+@pytest.mark.parametrize("value", ["x", None, b"\0", 1e308, -(2**60)])
+def test_a_database_with_other_kinds_of_values(value, tmp_path):
+    """SQLite lets any value stand in any column."""
+    module = registry.dataset("aflw")
+    root = module.miniature(tmp_path / "aflw")
+    tables = {
+        "FaceRect": "xywh",
+        "FacePose": ("roll", "yaw"),
+        "FeatureCoords": ("feature_id", "x"),
+        "FaceImages": ("filepath",),
+    }
+    for table, columns in tables.items():
+        for column in columns:
+            with sqlite3.connect(root / "data" / "aflw.sqlite") as database:
+                database.execute(f"UPDATE {table} SET {column} = ?", (value,))
+            database.close()
+            read_all(lambda _: module.samples(root, allow_missing=True), [(table, column)])
+
+
+def test_matlab_files_with_other_variables(tmp_path):
+    from scipy.io import savemat
+
+    for name in SETS:
+        module = registry.dataset(name)
+        root = module.miniature(tmp_path / name)
+        for path in [path for path in annotations(root) if path.suffix == ".mat"]:
+            whole = path.read_bytes()
+            if not whole.startswith(b"MATLAB 5.0"):
+                continue
+            from scipy.io import whosmat
+
+            names = [row[0] for row in whosmat(path)]
+            cell = np.empty((1, 2), object)
+            cell[:] = "x"
+            for value in (
+                np.zeros((0, 0)),
+                np.zeros((3, 3, 3)),
+                "text",
+                cell,
+                np.full((2, 29), np.nan),
+                {"a": 1},
+            ):
+                savemat(path, dict.fromkeys(names, value))
+                read_all(lambda _, m=module, r=root: m.samples(r, allow_missing=True), [name])
+            path.write_bytes(whole)
+
+
+def test_a_picture_of_another_kind_under_every_name(made):
+    """A label may belong to a picture that is none: told when it is opened."""
+    module, root = made
+    pictures = [path for path in sorted(root.rglob("*")) if path.suffix.lower() in PHOTOS][:2]
+    samples = {str(sample.image): sample for sample in module.samples(root)}
+    small = io.BytesIO()
+    Image.new("RGB", (1, 1)).save(small, "PNG")
+    for path in pictures:
+        whole = path.read_bytes()
+        for data in (b"", whole[: len(whole) // 2], small.getvalue()):
+            path.write_bytes(data)
+            read_all(lambda _: module.samples(root, allow_missing=True), [path.name])
+            if str(path) in samples:
+                read_all(lambda sample: sample.pixels(), [samples[str(path)]])
+        path.write_bytes(whole)
+
+
+@pytest.mark.parametrize(
+    "text", ["", ":", "a", "ibug300w:", "mtfl:\0:train", "folder:" + "x" * 9999, "synthetic:-3"]
+)
+def test_data_arguments(text):
+    assert read_all(parse_data, [text]) <= 1
+    assert read_all(load_data, [text]) == 0
+
+
+@pytest.mark.parametrize("text", ["synthetic:" + "9" * 5000, "synthetic:1e9", "synthetic:²", "synthetic:-3"])
+def test_numbers_of_rendered_faces(text):
+    assert read_all(load_data, [text]) == 0
