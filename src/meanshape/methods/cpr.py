@@ -2,8 +2,8 @@
 
 Each stage brings the face upright by the similarity that takes the shape so far to the mean shape, looks at
 the picture around the points of that shape, and moves all points at once. What it looks at and what
-regresses are settings; the pairs that have a name of their own are in `PRESETS`. The default: gradient
-descriptors and linear regressions that trust near descriptors more than far ones.
+regresses are settings; the pairs that have a name of their own are in `PRESETS`. The default: gradients read
+over the whole face by a mesh that hangs on the points, and linear regressions.
 """
 
 from __future__ import annotations
@@ -26,13 +26,20 @@ from meanshape.methods.parts.binary_features import Binary, BinaryStage
 from meanshape.methods.parts.ferns import Ferns, FernStage
 from meanshape.methods.parts.frames import View, chain, frame_matrix, inverse, look, unit_matrix, upright
 from meanshape.methods.parts.linear_stage import Linear, LinearStage
+from meanshape.methods.parts.mesh_stage import Mesh, MeshStage
 from meanshape.methods.parts.pose_ferns import PoseCascade, PoseFerns
 from meanshape.methods.parts.shape_prior import ShapePrior
 from meanshape.methods.parts.training_set import Faces, Lesson, Views, filled, gather
 from meanshape.methods.parts.trees import Trees, TreeStage
 
 FILE = "cascade.npz"
-KINDS: dict[str, Any] = {"linear": LinearStage, "ferns": FernStage, "trees": TreeStage, "binary": BinaryStage}
+KINDS: dict[str, Any] = {
+    "mesh": MeshStage,
+    "linear": LinearStage,
+    "ferns": FernStage,
+    "trees": TreeStage,
+    "binary": BinaryStage,
+}
 SMALLEST = 0.05
 """Of the box: a start whose points crowd closer than this says nothing."""
 
@@ -41,14 +48,15 @@ SMALLEST = 0.05
 class Config:
     """What is decided before a cascade is trained. Defaults are the shipped model's."""
 
-    regressor: str = "linear"  # on gradients; ferns, trees or binary (local forests): on pixel differences
-    sizes: tuple[int, ...] = (48, 72, 96)  # side of each frame, pixels
-    scales: tuple[float, ...] = (1.2, 1.2, 1.2)  # and in face boxes
+    regressor: str = "mesh"  # on gradients, as is linear; ferns, trees or binary: on pixel differences
+    sizes: tuple[int, ...] = (64, 84, 120)  # side of each frame, pixels
+    scales: tuple[float, ...] = (1.6, 1.4, 1.4)  # and in face boxes
     stages: tuple[int, ...] = (1, 1, 2)  # regressions in each frame
-    noise: float = 0.025  # of a coordinate after the last stage, face boxes; the shape prior takes it away
+    noise: float = 0.008  # of a coordinate after the last stage, face boxes; the shape prior takes it away
     starts: int = 1  # shapes that the cascade is run from; the coordinates' medians are the answer
     views: Views = field(default_factory=Views)
     pose: PoseFerns = field(default_factory=PoseFerns)
+    mesh: Mesh = field(default_factory=Mesh)
     linear: Linear = field(default_factory=Linear)
     ferns: Ferns = field(default_factory=Ferns)
     trees: Trees = field(default_factory=Trees)
@@ -84,13 +92,25 @@ class Config:
         return max(scale * (0.5 + margin / size) for size, scale in sides)
 
 
-_PIXELS: dict[str, Any] = {"sizes": (64,) * 8, "scales": (1.2,) * 8, "stages": (1,) * 8}
+_PIXELS: dict[str, Any] = {"sizes": (64,) * 8, "scales": (1.2,) * 8, "stages": (1,) * 8, "noise": 0.025}
 PRESETS = {
-    "sdm": Config(linear=Linear(reach=1000.0, floor=1.0, strength=(1.0, 3.0, 10.0), robust=False)),
+    "sdm": Config(
+        regressor="linear",
+        sizes=(48, 72, 96),
+        scales=(1.2,) * 3,
+        noise=0.025,
+        views=Views(count=3),
+        linear=Linear(reach=1000.0, floor=1.0, strength=(1.0, 3.0, 10.0), robust=False),
+    ),
     "esr": Config(regressor="ferns", **_PIXELS),
     "ert": Config(regressor="trees", **_PIXELS),
     "lbf": Config(
-        regressor="binary", sizes=(64, 64, 80, 96), scales=(1.2,) * 4, stages=(1,) * 4, binary=Binary()
+        regressor="binary",
+        sizes=(64, 64, 80, 96),
+        scales=(1.2,) * 4,
+        stages=(1,) * 4,
+        noise=0.025,
+        views=Views(count=3),
     ),
 }
 
@@ -118,8 +138,9 @@ class CPR(LandmarkModel):
     @classmethod
     def tiny(cls) -> Self:
         """Two frames for a few dozen faces."""
-        linear = Linear(dimensions=8, strength=(3.0,), noise=0.2)
-        return cls(Config(sizes=(40, 56), scales=(1.2, 1.2), stages=(1, 1), linear=linear))
+        linear, mesh = Linear(dimensions=8, strength=(3.0,), noise=0.2), Mesh(strength=1.0)
+        shown = {"sizes": (40, 56), "scales": (1.2, 1.2), "stages": (1, 1), "views": Views(count=3)}
+        return cls(Config(**shown, noise=0.025, mesh=mesh, linear=linear))
 
     def _fit(
         self, train: Sequence[Sample], valid: Sequence[Sample] | None, *, seed: int, progress: Progress
@@ -159,7 +180,7 @@ class CPR(LandmarkModel):
         there = np.stack([_moved(m, shape) for m, shape in zip(matrices, shapes, strict=True)])
         truth = np.stack([_moved(m, shape) for m, shape in zip(matrices, faces.truth, strict=True)])
         for _ in range(config.stages[number]):
-            lesson = Lesson(frames, there, truth, faces.folds, self.mean, density)
+            lesson = Lesson(frames, there, truth, faces.folds, self.mean, density, faces.faces)
             stage, there = kind.fit(lesson, config.settings, rng)
             self._stages[number].append(stage)
             done = sum(map(len, self._stages)) / sum(config.stages)
@@ -284,7 +305,7 @@ def _aligned(faces: Faces, pose: PoseCascade, window: float) -> Faces:
     moved = [pose(view, window) for view in faces.views]
     views = [View(v.pixels, chain(m, v.matrix)) for v, m in zip(faces.views, moved, strict=True)]
     truth = np.stack([_moved(inverse(m), shape) for m, shape in zip(moved, faces.truth, strict=True)])
-    return Faces(views, truth, faces.folds)
+    return Faces(views, truth, faces.folds, faces.faces)
 
 
 MODEL = CPR

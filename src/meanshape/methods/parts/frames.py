@@ -21,7 +21,7 @@ BLUR_ABOVE = 1.3
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Grey pixels around a face, reduced by a whole factor; `matrix` takes the unit frame to them."""
+    """Grey pixels around a face, halved or not; `matrix` takes the unit frame to them."""
 
     pixels: Pixels
     matrix: Matrix
@@ -69,25 +69,30 @@ def look(image: Pixels, matrix: Matrix, reach: float, density: float) -> View:
         keep.append((first, int(max(min(math.ceil(high) + 1, length), first + 1))))
     (left, right), (top, bottom) = keep
     part = image[top:bottom, left:right]
-    if part.ndim == 3:
-        part = np.asarray(cv2.cvtColor(part, cv2.COLOR_RGB2GRAY), np.uint8)
     matrix = matrix.copy()
     matrix[:, 2] -= left, top
     size = float(np.hypot(matrix[0, 0], matrix[1, 0]))
-    factor = max(1, min(int(size / density), *part.shape))
-    if factor > 1:
-        height, width = (length // factor for length in part.shape)
+    while size >= 2 * density and min(part.shape[:2]) > 1:  # halving is by far the fastest reduction
+        if part.ndim == 3 and size < 4 * density:
+            part = _grey(part)
+        height, width = part.shape[0] // 2, part.shape[1] // 2
         part = np.asarray(
-            cv2.resize(
-                part[: height * factor, : width * factor], (width, height), interpolation=cv2.INTER_AREA
-            )
+            cv2.resize(part[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA)
         )
-        matrix[:, 2] += 0.5
-        matrix /= factor
-        matrix[:, 2] -= 0.5
-    if size / factor / density > BLUR_ABOVE:
+        matrix *= 0.5
+        matrix[:, 2] -= 0.25
+        size /= 2
+    part = _grey(part)
+    if size / density > BLUR_ABOVE:
         part = np.asarray(cv2.GaussianBlur(part, (3, 3), 0.6, borderType=cv2.BORDER_REFLECT))
     return View(part, matrix)
+
+
+def _grey(part: Pixels) -> Pixels:
+    """Return the grey levels of a picture, which may be grey already."""
+    import cv2
+
+    return np.asarray(cv2.cvtColor(part, cv2.COLOR_RGB2GRAY), np.uint8) if part.ndim == 3 else part
 
 
 def upright(shape: Points, mean: Points) -> Matrix:
@@ -96,12 +101,13 @@ def upright(shape: Points, mean: Points) -> Matrix:
     The same as `core.geometry.similarity`, for one shape without missing points: several times as fast.
     A shape whose points fall together is only shifted.
     """
-    x, y = shape.mean(0)
+    x, y = (np.add.reduce(shape) / len(shape)).tolist()
     points = shape - (x, y)
-    spread = float((points * points).sum())
+    flat = points.ravel()
+    spread = float(flat @ flat)
     if not spread > 1e-12:
         return np.array([[1.0, 0.0, -x], [0.0, 1.0, -y]])
-    cos = float((points * mean).sum()) / spread
+    cos = float(flat @ mean.ravel()) / spread
     sin = float(points[:, 0] @ mean[:, 1] - points[:, 1] @ mean[:, 0]) / spread
     return np.array([[cos, -sin, sin * y - cos * x], [sin, cos, -sin * x - cos * y]])
 

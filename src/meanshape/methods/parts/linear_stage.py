@@ -14,7 +14,7 @@ from meanshape.core.geometry import Points
 from meanshape.core.image import Pixels
 from meanshape.methods.parts.descriptors import STEP, Float, Pattern, Rings, describe, orientation_maps
 from meanshape.methods.parts.local_ridge import Prior, fold_moments, total
-from meanshape.methods.parts.training_set import Lesson
+from meanshape.methods.parts.training_set import Lesson, nearer_count_more
 
 BATCH = 1000
 BASIS_FACES = 4000
@@ -56,7 +56,11 @@ class LinearStage:
         centre, basis = _bases(found, settings, rng)
         features = _project(found, centre, basis)
         targets = (lesson.truth - snapped).reshape(len(features), -1).astype(np.float32)
-        weights = _robust_weights(lesson) if settings.robust else np.ones(len(features), np.float32)
+        weights = (
+            nearer_count_more(lesson).astype(np.float32)
+            if settings.robust
+            else np.ones(len(features), np.float32)
+        )
         parts = fold_moments(features, targets, weights, lesson.folds)
         whole = total(parts)
         prior = Prior.of(lesson.mean, settings.reach * STEP / lesson.density, settings.floor, GROUPS)
@@ -153,10 +157,3 @@ def _project(found: NDArray[np.float16], centre: Float, basis: Float) -> Float:
         part = (found[first : first + BATCH].astype(np.float32) - centre).transpose(1, 0, 2) @ basis
         features[first : first + BATCH, :-1] = part.transpose(1, 0, 2).reshape(part.shape[1], -1)
     return features
-
-
-def _robust_weights(lesson: Lesson) -> Float:
-    """Return weights (N,) of mean 1, smaller for faces that are far off: the error is a mean of distances."""
-    off = np.linalg.norm(lesson.truth - lesson.shapes, axis=-1).mean(1)
-    weights = 1 / (off + np.median(off) + 1e-6)
-    return np.asarray(weights / weights.mean(), np.float32)

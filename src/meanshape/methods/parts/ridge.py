@@ -10,7 +10,11 @@ Float32 = NDArray[np.float32]
 
 
 def ridge(
-    seen: Float32, wanted: Float, strength: float, groups: NDArray[np.int64] | None = None
+    seen: Float32,
+    wanted: Float,
+    strength: float,
+    groups: NDArray[np.int64] | None = None,
+    weights: Float | None = None,
 ) -> tuple[Float32, Float, Float]:
     """Return weights (D, M), bias (M,), and the answers (N, M) for `seen`.
 
@@ -21,20 +25,29 @@ def ridge(
     strength : of the ridge, relative to the mean variance of what is seen
     groups : (N,), if given, the answers are of regressions that have not learnt from the row's group: in
         closed form, (1 - H)^-1 times the group's residuals, H being its block of the hat matrix
+    weights : (N,), if given, how much each row counts
     """
     from scipy.linalg import cho_solve, cholesky, solve_triangular
 
-    mean, goal = seen.mean(0, dtype=np.float64), wanted.mean(0)
+    if weights is None:
+        mean, goal = seen.mean(0, dtype=np.float64), wanted.mean(0)
+    else:
+        mean, goal = (weights @ rows / weights.sum() for rows in (seen, wanted))
     centred, target = seen - mean.astype(np.float32), (wanted - goal).astype(np.float32)
+    if weights is not None:
+        root = np.sqrt(weights)[:, None].astype(np.float32)
+        centred, target = centred * root, target * root
     left = centred.T @ centred
     left[np.diag_indices(len(left))] += max(strength * float(np.trace(left)) / len(left), 1e-12)
     factor = cholesky(left, lower=True, overwrite_a=True, check_finite=False)
-    weights = np.asarray(cho_solve((factor, True), centred.T @ target, check_finite=False), np.float32)
-    answers = (centred @ weights).astype(np.float64)
+    solved = np.asarray(cho_solve((factor, True), centred.T @ target, check_finite=False), np.float32)
+    answers = (centred @ solved).astype(np.float64)
     if groups is not None:
         half = solve_triangular(factor, centred.T, lower=True, check_finite=False)
         answers = target - _unseen(half.T, target - answers, groups)
-    return weights, goal - mean @ weights, answers + goal
+    if weights is not None:
+        answers = answers / root
+    return solved, goal - mean @ solved, answers + goal
 
 
 def _unseen(half: Float32, residuals: Float, groups: NDArray[np.int64]) -> Float:

@@ -13,28 +13,34 @@ from meanshape.core.geometry import Matrix, Points, apply, compose, invert, simi
 from meanshape.core.markup import MarkUp
 from meanshape.core.types import Box, Sample
 from meanshape.methods.base import Progress
-from meanshape.methods.parts.frames import View, look, unit_matrix
+from meanshape.methods.parts.frames import View, chain, inverse, look, unit_matrix
+
+WIDER = 1.3
+"""How much more of a picture is kept than what an exact box asks for: views are turned and scaled."""
 
 
 @dataclass(frozen=True, slots=True)
 class Views:
     """How faces are shown while a cascade learns. Lengths in face boxes, angles in degrees."""
 
-    count: int = 3  # times each face is seen, every second time mirrored
+    count: int = 8  # times each face is seen, every second time mirrored
     shift: float = 0.1  # boxes are moved by up to so much
     scale: float = 0.1  # and scaled by a factor of 1 - so much to 1 + so much
     exact: float = 0.4  # share of boxes that are left as they are
-    rotation: float = 5.0  # standard deviation of the angle that pictures are turned by
+    rotation: float = 6.0  # standard deviation of the angle that pictures are turned by
     folds: int = 3  # faces are split into so many parts, each predicted by what the others taught
 
 
 @dataclass(slots=True)
 class Faces:
-    """Views of faces, their true points (N, K, 2) in the unit frames of their boxes, and their folds (N,)."""
+    """Views of faces, their true points (N, K, 2) in the unit frames of their boxes, their folds (N,), and
+    which face (N,) each shows.
+    """
 
     views: list[View]
     truth: Points
     folds: NDArray[np.intp]
+    faces: NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +48,8 @@ class Lesson:
     """What one stage learns from.
 
     `frames` (N, n, n) have the stage's margin; `shapes` so far and `truth` (N, K, 2) are in frame pixels
-    without it; `mean` (K, 2) is in face boxes, `density` is the frame pixels of one.
+    without it; `mean` (K, 2) is in face boxes, `density` is the frame pixels of one; `faces` (N,) says which
+    rows show the same face.
     """
 
     frames: NDArray[np.uint8]
@@ -51,6 +58,14 @@ class Lesson:
     folds: NDArray[np.intp]
     mean: Points
     density: float
+    faces: NDArray[np.intp]
+
+
+def nearer_count_more(lesson: Lesson) -> NDArray[np.float64]:
+    """Return weights (N,) of mean 1, smaller for faces that are far off: the error is a mean of distances."""
+    off = np.linalg.norm(lesson.truth - lesson.shapes, axis=-1).mean(1)
+    weights = 1 / (off + np.median(off) + 1e-6)
+    return np.asarray(weights / weights.mean())
 
 
 def gather(
@@ -69,26 +84,36 @@ def gather(
     whole = filled(np.stack([s.shape.points for s in known if s.shape is not None]))
     fold = np.arange(len(known)) % max(1, min(settings.folds, len(known)))
     rng.shuffle(fold)
-    views, truth, folds = [], [], []
+    views, truth, shown = [], [], []
+    wide = WIDER * reach + settings.shift
     for n, (sample, points) in enumerate(zip(known, whole, strict=True)):
         try:
             pixels = sample.pixels()
         except ImageError:
             continue
-        mirror = np.ascontiguousarray(pixels[:, ::-1])
+        assert sample.box is not None
+        boxes = (sample.box, sample.box.mirrored(pixels.shape[1]))
+        looks: dict[int, View] = {}  # one for the picture and one for its mirror image, which all views share
         for turn in range(settings.count):
+            way = turn % 2
             try:
-                matrix, mirrored = _shown(sample.box, points, pixels.shape[1], kind, settings, turn % 2, rng)
+                matrix, mirrored = _shown(boxes[way], points, pixels.shape[1], kind, settings, way, rng)
+                plain = unit_matrix(boxes[way])
             except BoxError:
                 continue
-            views.append(look(mirror if turn % 2 else pixels, matrix, reach, density))
+            if way not in looks:
+                picture = np.ascontiguousarray(pixels[:, ::-1]) if way else pixels
+                looks[way] = look(picture, plain, wide, density)
+            moved = chain(chain(matrix, inverse(plain)), looks[way].matrix)
+            views.append(View(looks[way].pixels, moved))
             truth.append(apply(invert(matrix), mirrored))
-            folds.append(fold[n])
+            shown.append(n)
         if n % 200 == 0:
             progress(0.1 * n / len(known), f"{n} of {len(known)} faces read")
     if not views:
         raise ShapeError("no sample has a picture that can be read and points that span a box")
-    return Faces(views, np.stack(truth), np.array(folds, np.intp))
+    number = np.array(shown, np.intp)
+    return Faces(views, np.stack(truth), fold[number].astype(np.intp), number)
 
 
 def filled(shapes: Points) -> Points:
@@ -106,7 +131,7 @@ def filled(shapes: Points) -> Points:
 
 
 def _shown(
-    box: Box | None,
+    box: Box,
     points: Points,
     width: int,
     kind: MarkUp,
@@ -115,10 +140,8 @@ def _shown(
     rng: np.random.Generator,
 ) -> tuple[Matrix, Points]:
     """Return the map from a jittered unit frame to the picture (mirrored, if so), and the points there."""
-    assert box is not None
     if mirror:
         points = points[list(kind.mirror)] * (-1, 1) + (width - 1, 0)
-        box = box.mirrored(width)
     angle = np.deg2rad(np.clip(rng.normal(0, settings.rotation), -45, 45)) if settings.rotation else 0.0
     c, s = np.cos(angle), np.sin(angle)
     x, y = box.center
