@@ -20,6 +20,7 @@ import numpy as np
 from meanshape.core.errors import ConfigError
 from meanshape.core.geometry import similarity
 from meanshape.core.image import ImageLike, Pixels, read_image
+from meanshape.core.markup import markup
 from meanshape.core.types import Box, Emotion, Face, Points, Prediction, Shape
 from meanshape.inference.pipeline import Pipeline
 from meanshape.inference.pose import HeadPose
@@ -57,14 +58,13 @@ class Track:
 
     def ahead(self, time: float) -> tuple[Box, Shape]:
         """Return box and shape where they should be in the next frame: a face that moves goes on to."""
-        start = self.shape.to(INNER) if INNER in self.shape.markup.conversions else self.shape
-        if self.speed is None:
-            return self.box, start
-        by = self.speed * (time - self.seen)
-        far = float(np.hypot(*by)) / self.box.size
-        if not MOVES < far < FAR:
-            return self.box, start
-        return self.box.shifted(*by.tolist()), start.with_points(start.points + by)
+        kind, points = self.shape.markup, self.shape.points
+        if INNER in kind.conversions:
+            kind, points = markup(INNER), kind.convert(points, INNER)
+        by = np.zeros(2) if self.speed is None else self.speed * (time - self.seen)
+        if not MOVES < float(np.hypot(*by)) / self.box.size < FAR:
+            return self.box, Shape(points, kind)
+        return self.box.shifted(*by.tolist()), Shape(points + by, kind)
 
     def follow(self, shape: Shape, box: Box, score: float, time: float) -> None:
         """Take the shape of the next frame, its box and its score."""

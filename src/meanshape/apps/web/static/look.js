@@ -89,8 +89,7 @@ async function look(photo) {
       view.shapes = [];
       view.show(photo.picture, photo.picture.width, photo.picture.height);
     }
-    const result = await answer;
-    photo.result = result;
+    photo.result = await answer;
     if (number !== asked) return;
     photo.picture ??= blank(photo.result.size);
     await paint(photo.picture, photo.result);
