@@ -3,7 +3,7 @@
     python benchmarks/calibrate_all.py --ibug300w ROOT --mtfl ROOT [--twin dan=FOLDER] [--only NAME] [--save]
 
 Models of 68 points learn it on 300-W validation, those of five on MTFL validation, those that were trained on
-rendered faces alone on other rendered faces, so that no photo's terms come upon them. A confidence must come
+rendered faces alone on other rendered faces, and photos set two numbers (`--tune`). A confidence must come
 from faces that the model has not seen. Where the card says that it was trained on `trainval`, its twin takes
 its place: the same command on `train`, which is run here (a minute each), or the folder that `--twin` names.
 
@@ -38,6 +38,8 @@ def main() -> None:
             copy = Path(work) / name / name
             shutil.copytree(weights.folder(name), copy)
             asked = ["calibrate", str(copy), "--data", _data(card, options), "--limit", str(LIMIT)]
+            if card.name.endswith("_synthetic"):
+                asked += ["--tune", _photos(card, options)]
             if _seen(card):
                 asked += ["--twin", twins.get(name) or _train(card, options, Path(work))]
             _meanshape(*asked)
@@ -51,14 +53,15 @@ def main() -> None:
 
 
 def _data(card: weights.Card, options: argparse.Namespace) -> str:
-    """Return faces of the kind that the model is for, and that it has not learnt from."""
-    if card.name.endswith("_synthetic"):
-        return "synthetic:500@128:validation"
-    return (
-        f"ibug300w:{options.ibug300w}:validation"
-        if card.markup == "ibug68"
-        else f"mtfl:{options.mtfl}:validation"
-    )
+    """Return faces of the kind that the model learnt from, but others."""
+    return "synthetic:500@128:validation" if card.name.endswith("_synthetic") else _photos(card, options)
+
+
+def _photos(card: weights.Card, options: argparse.Namespace) -> str:
+    """Return faces that the model is for, and that it has not learnt from."""
+    if card.markup == "ibug68":
+        return f"ibug300w:{options.ibug300w}:validation"
+    return f"mtfl:{options.mtfl}:validation"
 
 
 def _seen(card: weights.Card) -> bool:

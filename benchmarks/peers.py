@@ -59,7 +59,7 @@ Float = NDArray[np.float64]
 
 
 class Recorded(LandmarkModel):
-    """Answers what a peer said of each picture."""
+    """Answers what a peer said of each face."""
 
     Config = Config
 
@@ -69,7 +69,7 @@ class Recorded(LandmarkModel):
         super().__init__()
         self.name = name  # type: ignore[misc]
         self.markup = markup(kind)
-        self.known = {_key(s.pixels()): p for s, p in zip(samples, points, strict=True)}
+        self.known = {_key(s.pixels(), s.box): p for s, p in zip(samples, points, strict=True)}
 
     def _fit(self, *args: Any, **options: Any) -> None:
         raise NotImplementedError
@@ -79,7 +79,7 @@ class Recorded(LandmarkModel):
     def _predict_batch(self, images: Any, boxes: Any, starts: Any, **options: Any) -> Float:
         assert self.markup is not None
         blank = np.full((len(self.markup), 2), np.nan)
-        found = [self.known[_key(image)] for image in images]
+        found = [self.known[_key(*face)] for face in zip(images, boxes, strict=True)]
         return np.stack([blank if points is None else points for points in found])
 
 
@@ -194,8 +194,10 @@ def _python(folder: Path, packages: Sequence[str]) -> str:
     return str(python)
 
 
-def _key(pixels: NDArray[np.uint8]) -> bytes:
-    return hashlib.blake2b(pixels.tobytes()).digest()
+def _key(pixels: NDArray[np.uint8], box: Box | None) -> bytes:
+    """Return what tells a face from all others: one photo may have several."""
+    assert box is not None
+    return hashlib.blake2b(pixels.tobytes() + str(box.as_list()).encode()).digest()
 
 
 def _options() -> argparse.Namespace:

@@ -83,6 +83,22 @@ def test_more_doubt_never_makes_surer(learnt, many):
     assert made(points, points)[0, 36] != made(points, points)[0, 0]  # another residual or constant
 
 
+def test_two_numbers_suit_it_to_other_faces(many):
+    class Worse(Staged):
+        def _predict_batch(self, images, boxes, starts, **options):
+            if self.truth[images[0].tobytes()][1] < 100:
+                return super()._predict_batch(images, boxes, starts, **options)
+            found = super()._predict_batch(images, boxes, starts, **options)
+            return found + self.rng.normal(0, 1.2, found.shape[-2:])
+
+    others = faces(120, seed=3)[40:]
+    all_faces = [*many, *[others[0]] * 20, *others]
+    plain, _ = calibrate(Worse(all_faces), many, many)
+    made, found = calibrate(Worse(all_faces), many, many, others)
+    assert np.allclose(made.slopes * plain.slopes.sum(), plain.slopes * made.slopes.sum())
+    assert found["faces"] == 40 and abs(found["right"] - found["mean"]) < 4
+
+
 def test_nonsense_has_no_confidence(learnt):
     made, _ = learnt
     same = np.full((1, 68, 2), 4.0)

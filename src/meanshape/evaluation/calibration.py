@@ -50,6 +50,7 @@ def calibrate(
     model: LandmarkModel,
     samples: Sequence[Sample],
     shapes: Sequence[Sample],
+    tune: Sequence[Sample] | None = None,
     *,
     seed: int = 0,
     progress: Progress | None = None,
@@ -60,6 +61,8 @@ def calibrate(
     ----------
     samples : faces that the model has not learnt from
     shapes : faces whose points tell what shapes faces have; those that the model learnt from will do
+    tune : faces of another kind, if it is for such: every other one sets the scale and the shift of all log
+        odds, and those between them say how reliable that is
     """
     kind = scoring_for(model, samples).markup
     if model.markup is None or kind.name != model.markup.name:
@@ -68,10 +71,12 @@ def calibrate(
     if len(known) < FEWEST:
         raise DataSetError(f"{len(known)} faces do not tell what shapes faces have; {FEWEST} are the least")
     looks = look(model, samples, seed, progress)
-    if len(looks.points) < 2 * FEWEST:
-        raise DataSetError(f"a confidence needs {2 * FEWEST} faces with points, not {len(looks.points)}")
     points, before, errors = looks.part(slice(0, None, 2))
     made = Confidence.fit(kind, shape_model(np.stack(known), kind), points, before, right_points(errors))
+    if tune is not None:
+        looks = look(model, tune, seed, progress)
+        points, before, errors = looks.part(slice(0, None, 2))
+        made = made.tuned(points, before, right_points(errors))
     points, before, errors = looks.part(slice(1, None, 2))
     half = len(looks.points) // 2
     return made, reliability(made(points, before), errors) | {"faces": half}
@@ -102,8 +107,8 @@ def look(
         off = metrics.point_errors(stages[:, -1], np.broadcast_to(true, (2, *true.shape)))
         found.append(stages[:, -2:])
         errors.append(100 * off / lengths[scoring.norm][0])
-    if not found:
-        raise DataSetError("there is no face with points and a picture to learn a confidence from")
+    if len(found) < 2 * FEWEST:
+        raise DataSetError(f"a confidence needs {2 * FEWEST} faces with points and picture, not {len(found)}")
     stacked = np.stack(found)
     before = stacked[:, :, 0] if stacked.shape[2] > 1 else None
     return Looks(stacked[:, :, -1], before, np.stack(errors))

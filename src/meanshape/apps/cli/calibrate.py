@@ -24,6 +24,12 @@ def calibrate(
         Path | None,
         typer.Option(help="Its like, trained without the faces of --data, where the model has seen them."),
     ] = None,
+    tune: Annotated[
+        str | None,
+        typer.Option(
+            help="NAME:ROOT[:SPLIT], other faces that it is for: they set two numbers and the measure."
+        ),
+    ] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw the reliability into this .svg file.")] = None,
     seed: Annotated[int, typer.Option(help="Of the boxes that are off.")] = 0,
     limit: Annotated[int | None, typer.Option(min=1, help="So many faces, evenly spread.")] = None,
@@ -45,7 +51,7 @@ def calibrate(
 
     card = weights.verify(model)
     method = registry.method(card.method)
-    name, root, split = parse_data(data)
+    name, root, _ = parse_data(data)
     known = load_data(shapes or f"{name}:{root}:train")
     with limited(threads), bar() as progress:
         task = progress.add_task(str(model), total=1.0)
@@ -54,11 +60,11 @@ def calibrate(
             ready,
             read(data, False, None, limit),
             known,
+            None if tune is None else read(tune, False, None, limit),
             seed=seed,
             progress=lambda share, _: progress.update(task, completed=share),
         )
-    where = ":".join(part for part in (name, split) if part)
-    found = {"data": where, **found}
+    found = {"data": _told(data), **({} if tune is None else {"tuned_on": _told(tune)}), **found}
     made.save(model)
     told = replace(card, more={**card.more, "confidence": found})
     weights.write_card(model, told, {*card.files, FILE})
@@ -66,6 +72,14 @@ def calibrate(
         write_file(plot, draw({card.name: found}))
     show(card.name, found)
     console.say(f"written: {model / FILE}", plain=True)
+
+
+def _told(data: str) -> str:
+    """Return a data argument without where it lies."""
+    from meanshape.datasets import parse_data
+
+    name, _, split = parse_data(data)
+    return ":".join(part for part in (name, split) if part)
 
 
 def show(name: str, found: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ them each point has a constant, for some points are hard on every face; a point 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -70,9 +70,14 @@ class Confidence:
 
         `before` has the points a stage earlier. Three digits are kept, which is more than they are worth.
         """
+        chance = 1 / (1 + np.exp(-self._odds(points, before)))
+        return np.fmax(np.rint(1000 * chance) / 1000, 0)  # of NaN and 0 it is 0
+
+    def _odds(self, points: Float, before: Float | None) -> Float:
+        """Return log odds (N, K)."""
         found = signals(self.shapes, points, before if self.staged else None)
-        odds = np.clip(found, self.low, self.high) @ self.slopes + self.base
-        return np.fmax(np.rint(1000 / (1 + np.exp(-odds))) / 1000, 0)  # of NaN and 0 it is 0
+        odds: Float = np.clip(found, self.low, self.high) @ self.slopes + self.base
+        return odds
 
     @classmethod
     def fit(cls, kind: MarkUp, shapes: ShapeModel, points: Float, before: Float | None, right: Float) -> Self:
@@ -85,6 +90,20 @@ class Confidence:
         tied = np.minimum(np.arange(len(kind)), mirror)  # one constant for a point and its mirror image
         slopes, base = _regress(found[known], right[known], np.broadcast_to(tied, right.shape)[known])
         return cls(shapes, slopes, found[known].min(0), found[known].max(0), base[tied])
+
+    def tuned(self, points: Float, before: Float | None, right: Float) -> Self:
+        """Return it with all log odds scaled and shifted to suit other faces; arguments as of `fit`."""
+        from scipy.optimize import minimize
+
+        known = np.isfinite(right)
+        odds, good = self._odds(points, before)[known], right[known]
+
+        def loss(values: Float) -> float:
+            said = values[0] * odds + values[1]
+            return float(np.mean(np.logaddexp(0, said) - good * said))
+
+        scale, shift = minimize(loss, (1.0, 0.0), method="L-BFGS-B", bounds=[(0, None), (None, None)]).x
+        return replace(self, slopes=scale * self.slopes, base=scale * self.base + shift)
 
     def save(self, folder: Path) -> None:
         """Write it into a model's folder."""
