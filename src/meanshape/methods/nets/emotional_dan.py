@@ -174,4 +174,4 @@ def upright(image: Tensor, matrix: Tensor, shift: Tensor, size: int) -> Tensor:
     """The grey face (N, 1, size, size) in a frame: warped at twice the size and averaged, so that no photo
     aliases.
     """
-    return grey(halved(warp(image, matrix * 2, shift * 2 + 0.5, size * 2, exact=True)))
+    return halved(warp(grey(image), matrix * 2, shift * 2 + 0.5, size * 2))
