@@ -81,7 +81,8 @@ def summary(
     figures: dict[str, list[dict[str, Any]]], errors: dict[str, list[NDArray[np.float64]]]
 ) -> dict[str, Any]:
     """Means over the seeds of each arm, and its paired difference to the arm without tasks."""
-    rng, table = np.random.default_rng(0), {}
+    rng = np.random.default_rng(0)
+    table: dict[str, dict[str, Any]] = {}
     for arm, runs in figures.items():
         kinds = [kind for kind in ("error", *TASKS) if kind in runs[0]]
         table[arm] = {kind: float(np.mean([run[kind] for run in runs])) for kind in kinds}

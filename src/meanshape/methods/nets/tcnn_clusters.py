@@ -10,10 +10,13 @@ import torch
 from numpy.typing import NDArray
 
 from meanshape.core.errors import DataSetError
-from meanshape.methods.nets.tcnn import Mixture, Vanilla
+from meanshape.methods.nets.tcdcn import Looking
+from meanshape.methods.nets.tcnn import Mixture, Vanilla, placed
 from meanshape.training.tensors import Floats, TensorSampler, composed, similarities
 
 Whole = NDArray[np.int64]
+MOST = 20_000
+"""Views that a mixture is fitted to."""
 
 
 @dataclass
@@ -54,18 +57,31 @@ def seen(
     return Views(index, flip, matrices, batch["points"], batch["norm"], features, cluster)
 
 
-def random_views(vanilla: Vanilla, sampler: TensorSampler, batches: int, seed: int) -> Views:
-    """Views as training draws them."""
+def random_views(
+    vanilla: Vanilla, sampler: TensorSampler, batches: int, seed: int, looking: Looking | None = None
+) -> Views:
+    """Views as the sampler draws them; of a network that looks again, these looks too.
+
+    A later look is framed by what the vanilla network answered to the one before, as it is when the model
+    runs; for that, `looking` is wanted.
+    """
     rng = np.random.default_rng((seed, 7))
     parts = []
     for step in range(batches):
         index = sampler.indices(step)
         parts.append(seen(vanilla, sampler, rng, index, *sampler.matrices(rng, index)))
+        for _ in range(1, looking.looks if looking else 1):
+            assert looking is not None
+            last = parts[-1]
+            with torch.no_grad():
+                found = placed(looking, vanilla.answer(torch.from_numpy(last.features))).numpy()
+            upright = similarities(found.astype(float), looking.target().numpy().astype(float))
+            parts.append(seen(vanilla, sampler, rng, index, composed(last.matrices, upright), last.flip))
     return Views.join(parts)
 
 
 def fit_mixture(features: NDArray[np.float32], clusters: int, dimensions: int, seed: int) -> Mixture:
-    """PCA, then a Gaussian mixture with diagonal covariances (scikit-learn).
+    """PCA, then a Gaussian mixture with diagonal covariances (scikit-learn), of at most `MOST` rows.
 
     Fewer faces than clusters make fewer clusters.
     """
@@ -75,6 +91,7 @@ def fit_mixture(features: NDArray[np.float32], clusters: int, dimensions: int, s
 
     if not len(features):
         raise DataSetError("there are no faces to make clusters of")
+    features = features[np.linspace(0, len(features) - 1, min(len(features), MOST)).astype(int)]
     dimensions = min(dimensions, *features.shape)
     clusters = min(clusters, len(features))
     pca = PCA(dimensions, whiten=True, random_state=seed).fit(features)

@@ -20,6 +20,7 @@ from meanshape.methods.nets.state import load_state, save_state
 from meanshape.methods.nets.tcdcn import Looking, channels_last
 from meanshape.methods.nets.tcnn import TCNN, Heads, Mixture, Vanilla, placed
 from meanshape.methods.nets.tcnn_clusters import Views, aligned_views, assign, fit_mixture, random_views
+from meanshape.training.changes import Changes
 from meanshape.training.loop import Batch, Schedule, Trainer
 from meanshape.training.losses import LOSSES, masked_mean, point_distances
 from meanshape.training.tensors import FaceTensors, TensorSampler
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from meanshape.methods.tcnn import Config
 
 GRAPH, STATE = "model.onnx", "weights.safetensors"
+SHARES = (0.25, 0.5, 0.75, 1.0)
+"""How much of what it learnt a head may keep."""
 
 
 @dataclass
@@ -142,6 +145,7 @@ def fit(
     progress(0.99, "clusters and their heads")
     mixture, views, stop = gather(config, vanilla, sampler, aside, seed)
     looking = make_looking(config, mean)
+    finish(config, looking, vanilla, views, stop, seed)
     return tweak(config, looking, vanilla, mixture, views, stop, seed)
 
 
@@ -153,16 +157,53 @@ def held_out(count: int, share: float, seed: int) -> NDArray[np.bool_]:
 def gather(
     config: Config, vanilla: Vanilla, sampler: TensorSampler, aside: NDArray[np.bool_], seed: int
 ) -> tuple[Mixture, Views, Views]:
-    """The mixture, the views that the heads learn from, and those that stop them."""
-    views = random_views(vanilla, sampler, config.views, seed)
+    """The mixture, the views that the heads learn from, and those that hold them back.
+
+    The first are faces as a detector frames them and as the vanilla network's answer does, little changed;
+    the others those set aside, not changed at all.
+    """
+    assert sampler.mean is not None
+    looking = make_looking(config, sampler.mean)
+    mild = replace(sampler, changes=config.tweak_changes, upright=0.0)
+    views = random_views(vanilla, mild, config.views, seed, looking)
     mixture = rounded(fit_mixture(views.features, config.clusters, config.dimensions, seed))
     views = assign(mixture, views)
-    more = aligned_views(vanilla, mixture, sampler, views, config.aligned, seed)
+    more = aligned_views(vanilla, mixture, mild, views, config.aligned, seed)
     stop = views.take(np.zeros(0, np.int64))
     if aside.any():
-        alone = replace(sampler, aside=~aside)
-        stop = assign(mixture, random_views(vanilla, alone, max(1, config.views // 4), seed + 1))
+        still = replace(Changes.none(), flip=0.5, shift=config.changes.shift, scale=config.changes.scale)
+        alone = replace(mild, aside=~aside, changes=still)
+        stop = assign(mixture, random_views(vanilla, alone, max(1, config.views // 6), seed + 1, looking))
     return mixture, Views.join([views, more]), stop
+
+
+def one_cluster(views: Views) -> Views:
+    """The same views as one cluster."""
+    return replace(views, cluster=np.zeros(len(views), np.int64))
+
+
+def finish(config: Config, looking: Looking, vanilla: Vanilla, views: Views, stop: Views, seed: int) -> None:
+    """Fine-tune the vanilla network's own FC5 and FC6 on the views that the clusters' heads learn from.
+
+    Until here it saw faces changed more than any that come, and second looks framed by noise instead of by
+    its first answers. Clusters have to be better than what it is after this.
+    """
+    alone, held = one_cluster(views), one_cluster(stop)
+    heads = Heads(2, vanilla.trunk.outputs, config.features, looking.mean.numel(), config.activation)
+    heads.start_from(vanilla)
+    head = np.ones(1, np.int64)
+    batch = config.tweak_batch * config.clusters
+    settings = replace(config, tweak_steps=config.finish_steps, tweak_batch=batch)
+    fine_tune(settings, looking, heads, head, alone, seed)
+    hold_back(looking, heads, head, held)
+    with torch.no_grad():
+        for layer, weight, bias in (
+            (vanilla.fc5, heads.w5, heads.b5),
+            (vanilla.fc6, heads.w6, heads.b6),
+        ):
+            layer.weight.copy_(weight[1].T)
+            layer.bias.copy_(bias[1, 0])
+    rounded(vanilla)
 
 
 def tweak(
@@ -179,37 +220,28 @@ def tweak(
         len(own) + 1, vanilla.trunk.outputs, config.features, looking.mean.numel(), config.activation
     )
     heads.start_from(vanilla)
-    steps = fine_tune(config, looking, heads, head, views, stop, seed) if len(own) else np.zeros(0, np.int64)
+    shares = np.zeros(0)
+    if len(own):
+        fine_tune(config, looking, heads, head, views, seed)
+        shares = hold_back(looking, heads, head, stop)
     module = TCNN(looking, vanilla, mixture, rounded(heads), torch.from_numpy(head)).eval()
     log = {
         "faces": faces.tolist(),
         "views": members.tolist(),
         "shares the vanilla head": (head == 0).tolist(),
-        "best step of each head": steps.tolist(),
+        "how far each head went": shares.tolist(),
     }
     return Learnt(module, log)
 
 
 def fine_tune(
-    config: Config,
-    looking: Looking,
-    heads: Heads,
-    head: NDArray[np.int64],
-    views: Views,
-    stop: Views,
-    seed: int,
-) -> NDArray[np.int64]:
-    """Train all heads but the first side by side; each keeps its best step on its own held-out views.
-
-    Returns those steps (H - 1,): 0 where nothing was better than the vanilla head.
-    """
+    config: Config, looking: Looking, heads: Heads, head: NDArray[np.int64], views: Views, seed: int
+) -> None:
+    """Train all heads but the first side by side, each on the views of its clusters."""
     rng = np.random.default_rng((seed, 10))
     rows = [np.flatnonzero(head[views.cluster] == h) for h in range(1, len(heads.w5))]
     features, points, norm = (torch.from_numpy(a) for a in (views.features, views.points, views.norm))
     optimiser = torch.optim.AdamW(heads.parameters(), lr=config.tweak_rate, weight_decay=0.0)
-    best = head_errors(looking, heads, head, stop)
-    kept = [p.detach().clone() for p in heads.parameters()]
-    steps = np.zeros(len(rows), np.int64)
     for step in range(1, config.tweak_steps + 1):
         for group in optimiser.param_groups:
             group["lr"] = config.tweak_rate * 0.5 * (1 + np.cos(np.pi * step / config.tweak_steps))
@@ -225,41 +257,49 @@ def fine_tune(
             assert parameter.grad is not None
             parameter.grad[0] = 0
         optimiser.step()
-        if step % config.tweak_check and step < config.tweak_steps:
-            continue
-        errors = head_errors(looking, heads, head, stop)
-        better = errors < best
-        best = np.where(better, errors, best)
-        for mine, parameter in zip(kept, heads.parameters(), strict=True):
-            mine[torch.from_numpy(better)] = parameter.detach()[torch.from_numpy(better)]
-        steps[better[1:]] = step
-    with torch.no_grad():
-        for mine, parameter in zip(kept, heads.parameters(), strict=True):
-            parameter.copy_(mine)
-    return steps
 
 
-def head_errors(looking: Looking, heads: Heads, head: NDArray[np.int64], views: Views) -> NDArray[np.float64]:
-    """Mean error (H,) of each head on the views of its clusters, infinite where it has none."""
-    errors = view_errors(looking, heads, head, views)
-    which = head[views.cluster]
-    count = np.bincount(which, minlength=len(heads.w5))
-    total = np.bincount(which, errors, minlength=len(heads.w5))
-    return np.asarray(np.where(count > 0, total / np.maximum(count, 1), np.inf))
+def hold_back(looking: Looking, heads: Heads, head: NDArray[np.int64], stop: Views) -> NDArray[np.float64]:
+    """Let every head keep the share of its way from the vanilla one that is best on faces set aside.
+
+    It stands for stopping early: a cluster has few faces, and half of what its head learnt from them serves
+    others better than all of it. One of `SHARES` is best for all clusters together; a head that is no better
+    there than the vanilla one stays it. Returns the share (H - 1,) of each: 1 if nothing is set aside.
+    """
+    if not len(stop):
+        return np.ones(len(heads.w5) - 1)
+    tuned = [parameter.detach().clone() for parameter in heads.parameters()]
+
+    def go(shares: NDArray[np.float64]) -> None:
+        part = torch.from_numpy(shares).float()[:, None, None]
+        with torch.no_grad():
+            for parameter, far in zip(heads.parameters(), tuned, strict=True):
+                parameter.copy_(torch.lerp(far[:1].expand_as(far), far, part))
+
+    which, count = head[stop.cluster], len(heads.w5)
+    before = view_errors(looking, heads, np.zeros_like(head), stop)
+    best, chosen = 0.0, np.zeros(count)
+    for share in SHARES:
+        go(np.full(count, share))
+        gain = np.bincount(which, before - view_errors(looking, heads, head, stop), minlength=count)
+        gain[0] = 0.0  # the vanilla one's own
+        if gain.sum() > best:
+            best, chosen = gain.sum(), np.where(gain > 0, share, 0.0)
+    go(chosen)
+    return chosen[1:]
 
 
 def view_errors(looking: Looking, heads: Heads, head: NDArray[np.int64], views: Views) -> NDArray[np.float64]:
     """Error (N,) of each view over its inter-pupil distance, by the head of its cluster."""
-    errors = [np.zeros(0)]
+    which, answers = head[views.cluster], torch.zeros(len(views), heads.w6.shape[2])
     with torch.no_grad():
-        for start in range(0, len(views), 256):
-            part = views.take(np.arange(start, min(start + 256, len(views))))
-            answers = heads(torch.from_numpy(part.features), torch.from_numpy(head[part.cluster]))
-            distances, known = point_distances(
-                placed(looking, answers), torch.from_numpy(part.points), torch.from_numpy(part.norm)
-            )
-            errors.append(((distances * known).sum(1) / known.sum(1).clamp(min=1)).double().numpy())
-    return np.concatenate(errors)
+        for h in np.unique(which):
+            rows = torch.from_numpy(np.flatnonzero(which == h))
+            answers[rows] = heads.alone(torch.from_numpy(views.features)[rows], int(h))
+        points, norm = torch.from_numpy(views.points), torch.from_numpy(views.norm)
+        distances, known = point_distances(placed(looking, answers), points, norm)
+        errors = (distances * known).sum(1) / known.sum(1).clamp(min=1)
+    return np.asarray(errors.double().numpy())
 
 
 def run(module: TCNN, crops: NDArray[np.uint8]) -> list[NDArray[Any]]:
