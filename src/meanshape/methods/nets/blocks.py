@@ -71,7 +71,9 @@ class LocalConv2d(nn.Module):
 def grey(image: Tensor) -> Tensor:
     """RGB (N, 3, H, W) to its luminance (N, 1, H, W)."""
     height, width = image.shape[2:]
-    return (image.new_tensor([LUMINANCE]) @ image.reshape(-1, 3, height * width)).reshape(-1, 1, height, width)
+    return (image.new_tensor([LUMINANCE]) @ image.reshape(-1, 3, height * width)).reshape(
+        -1, 1, height, width
+    )
 
 
 def halved(image: Tensor) -> Tensor:
