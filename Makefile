@@ -8,7 +8,7 @@ ARGS ?= -n 2 --dist loadgroup
 export OMP_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint format picture docs clean
+.PHONY: help demo test test-oldest lint format picture docs wheel-smoke sbom audit clean
 
 help:
 	@echo "make demo    find the face in examples/astronaut.jpg, write demo-output/"
@@ -17,6 +17,10 @@ help:
 	@echo "make format  let ruff write the code as it wants it"
 	@echo "make picture draw the pictures in docs/images again"
 	@echo "make docs    build the pages into docs/_build, with the API reference"
+	@echo "make wheel-smoke  build the wheel twice, try it alone on every Python that is here"
+	@echo "make test-oldest  run the tests on the oldest versions that pyproject.toml allows"
+	@echo "make sbom    write dist/meanshape.cdx.json: what the wheel brings along (CycloneDX)"
+	@echo "make audit   ask PyPI for known weaknesses of what the wheel brings along"
 	@echo "make clean   remove .venv and what tools left behind"
 
 demo: .venv/.installed
@@ -44,6 +48,27 @@ docs: .venv/bin/python
 	$(BIN)/python -m pip install -q -e '.[docs]'
 	$(BIN)/python -m sphinx -W --keep-going -q docs docs/_build
 
+# Release: uv makes the environments, for it can choose the oldest versions and is quick.
+wheel-smoke: .venv/.release
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tests/packaging/wheel_smoke.py
+
+OLDEST := .venv/oldest
+test-oldest: .venv/.release
+	$(BIN)/uv venv -q --clear --python $(BIN)/python $(OLDEST)
+	$(BIN)/uv pip install -q --python $(OLDEST) --resolution lowest-direct -e '.[plot,video,web,parquet,mat73,test]'
+	$(OLDEST)/bin/python -m pytest $(ARGS) --ignore tests/test_house.py --ignore tests/packaging
+
+sbom: .venv/plain
+	mkdir -p dist
+	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible -o dist/meanshape.cdx.json .venv/plain/bin/python
+
+audit: .venv/plain
+	$(BIN)/pip-audit --path .venv/plain/lib/python*/site-packages
+
+.venv/plain: pyproject.toml .venv/.release
+	$(BIN)/uv venv -q --clear --python $(BIN)/python $@
+	$(BIN)/uv pip install -q --python $@ .
+
 clean:
 	rm -rf .venv demo-output .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist
 
@@ -60,3 +85,7 @@ clean:
 .venv/.test: pyproject.toml requirements-test.txt | .venv/bin/python
 	$(BIN)/python -m pip install -q -r requirements-test.txt
 	@touch $@ .venv/.installed
+
+.venv/.release: requirements-release.txt | .venv/.test
+	$(BIN)/python -m pip install -q -r requirements-release.txt
+	@touch $@
