@@ -68,6 +68,14 @@ def test_the_camera_gives_results(server: str, page: Any) -> None:
     page.goto(server)
     page.click("#camera")
     page.until("Number(document.getElementById('note').dataset.rate) > 1")
+    # the picture under the points is the one that they were found in, though the next is on its way
+    shown = page.evaluate(
+        "(async () => { const seen = []; for (let n = 0; n < 6; n += 1) {"
+        " const { picture } = window.meanshape.view; const data = () => picture.toDataURL();"
+        " const before = data(); await new Promise(requestAnimationFrame);"
+        " if (picture === window.meanshape.view.picture) seen.push(before === data()); } return seen; })()"
+    )
+    assert shown and all(shown)
     page.click("#stop")
 
 

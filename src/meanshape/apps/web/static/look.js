@@ -135,7 +135,7 @@ function take(files) {
 
 async function play(name) {
   const session = crypto.randomUUID?.() ?? String(Math.random());
-  const frame = document.createElement("canvas");
+  const frames = [document.createElement("canvas"), document.createElement("canvas")]; // one is shown, with its own points
   const stopper = new AbortController();
   running = stopper;
   current = { name, file: null };
@@ -147,6 +147,7 @@ async function play(name) {
     await video.play();
     while (!stopper.signal.aborted) {
       if (video.videoWidth && !(video.seeking || video.ended)) {
+        const frame = frames.reverse()[0];
         const factor = Math.min(1, 640 / Math.max(video.videoWidth, video.videoHeight));
         frame.width = Math.round(video.videoWidth * factor);
         frame.height = Math.round(video.videoHeight * factor);
