@@ -62,10 +62,13 @@ def test_a_detector_can_be_named(here, ibug, capsys, tmp_path):
 
 
 def test_robustness_writes_rows(here, ibug, capsys, tmp_path):
-    path = tmp_path / "rows.csv"
-    assert main(["robustness", str(here / "mean_ibug"), *ibug, "--only", "box", "--csv", str(path)]) == 0
-    assert len(path.read_text("utf-8").splitlines()) == 5
+    path, plot = tmp_path / "rows.csv", tmp_path / "rows.svg"
+    asked = ["robustness", str(here / "mean_ibug"), *ibug, "--only", "box", "--only", "darkness"]
+    assert main([*asked, "--csv", str(path), "--plot", str(plot)]) == 0
+    assert len(path.read_text("utf-8").splitlines()) == 8
     assert "shift and scale" in capsys.readouterr().out
+    drawn = plot.read_text("utf-8")
+    assert drawn.startswith("<svg") and all(word in drawn for word in ("darkness", "0.25", "of the light"))
 
 
 def test_two_files_are_compared(here, ibug, capsys, tmp_path):
