@@ -136,13 +136,13 @@ class Pipeline:
         return found, self.emotions(pixels, boxes)
 
     def emotions(self, pixels: Pixels, boxes: list[Box]) -> Sequence[Emotion | None]:
-        """Return what the faces in canonical boxes seem to show, if that was asked for."""
+        """Return what faces in canonical boxes of RGB pixels (H, W, 3) seem to show, if that was asked for."""
         asked: Any = self._answering.get("emotion")
         found: Sequence[Emotion] = [] if asked is None else asked.emotions([pixels] * len(boxes), boxes)
         return found or [None] * len(boxes)
 
     def attributes(self, pixels: Pixels, boxes: list[Box]) -> Sequence[Mapping[str, Any] | None]:
-        """Return by attribute the probability of each label, if that was asked for."""
+        """Return by attribute the probability of each label, if that was asked for; pixels are (H, W, 3)."""
         asked = self._answering.get("attributes")
         return [None if asked is None else asked.attributes(pixels, box) for box in boxes]
 
