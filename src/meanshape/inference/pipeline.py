@@ -136,7 +136,7 @@ class Pipeline:
         return found, self.emotions(pixels, boxes)
 
     def emotions(self, pixels: Pixels, boxes: list[Box]) -> Sequence[Emotion | None]:
-        """Return what faces in canonical boxes of RGB pixels (H, W, 3) seem to show, if that was asked for."""
+        """Return what faces in canonical boxes of pixels (H, W, 3) seem to show, if that was asked for."""
         asked: Any = self._answering.get("emotion")
         found: Sequence[Emotion] = [] if asked is None else asked.emotions([pixels] * len(boxes), boxes)
         return found or [None] * len(boxes)
