@@ -214,7 +214,7 @@ class Folder:
             rows = [
                 [math.nan, math.nan] if x is None or y is None else [float(x), float(y)] for x, y in points
             ]
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise ShapeError("a point is [x, y], or [null, null] where there is none") from None
         if not isinstance(visible, list | None):
             raise ShapeError("visible is a list of true and false")

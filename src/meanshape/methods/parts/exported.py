@@ -81,6 +81,8 @@ class Exported(LandmarkModel):
         matrices = np.stack([self._crop.matrix(box) for box in boxes])
         crops = [warp(image, matrix, self._crop.size) for image, matrix in zip(images, matrices, strict=True)]
         points = self._session({"pixels": np.stack(crops)}, POINTS)[0]
+        if not np.isfinite(points).all():
+            raise WeightsError(f"{self.path}: the points that it answers are no numbers")
         return apply(invert(matrices), points.astype(np.float64))
 
     def _fit(
