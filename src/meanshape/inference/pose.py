@@ -25,8 +25,10 @@ Floats = NDArray[np.float64]
 
 DISTANCE = 1000.0
 """Millimetres from camera to head."""
-NOISE = 3.0
+NOISE = 5.0
 """Millimetres by which a point is off where no variation moves it."""
+LEVEL = 1.9
+"""Degrees by which the generic head looks up where persons look straight: found on persons not in it."""
 STEPS = 12
 FEWER = 2
 """Steps from the state of the frame before."""
@@ -135,7 +137,8 @@ class Near:
 
 def _posed(state: Floats) -> Pose:
     """The pose that a state tells of."""
-    return Pose(*np.degrees(state[:3]).tolist())
+    pitch, yaw, roll = np.degrees(state[:3]).tolist()
+    return Pose(pitch + LEVEL, yaw, roll)
 
 
 def head_of(kind: MarkUp) -> Head | None:
