@@ -21,7 +21,9 @@ from meanshape.methods.parts import (
     descriptors,
     frames,
     local_ridge,
+    mesh_stage,
     pose_ferns,
+    ridge,
     shape_prior,
     training_set,
     trees,
@@ -29,6 +31,7 @@ from meanshape.methods.parts import (
 from meanshape.methods.parts.pixel_pool import Pool
 
 SETTINGS = {
+    "mesh": {},
     "linear": {},
     "ferns": {"ferns.count": 30, "ferns.shrinkage": 20.0, "ferns.pixels": 80},
     "trees": {"trees.count": 30, "trees.pixels": 80},
@@ -176,6 +179,35 @@ def test_pixels_hang_on_the_points_and_stay_in_the_frame():
     shape = np.array([[4.0, 5.0], [-90.0, 900.0]])
     found = pool.values(frame.astype(np.uint8), shape, 5)
     assert found.tolist() == [frame[10, 9], frame[19 + 5 - 2, 5 + 3]]
+
+
+def test_a_mesh_reads_what_lies_under_it_wherever_the_points_are():
+    ramp = np.clip(np.arange(82) * 3 - 40, 0, None).astype(np.uint8)
+    maps = mesh_stage.gradients(np.repeat(ramp[None], 82, 0))
+    assert maps.shape == (20, 20, 8)
+    assert (maps[10, 8:].argmax(-1) == 0).all() and not maps[:, :2].any()
+    corners = np.array([[30.0, 20.0], [70.0, 20.0], [50.0, 60.0]])
+    places = np.array([[0.5, 0.5, 0.0], [1 / 3, 1 / 3, 1 / 3]], np.float32)
+    read = mesh_stage._read(maps, places, corners, np.float32(0.01)).reshape(2, 8)
+    assert (read.argmax(1) == 0).all() and np.allclose(np.linalg.norm(read, axis=1), 1, atol=0.01)
+    moved = mesh_stage._read(maps, places, corners - (45, 0), np.float32(0.01)).reshape(2, 8)
+    assert not moved.any()
+
+
+def test_a_ridge_says_what_it_would_without_a_face_weighted_too():
+    rng = np.random.default_rng(0)
+    seen = rng.standard_normal((30, 4)).astype(np.float32)
+    wanted = seen @ rng.standard_normal((4, 3)) + rng.standard_normal((30, 3))
+    weights, faces = rng.uniform(0.2, 3, 30), np.arange(30) // 3
+    _, _, unseen = ridge.ridge(seen, wanted, 1e-9, faces, weights)
+    mean, goal = weights @ seen / weights.sum(), weights @ wanted / weights.sum()
+    root = np.sqrt(weights)[:, None]
+    rest = faces != 4
+    found = np.linalg.lstsq(((seen - mean) * root)[rest], ((wanted - goal) * root)[rest], rcond=None)[0]
+    assert np.allclose(unseen[~rest], (seen[~rest] - mean) @ found + goal, atol=1e-3)
+    heavy = ridge.ridge(seen, wanted, 1e-9, None, np.where(np.arange(30) < 10, 1e6, 1.0))[2]
+    alone = ridge.ridge(seen[:10], wanted[:10], 1e-9)[2]
+    assert np.allclose(heavy[:10], alone, atol=1e-2)
 
 
 # Starts

@@ -49,10 +49,10 @@ class Config:
     """What is decided before a cascade is trained. Defaults are the shipped model's."""
 
     regressor: str = "mesh"  # on gradients, as is linear; ferns, trees or binary: on pixel differences
-    sizes: tuple[int, ...] = (64, 84, 120)  # side of each frame, pixels
-    scales: tuple[float, ...] = (1.6, 1.4, 1.4)  # and in face boxes
-    stages: tuple[int, ...] = (1, 1, 2)  # regressions in each frame
-    noise: float = 0.008  # of a coordinate after the last stage, face boxes; the shape prior takes it away
+    sizes: tuple[int, ...] = (64, 96, 140)  # side of each frame, pixels
+    scales: tuple[float, ...] = (1.5, 1.4, 1.4)  # and in face boxes
+    stages: tuple[int, ...] = (1, 2, 2)  # regressions in each frame
+    noise: float = 0.0  # of a coordinate after the last stage, face boxes; a shape prior takes it away
     starts: int = 1  # shapes that the cascade is run from; the coordinates' medians are the answer
     views: Views = field(default_factory=Views)
     pose: PoseFerns = field(default_factory=PoseFerns)

@@ -15,9 +15,6 @@ from meanshape.core.geometry import Matrix, Points
 from meanshape.core.image import Pixels
 from meanshape.core.types import Box
 
-BLUR_ABOVE = 1.3
-"""Picture pixels per frame pixel above which what is left after halving is smoothed."""
-
 
 @dataclass(frozen=True, slots=True)
 class View:
@@ -83,8 +80,6 @@ def look(image: Pixels, matrix: Matrix, reach: float, density: float) -> View:
         matrix[:, 2] -= 0.25
         size /= 2
     part = _grey(part)
-    if size / density > BLUR_ABOVE:
-        part = np.asarray(cv2.GaussianBlur(part, (3, 3), 0.6, borderType=cv2.BORDER_REFLECT))
     return View(part, matrix)
 
 

@@ -26,7 +26,7 @@ class Views:
     count: int = 8  # times each face is seen, every second time mirrored
     shift: float = 0.1  # boxes are moved by up to so much
     scale: float = 0.1  # and scaled by a factor of 1 - so much to 1 + so much
-    exact: float = 0.4  # share of boxes that are left as they are
+    exact: float = 0.25  # share of boxes that are left as they are
     rotation: float = 6.0  # standard deviation of the angle that pictures are turned by
     folds: int = 3  # faces are split into so many parts, each predicted by what the others taught
 
