@@ -131,8 +131,8 @@ def _ask(name: str, python: str, photos: list[Sample], train: list[Sample], out:
             job[part] = []
             for number, sample in enumerate(samples):
                 assert sample.shape is not None and sample.box is not None
-                write_image(folder / f"{part}{number}.png", sample.pixels())
-                face = {"file": f"{part}{number}.png", "points": sample.shape.points.tolist()}
+                write_image(folder / f"{part}{number}.bmp", sample.pixels())
+                face = {"file": f"{part}{number}.bmp", "points": sample.shape.points.tolist()}
                 job[part].append(face | {"box": [round(edge) for edge in sample.box.as_list()]})
         (folder / "job.json").write_text(json.dumps(job), "utf-8")
         model = out.resolve() / "dlib68.dat"  # half a quarter of an hour of training, kept for the next time

@@ -116,9 +116,12 @@ def robustness(rows: Sequence[Robustness]) -> str:
             x = range(len(own))
             axis.plot(x, [row.median for row in own], "o-", ms=2.5, lw=1.3, color=f"C{number}", label=model)
             axis.plot(x, [row.p90 for row in own], ":", lw=1, color=f"C{number}")
-        ticks = ["none", *(f"{row.level:g}" for row in own[1:])]
-        axis.set_xticks(range(len(ticks)), ticks)
-        axis.set(xlabel=own[-1].unit, ylim=(0, None))
+        axis.set_xticks(range(len(own)), ["none", *(f"{row.level:g}" for row in own[1:])])
+        axis.set(xlabel=own[-1].unit, yscale="log")
+        ticks = (0.5, 1, 2, 5, 10, 20, 50, 100)
+        axis.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+        axis.set_yticks((), minor=True)
+        axis.set_ylim(max(0.5, min(2.0, *(0.8 * row.median for row in rows))), 100)
         axis.set_title(change, fontsize=9)
     for axis in every[len(changes) :]:
         axis.axis("off")
