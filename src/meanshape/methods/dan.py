@@ -88,7 +88,7 @@ class Config:
 
 PRESETS = {
     "few": Config(  # for about a hundred photos, with --init: minutes, not hours
-        steps=(250, 450), warmup=50, ema=0.99, rate=1e-3, partial_share=(0.0,), soft_share=0.0
+        steps=(400, 600), warmup=50, ema=0.99, rate=1e-3, partial_share=(0.0,), soft_share=0.0
     ),
     "paper": Config(
         crop_size=112,
