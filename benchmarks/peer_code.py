@@ -26,7 +26,6 @@ PACKAGES = {
 
 BEGIN = r"""
 import json, os, sys, time
-if hasattr(os, "sched_setaffinity"): os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 folder, kept = sys.argv[1], sys.argv[2]
 job = json.load(open(os.path.join(folder, "job.json")))
 def run(faces, load, find):
