@@ -84,9 +84,15 @@ def is_the_mean(model: LandmarkModel, train: Sequence[Sample], others: Sequence[
 
 
 def same_seed_same_result(
-    kind: type[LandmarkModel], train: Sequence[Sample], others: Sequence[Sample], first: LandmarkModel | None
+    kind: type[LandmarkModel],
+    train: Sequence[Sample],
+    others: Sequence[Sample],
+    first: LandmarkModel | None,
+    folder: Path,
 ) -> None:
-    """Two fits with seed 1 predict alike to the last bit, whatever the global generators were at."""
+    """Two fits with seed 1 predict alike to the last bit and save the same bytes, whatever the global
+    generators were at.
+    """
     models = [first] if first is not None else []
     while len(models) < 2:
         random.seed(len(models))
@@ -96,6 +102,8 @@ def same_seed_same_result(
         assert state == (random.getstate(), np.random.get_state()[1].tolist()), "fit drew from a global one"
     for sample in others:
         assert np.array_equal(predicted(models[0], sample), predicted(models[1], sample)), "another result"
+    one, two = (weights.read_card(model.save(folder / f"{n}")).files for n, model in enumerate(models))
+    assert one == two, f"other bytes in {[name for name in one if one[name] != two.get(name)]}"
 
 
 def survives_saving(fitted: LandmarkModel, folder: Path, others: Sequence[Sample], deep: bool) -> None:

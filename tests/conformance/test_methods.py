@@ -56,8 +56,8 @@ def test_it_learns(name, ready, train, others):
         checks.beats_the_mean(model, train, others)
 
 
-def test_same_seed_same_result(name, kind, ready, train, others):
-    checks.same_seed_same_result(kind, train, others, ready(name).fitted)
+def test_same_seed_same_result(name, kind, ready, train, others, tmp_path):
+    checks.same_seed_same_result(kind, train, others, ready(name).fitted, tmp_path)
 
 
 def test_read_back_it_predicts_the_same(name, ready, others):

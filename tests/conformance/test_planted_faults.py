@@ -6,6 +6,7 @@ another sound plug-in, with one fault.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 
@@ -165,11 +166,19 @@ def test_a_faulty_method_is_caught(kind, check, train, others):
         check(fitted(kind, train), others)
 
 
-@pytest.mark.parametrize("kind", [Moody, Meddler])
-def test_a_method_that_ignores_its_seed(kind, train, others):
-    checks.same_seed_same_result(MeanShape, train, others, None)
+class Diarist(MeanShape):
+    """Writes the time into its weights."""
+
+    def _save(self, folder):
+        super()._save(folder)
+        (folder / "diary.txt").write_text(str(time.perf_counter_ns()))
+
+
+@pytest.mark.parametrize("kind", [Moody, Meddler, Diarist])
+def test_a_method_that_ignores_its_seed(kind, train, others, tmp_path):
+    checks.same_seed_same_result(MeanShape, train, others, None, tmp_path / "sound")
     with pytest.raises(FAULT):
-        checks.same_seed_same_result(kind, train, others, None)
+        checks.same_seed_same_result(kind, train, others, None, tmp_path / "faulty")
 
 
 def test_a_method_that_learns_nothing(train, others):

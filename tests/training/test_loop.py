@@ -71,6 +71,18 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(tmp_path: Path) -> None:
         assert torch.equal(value, resumed.average.state_dict()[name]), name
 
 
+def test_a_slow_machine_learns_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is kept as best depends on steps alone, however long they take."""
+    quick, slow = trainer(None, Line(), validate_steps=10), trainer(None, Line(), validate_steps=10)
+    quick.run()
+    clock = iter(range(0, 10**6, 100))
+    monkeypatch.setattr("meanshape.training.loop.time.monotonic", lambda: next(clock))
+    slow.run()
+    assert slow.seconds > 1000 > quick.seconds and slow.best == quick.best
+    for name, value in quick.module.state_dict().items():
+        assert torch.equal(value, slow.module.state_dict()[name]), name
+
+
 def test_ctrl_c_keeps_the_best(tmp_path: Path) -> None:
     stopped = trainer(tmp_path, Line(stop_at=80))
     best = stopped.run()
@@ -89,7 +101,7 @@ def test_no_checkpoint_is_ever_half_written(tmp_path: Path) -> None:
 
 
 def test_records_are_json_lines(tmp_path: Path) -> None:
-    trainer(tmp_path, Line(), validate_every=0.0).run()
+    trainer(tmp_path, Line(), validate_steps=1).run()
     records = [json.loads(line) for line in (tmp_path / "line.jsonl").read_text().splitlines()]
     assert records[-1]["step"] == 120
     assert records[-1]["error"] < records[0]["error"]
@@ -98,7 +110,7 @@ def test_records_are_json_lines(tmp_path: Path) -> None:
 def test_patience_ends_a_stage() -> None:
     task = Line()
     task.validate = lambda module: {"error": 1.0 + len(task.asked)}  # type: ignore[method-assign]
-    patient = trainer(None, task, validate_every=0.0, patience=3)
+    patient = trainer(None, task, validate_steps=1, patience=3)
     patient.run()
     assert patient.step < 10
 

@@ -26,6 +26,8 @@ from meanshape.core.errors import OutputError, WeightsError, writing
 from meanshape.training.distributed import join, shared
 
 Batch = dict[str, NDArray[np.float32]]
+FEWEST = 500
+"""Steps between two validations, at least, of a run that steps end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,8 @@ class Schedule:
     weight_decay: float = 0.01
     ema: float = 0.998
     clip: float = 1.0
-    validate_every: float = 60.0
+    validate_every: float = 60.0  # seconds, where minutes end the run
+    validate_steps: int = 0  # where steps end it; 0: twenty times in all, but no sooner than after 500
     checkpoint_every: float = 120.0
     patience: int = 0  # validations without improvement before a stage is called done; 0: never
 
@@ -219,6 +222,13 @@ class Trainer:
         self._log({"step": self.step, "seconds": round(self.seconds, 1), "loss": self.recent, **figures})
         return not (self.schedule.patience and self.stale >= self.schedule.patience)
 
+    def _due(self, checked: float) -> bool:
+        """Tell whether to validate: by steps where steps end the run, so that any machine chooses alike."""
+        steps = self.schedule.steps
+        if steps and self.schedule.minutes is None:
+            return self.step % (self.schedule.validate_steps or max(FEWEST, steps // 20)) == 0
+        return self.seconds - checked >= self.schedule.validate_every
+
     def run(self, progress: Callable[[float, str], None] | None = None) -> dict[str, float]:
         """Train to the end of the schedule; Ctrl-C stops early. The module ends with the best averaged
         weights.
@@ -236,7 +246,7 @@ class Trainer:
                     self.step += 1
                     now = time.monotonic()
                     self.seconds, mark = self.world.agreed(self.seconds + now - mark), now
-                    if self.seconds - checked >= self.schedule.validate_every:
+                    if self._due(checked):
                         checked = self.seconds
                         if not self._validate():
                             break
