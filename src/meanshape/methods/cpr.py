@@ -139,8 +139,8 @@ class CPR(LandmarkModel):
     def tiny(cls) -> Self:
         """Two frames for a few dozen faces."""
         linear, mesh = Linear(dimensions=8, strength=(3.0,), noise=0.2), Mesh(strength=1.0)
-        shown = {"sizes": (40, 56), "scales": (1.2, 1.2), "stages": (1, 1), "views": Views(count=3)}
-        return cls(Config(**shown, noise=0.025, mesh=mesh, linear=linear))
+        shown: dict[str, Any] = {"sizes": (40, 56), "scales": (1.2, 1.2), "stages": (1, 1)}
+        return cls(Config(**shown, noise=0.025, views=Views(count=3), mesh=mesh, linear=linear))
 
     def _fit(
         self, train: Sequence[Sample], valid: Sequence[Sample] | None, *, seed: int, progress: Progress

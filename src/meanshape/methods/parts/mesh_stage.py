@@ -1,9 +1,9 @@
 """A linear stage of a cascade on the gradients of the whole face: they are read where a mesh over the points
 says, and one ridge regression moves all points in the directions that updates have.
 
-Reading a coarse mesh (a place every 4 to 6 pixels) says less about each point than descriptors at the points do,
-and errs less on new faces. What a stage says of the faces that it learnt from is what it would
-say without them, exactly.
+A coarse mesh (a place every 4 to 6 pixels) says less about each point than descriptors at the points do, and
+errs less on new faces. What a stage says of the faces that it learnt from is what it would say without them,
+exactly.
 """
 
 from __future__ import annotations
@@ -130,7 +130,8 @@ def gradients(frame: Pixels) -> Float:
     small = planes.reshape(-1, side)
     for part in (2, STEP):  # halving twice is faster than once by four; smooth, as places are interpolated
         small = cv2.resize(small, (side // part, CHANNELS * side // part), interpolation=cv2.INTER_AREA)
-    return cv2.merge(list(np.asarray(small).reshape(CHANNELS, cells, cells))).astype(np.float32)
+    maps: Any = cv2.merge(list(np.asarray(small).reshape(CHANNELS, cells, cells)))
+    return np.asarray(maps, np.float32)
 
 
 def _read(maps: Float, places: Float, shape: Points, soft: np.float32) -> Float:
@@ -140,7 +141,7 @@ def _read(maps: Float, places: Float, shape: Points, soft: np.float32) -> Float:
     there = places @ (shape * (1 / STEP) - (STEP - 1) / 2 / STEP).astype(np.float32)
     empty = np.empty(0, np.float32)  # both coordinates are in the first map
     found = cv2.remap(maps, there[:, None], empty, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    read = np.asarray(found).reshape(-1, CHANNELS)
+    read: Float = np.asarray(found, np.float32).reshape(-1, CHANNELS)
     norm = np.sqrt(np.einsum("ij,ij->i", read, read)) + soft
     read /= norm[:, None]
     return read.ravel()
