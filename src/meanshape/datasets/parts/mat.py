@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from meanshape.core.errors import FormatError, MissingExtra
+from meanshape.datasets.parts import mat5
 
 ORIGIN = 1.0
 """MATLAB calls the centre of the top-left pixel (1, 1)."""
@@ -20,7 +22,9 @@ def load(path: Path, name: str) -> NDArray[Any]:
     from scipy.io import loadmat
 
     try:
-        values = loadmat(str(path), variable_names=[name])
+        content = path.read_bytes()
+        mat5.check(content)
+        values = loadmat(io.BytesIO(content), variable_names=[name])
     except Exception as error:  # scipy raises what it likes
         raise FormatError(f"not a MATLAB file of version 5: {error}", path=path) from error
     if name not in values:
