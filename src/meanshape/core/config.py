@@ -133,7 +133,7 @@ def _value(value: Any) -> str:
 
 
 @cache
-def _adapter(kind: type) -> Any:
+def _adapter(kind: Any) -> Any:
     """Return pydantic's checker for a dataclass; imported late, for it is slow to import and to make."""
     from pydantic import TypeAdapter
 
@@ -141,7 +141,7 @@ def _adapter(kind: type) -> Any:
 
 
 @cache
-def _field_types(kind: type) -> dict[str, Any]:
+def _field_types(kind: Any) -> dict[str, Any]:
     """Return the settings of a config class and their types."""
     hints = typing.get_type_hints(kind)
     return {item.name: hints[item.name] for item in dataclasses.fields(kind) if item.init}
