@@ -27,7 +27,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanshape.core.errors import ConfigError, MissingExtra
-from meanshape.core.geometry import apply, invert
 from meanshape.core.image import ImageLike, Pixels, read_image, warp
 from meanshape.core.types import Box, Sample, Shape
 from meanshape.methods.base import LandmarkModel, Progress
@@ -186,7 +185,8 @@ class TCNN(LandmarkModel):
             pairs = zip(images[first : first + BATCH], boxes[first : first + BATCH], strict=True)
             crops, matrices = zip(*(self._crop(image, box) for image, box in pairs), strict=True)
             points = self._run(np.stack(crops))[0].astype(np.float64)
-            parts.append(apply(invert(np.stack(matrices)), points))
+            maps = np.stack(matrices)  # each a scale and a shift
+            parts.append((points - maps[:, None, :, 2]) / maps[:, None, :1, 0])
         return np.concatenate(parts)
 
     def cluster(self, image: ImageLike, box: Box | None = None) -> int:
