@@ -298,7 +298,11 @@ def kill_annotate(folder: Path, kills: int, seed: int = 0) -> dict[str, Any]:
     answered = cut = 0
     for _ in range(kills):
         server = Server(root)
-        server.wait()
+        try:
+            server.wait()
+        except AssertionError:
+            os.kill(server.child, signal.SIGKILL)
+            raise
         until = time.monotonic() + draw.uniform(0, 0.25)
         pending: tuple[str, Any] | None = None
         killer = os.fork()

@@ -45,7 +45,7 @@ def test_labels_cut_off_or_changed(made):
     module, root = made
     for path in annotations(root):
         whole, few = path.read_bytes(), path.suffix in BINARY
-        many = [whole, b"", b"\xff\xfe\0", *cuts(whole, 24 if few else 40), *flips(whole, 16 if few else 24)]
+        many = [whole, b"", b"\xff\xfe\0", *cuts(whole, 20 if few else 30), *flips(whole, 16)]
         try:
             read = rewritten(path, lambda: module.samples(root, allow_missing=True))
             assert read_all(read, [whole]) == 1
