@@ -234,7 +234,9 @@ class TCDCN(nn.Module):
             return []
         weights, biases = zip(*((head.weight, head.bias) for head in self.heads), strict=True)
         answer = functional.linear(features, torch.cat(weights), torch.cat(biases))
-        return [functional.softmax(part, -1) for part in answer.split([len(bias) for bias in biases], 1)]
+        return [
+            functional.softmax(part, -1) for part in torch.split(answer, [len(bias) for bias in biases], 1)
+        ]
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Points (N, K, 2) in pixels of the input, then the probabilities (N, L) of each task."""

@@ -120,7 +120,8 @@ class Heads(nn.Module):
     def alone(self, features: Tensor, head: int) -> Tensor:
         """Answers (N, outputs) of one head to features (N, F)."""
         hidden = self.activation(features @ self.w5[head] + self.b5[head])
-        return hidden @ self.w6[head] + self.b6[head]
+        answer: Tensor = hidden @ self.w6[head] + self.b6[head]
+        return answer
 
     def forward(self, features: Tensor, which: Tensor) -> Tensor:
         """Answers (N, outputs) to features (N, F), row n by head which[n]."""
