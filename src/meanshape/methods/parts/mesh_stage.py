@@ -74,8 +74,9 @@ class MeshStage:
         read[:, CHANNELS * len(places) :] = raised * shapes
         wanted = (lesson.truth - lesson.shapes).reshape(count, -1).astype(np.float32)
         basis, targets = principal(wanted, settings.directions)
+        groups = lesson.faces if np.ptp(lesson.faces) else None  # one face alone cannot be left out
         weights, bias, answers = ridge(
-            read, targets.astype(np.float64), settings.strength, lesson.faces, nearer_count_more(lesson)
+            read, targets.astype(np.float64), settings.strength, groups, nearer_count_more(lesson)
         )
         first, rest = np.split(weights.T, [CHANNELS * len(places)], axis=1)
         numbers = np.float32(soft), float(np.float32(lesson.density))
