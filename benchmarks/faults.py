@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from meanshape.apps.cli import main as command
-from meanshape.core import weights
+from meanshape.core import registry, weights
 from meanshape.core.image import write_image
 from meanshape.core.types import Box, Sample, Shape
 from meanshape.formats import jsonl, pts, read
@@ -187,28 +187,36 @@ TINY = (
 )
 
 
+OFTEN = """
+import sys
+from meanshape.apps.cli import main
+from meanshape.training import loop
+
+begin = loop.Trainer.__init__
+
+def often(self, *given):
+    begin(self, *given)
+    object.__setattr__(self.schedule, "checkpoint_every", 0.0)
+
+loop.Trainer.__init__ = often
+sys.exit(main(sys.argv[1:]))
+"""
+
+
 class Train(Job):
     """`meanshape train dan`, tiny, with a checkpoint after every step."""
 
     name = "train"
 
     def prepare(self) -> None:
-        from meanshape.core import registry
-        from meanshape.training import loop
-
-        begin = loop.Trainer.__init__
-
-        def often(self: Any, *given: Any) -> None:
-            begin(self, *given)
-            object.__setattr__(self.schedule, "checkpoint_every", 0.0)
-
-        loop.Trainer.__init__ = often  # type: ignore[method-assign]
         registry.dataset("synthetic").miniature(self.folder / "faces")
 
     def run(self) -> int:
         settings = [word for setting in TINY for word in ("--set", setting)]
         out = ["--out", str(self.folder / "out"), "--resume"]
-        return command(["train", "dan", "--data", f"synthetic:{self.folder / 'faces'}", *settings, *out])
+        data = f"synthetic:{self.folder / 'faces'}"
+        words = [sys.executable, "-c", OFTEN, "train", "dan", "--data", data, *settings, *out]
+        os.execv(sys.executable, words)  # torch's threads do not live on in a fork
 
     def look(self) -> None:
         if (self.folder / "out" / weights.CARD).exists():

@@ -13,6 +13,7 @@ import tomllib
 import types
 import typing
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -131,6 +132,7 @@ def _value(value: Any) -> str:
     raise ConfigError(f"TOML cannot hold a {type(value).__name__}: {value!r}")
 
 
+@cache
 def _adapter(kind: Any) -> Any:
     """Return pydantic's checker for a dataclass; imported late, for it is slow to import and to make."""
     from pydantic import TypeAdapter
@@ -138,6 +140,7 @@ def _adapter(kind: Any) -> Any:
     return TypeAdapter(kind)
 
 
+@cache
 def _field_types(kind: Any) -> dict[str, Any]:
     """Return the settings of a config class and their types."""
     hints = typing.get_type_hints(kind)
