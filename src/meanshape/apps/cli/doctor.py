@@ -1,4 +1,4 @@
-"""Check this installation: versions, providers, threads, weights, and a face that it must find."""
+"""Check this installation: versions, threads, weights, and a face it must find."""
 
 from __future__ import annotations
 
