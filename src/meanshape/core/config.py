@@ -33,8 +33,9 @@ def from_dict(kind: type[T], values: Mapping[str, Any], *, where: str = "") -> T
     from pydantic import ValidationError
 
     ready = _prepare(kind, values, "", where)
+    hashable: Any = kind  # a class is; a type checker does not know it of a class in general
     try:
-        return typing.cast(T, _adapter(kind).validate_python(ready))
+        return typing.cast(T, _adapter(hashable).validate_python(ready))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"]) or kind.__name__
@@ -51,7 +52,8 @@ def override(config: T, settings: Mapping[str, Any]) -> T:
     kind = type(config)
     for dotted, value in settings.items():
         *tables, key = dotted.split(".")
-        inner, owner = values, kind
+        owner: Any = kind
+        inner = values
         for table in tables:
             owner = _field_types(owner).get(_known(owner, table, dotted), Any)
             if not dataclasses.is_dataclass(owner):
