@@ -29,17 +29,29 @@ SOFT = 1.0
 """Added to a cell's norm, grey levels: where there is no contrast, a descriptor fades."""
 
 
-def orientation_maps(frame: Pixels, levels: int) -> Float:
-    """Return the maps (levels, n, n, 8) of a frame (2 n + 2, 2 n + 2)."""
+def lighter_each_way(frame: Pixels) -> Pixels:
+    """Return how much lighter a grey frame (n + 2, n + 2) gets in each direction: bytes (8, n, n).
+
+    In bytes a difference of two shifted pictures that saturates at 0 is the positive part.
+    """
     import cv2
 
     side = frame.shape[0] - 2
-    cells = side // STEP
     planes = np.empty((CHANNELS, side, side), np.uint8)
     for plane, (x, y) in zip(planes, DIRECTIONS, strict=True):
         ahead = frame[1 + y : 1 + y + side, 1 + x : 1 + x + side]
         behind = frame[1 - y : 1 - y + side, 1 - x : 1 - x + side]
         cv2.subtract(ahead, behind, dst=plane)
+    return planes
+
+
+def orientation_maps(frame: Pixels, levels: int) -> Float:
+    """Return the maps (levels, n, n, 8) of a frame (2 n + 2, 2 n + 2)."""
+    import cv2
+
+    planes = lighter_each_way(frame)
+    side = planes.shape[1]
+    cells = side // STEP
     small = cv2.resize(planes.reshape(-1, side), (cells, CHANNELS * cells), interpolation=cv2.INTER_AREA)
     maps = np.empty((levels, cells, cells, CHANNELS), np.float32)
     maps[0] = cv2.merge(list(np.asarray(small).reshape(CHANNELS, cells, cells)))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from meanshape.core.errors import ShapeError
 from meanshape.core.geometry import Points
 from meanshape.core.image import Pixels
-from meanshape.methods.parts.descriptors import CHANNELS, DIRECTIONS
+from meanshape.methods.parts.descriptors import CHANNELS, lighter_each_way
 from meanshape.methods.parts.piecewise import PiecewiseAffine
 from meanshape.methods.parts.pixel_pool import Float, principal
 from meanshape.methods.parts.ridge import ridge
@@ -115,20 +115,13 @@ class MeshStage:
 
 
 def gradients(frame: Pixels) -> Float:
-    """Return the maps (n / 4, n / 4, 8) of a frame (n + 2, n + 2): how much lighter it gets each way.
-
-    In bytes a difference of two shifted pictures that saturates at 0 is the positive part.
-    """
+    """Return the maps (n / 4, n / 4, 8) of a frame (n + 2, n + 2): how much lighter it gets each way."""
     import cv2
 
-    side = frame.shape[0] - 2
+    planes = lighter_each_way(frame)
+    side = planes.shape[1]
     cells = side // STEP
-    planes = np.empty((CHANNELS, side, side), np.uint8)
-    for plane, (x, y) in zip(planes, DIRECTIONS, strict=True):
-        ahead = frame[1 + y : 1 + y + side, 1 + x : 1 + x + side]
-        behind = frame[1 - y : 1 - y + side, 1 - x : 1 - x + side]
-        cv2.subtract(ahead, behind, dst=plane)
-    small = planes.reshape(-1, side)
+    small: Any = planes.reshape(-1, side)
     for part in (2, STEP):  # halving twice is faster than once by four; smooth, as places are interpolated
         small = cv2.resize(small, (side // part, CHANNELS * side // part), interpolation=cv2.INTER_AREA)
     maps: Any = cv2.merge(list(np.asarray(small).reshape(CHANNELS, cells, cells)))
