@@ -55,8 +55,8 @@ wheel-smoke: .venv/.release
 OLDEST := .venv/oldest
 test-oldest: .venv/.release
 	$(BIN)/uv venv -q --clear --python $(BIN)/python $(OLDEST)
-	$(BIN)/uv pip install -q --python $(OLDEST) --resolution lowest-direct -e '.[plot,video,web,parquet,mat73,test]'
-	$(OLDEST)/bin/python -m pytest $(ARGS) --ignore tests/test_house.py --ignore tests/packaging
+	$(BIN)/uv pip install -q --python $(OLDEST) --resolution lowest-direct -e '.[plot,video,web,parquet,mat73,test]' httpx
+	$(OLDEST)/bin/python -m pytest $(ARGS) -W default::DeprecationWarning --ignore tests/test_house.py --ignore tests/packaging
 
 sbom: .venv/plain
 	mkdir -p dist
