@@ -362,7 +362,7 @@ def main() -> None:
     parser.add_argument("--only", choices=[*JOBS, "annotate"], action="append")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--no-disk", action="store_true", help="Leave out what faults_disk.py does.")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=Path, help="what it holds of other jobs stays")
     given = parser.parse_args()
     found: dict[str, Any] = {}
     for name in given.only or [*JOBS, "annotate"]:
@@ -379,7 +379,8 @@ def main() -> None:
         found["disk"] = json.loads(subprocess.run(words, stdout=subprocess.PIPE, check=True).stdout)
     print(json.dumps(found, indent=1, ensure_ascii=False))
     if given.json:
-        given.json.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+        before = json.loads(given.json.read_text()) if given.json.exists() else {}
+        given.json.write_text(json.dumps(before | found, indent=1, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":
