@@ -3,11 +3,13 @@
     python benchmarks/tcdcn_study.py --train mtfl:ROOT:train --valid mtfl:ROOT:validation --out runs/tasks
            [--arms none all gender smile glasses pose stopping] [--seeds 0 1 2] [--set KEY=VALUE ...]
 
-Every arm trains the paper's network widths with one look on the same batches from the same first weights;
-only the tasks differ. The error is that of the averaged weights after the last step, in percent of the
-inter-pupil distance, in the frames of the faces' outlines (as a detector frames them). One JSON line per run
-goes to OUT/arms.jsonl; OUT/study.json has means over seeds and the paired differences to the arm without
-tasks (95 % bootstrap over faces, errors averaged over the seeds).
+Every arm trains the paper's network widths with one look, for as many steps, on the same batches from the
+same first weights; only the tasks differ. The error is that of the averaged weights after the last step, in
+percent of the inter-pupil distance, in the frames of the faces' outlines (as a detector frames them). Each
+run leaves its figures and the error of each face in OUT/ARM-SEED, and is not run again where they are; so
+seeds may be run one by one. OUT/study.json has, of these runs, means over seeds and paired differences to the
+arm without tasks and, for the one that stops them, to the one that does not. Of each difference two 95 %
+intervals: over faces (bootstrap, errors averaged over the seeds) and over seeds (Student's t).
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.stats import t as student
 
 from meanshape.core.config import override
 from meanshape.datasets import load_data
@@ -62,13 +65,17 @@ def run(
     """Train one arm; its figures on the validation faces, and the error of each."""
     torch.manual_seed(seed)
     config = replace(config, tasks=tasks_of(arm), stopping=arm == "stopping")
+    if not config.stopping:
+        config = replace(config, check_every=config.steps + 1)  # nobody asks
     tasks = {task: TASKS[task] for task in config.tasks}
     mean = square_mean(sampler.faces.kept, sampler.faces.markup)
     module = training.build(config, mean, tasks)
-    learning = training.Learning(config, tasks, sampler, valid, out / f"{arm}-{seed}")
+    torch.manual_seed(seed)  # tasks draw numbers before the points' head does
+    torch.nn.init.normal_(module.points.weight, std=0.01)
+    learning = training.Learning(config, tasks, sampler, valid, out)
     schedule = Schedule(
         steps=config.steps, rate=config.rate, warmup=config.warmup, ema=config.ema,
-        weight_decay=config.weight_decay, validate_every=1e9,
+        weight_decay=config.weight_decay, validate_steps=config.steps,
     )  # fmt: skip
     Trainer(module, learning, schedule, None, arm, seed).run()
     if tasks and config.refit:
@@ -77,23 +84,44 @@ def run(
     return {"arm": arm, "seed": seed, "stops": learning.stops, **figures}, learning.measured(module)[0]
 
 
-def summary(
-    figures: dict[str, list[dict[str, Any]]], errors: dict[str, list[NDArray[np.float64]]]
-) -> dict[str, Any]:
-    """Means over the seeds of each arm, and its paired difference to the arm without tasks."""
-    rng = np.random.default_rng(0)
+def stored(out: Path, arm: str, seed: int) -> tuple[dict[str, Any], NDArray[np.float64]] | None:
+    """What an earlier run left."""
+    folder = out / f"{arm}-{seed}"
+    if not (folder / "figures.json").exists():
+        return None
+    return json.loads((folder / "figures.json").read_text("utf-8")), np.load(folder / "errors.npy")
+
+
+def difference(arm: NDArray[np.float64], other: NDArray[np.float64]) -> dict[str, Any]:
+    """The mean of errors (seeds, faces) minus those of another arm, with intervals over faces and seeds."""
+    rng, off = np.random.default_rng(0), arm - other
+    faces, seeds = off.mean(0), off.mean(1)
+    means = faces[rng.integers(0, len(faces), (2000, len(faces)))].mean(1)
+    found = {"mean": float(faces.mean()), "over faces": np.percentile(means, [2.5, 97.5]).tolist()}
+    found["of each seed"] = seeds.tolist()
+    if len(seeds) > 1:
+        reach = student.ppf(0.975, len(seeds) - 1) * seeds.std(ddof=1) / np.sqrt(len(seeds))
+        found["over seeds"] = [float(seeds.mean() - reach), float(seeds.mean() + reach)]
+    return found
+
+
+def summary(out: Path, arms: list[str], seeds: list[int]) -> dict[str, Any]:
+    """Means over the seeds of each arm that is there for all of them, and its differences to others."""
     table: dict[str, dict[str, Any]] = {}
-    for arm, runs in figures.items():
-        kinds = [kind for kind in ("error", *TASKS) if kind in runs[0]]
-        table[arm] = {kind: float(np.mean([run[kind] for run in runs])) for kind in kinds}
-        table[arm]["of each seed"] = [run["error"] for run in runs]
-        table[arm]["stops"] = [run["stops"] for run in runs]
-        if "none" in errors and arm != "none":
-            off = np.mean(errors[arm], 0) - np.mean(errors["none"], 0)
-            means = off[rng.integers(0, len(off), (2000, len(off)))].mean(1)
-            table[arm]["minus none"] = float(off.mean())
-            table[arm]["interval"] = [float(v) for v in np.percentile(means, [2.5, 97.5])]
-    return table
+    errors: dict[str, NDArray[np.float64]] = {}
+    for arm in arms:
+        runs = [found for seed in seeds if (found := stored(out, arm, seed))]
+        if len(runs) < len(seeds):
+            continue
+        figures, errors[arm] = [run[0] for run in runs], np.stack([run[1] for run in runs])
+        kinds = [kind for kind in ("error", *TASKS) if kind in figures[0]]
+        table[arm] = {kind: float(np.mean([each[kind] for each in figures])) for kind in kinds}
+        table[arm]["of each seed"] = [each["error"] for each in figures]
+        table[arm]["stops"] = [each["stops"] for each in figures]
+        for other in ("none", "all"):
+            if other in errors and arm not in ("none", other) and (other == "none" or arm == "stopping"):
+                table[arm][f"minus {other}"] = difference(errors[arm], errors[other])
+    return {"seeds": seeds, "arms": table}
 
 
 def main() -> None:
@@ -114,18 +142,18 @@ def main() -> None:
     markup = samples[0].shape.markup
     train, valid = (FaceTensors(part, markup, config.channels) for part in (samples, others))
     given.out.mkdir(parents=True, exist_ok=True)
-    figures: dict[str, list[dict[str, Any]]] = {arm: [] for arm in given.arms}
-    errors: dict[str, list[NDArray[np.float64]]] = {arm: [] for arm in given.arms}
     for seed in given.seeds:
         sampler = Remembering(train, config.size, config.scale, config.batch, config.changes, seed)
         for arm in given.arms:
-            result, each = run(arm, seed, config, sampler, valid, given.out)
-            figures[arm].append(result)
-            errors[arm].append(each)
+            if stored(given.out, arm, seed):
+                continue
+            folder = given.out / f"{arm}-{seed}"
+            result, each = run(arm, seed, config, sampler, valid, folder)
+            folder.mkdir(parents=True, exist_ok=True)
+            np.save(folder / "errors.npy", each)
+            (folder / "figures.json").write_text(json.dumps(result), "utf-8")
             print(json.dumps(result), flush=True)
-            with (given.out / "arms.jsonl").open("a") as file:
-                file.write(json.dumps(result) + "\n")
-    text = json.dumps({"faces": len(valid), "arms": summary(figures, errors)}, indent=1)
+    text = json.dumps({"faces": len(valid), **summary(given.out, given.arms, given.seeds)}, indent=1)
     (given.out / "study.json").write_text(text + "\n", "utf-8")
     print(text)
 
