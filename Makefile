@@ -56,7 +56,8 @@ OLDEST := .venv/oldest
 test-oldest: .venv/.release
 	$(BIN)/uv venv -q --clear --python $(BIN)/python $(OLDEST)
 	$(BIN)/uv pip install -q --python $(OLDEST) --resolution lowest-direct -e '.[plot,video,web,parquet,mat73,test]' 'httpx>=0.27'
-	$(OLDEST)/bin/python -m pytest $(ARGS) -W default::DeprecationWarning --ignore tests/test_house.py --ignore tests/packaging
+	$(OLDEST)/bin/python -m pytest $(ARGS) -W default::DeprecationWarning \
+		-W default::pytest.PytestUnraisableExceptionWarning --ignore tests/test_house.py --ignore tests/packaging
 
 sbom: .venv/plain
 	mkdir -p dist

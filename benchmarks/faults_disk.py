@@ -18,6 +18,7 @@ import tempfile
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,7 @@ def commands(work: Path) -> dict[str, Callable[[Path], list[str]]]:
         "annotate --markup": lambda to: ["annotate", str(to), "--empty", "--markup", f"{work}/own.toml"],
     }
     (work / "own.toml").write_text('points = ["a", "b"]\nmirror = [1, 0]\ngroups = {}\n')
-    if "dan" in weights.names():
+    if "dan" in weights.names() and find_spec("torch") is not None:
         made["export"] = lambda to: ["export", "dan", "-o", f"{to}/out.onnx", "--fp16"]
     return made
 

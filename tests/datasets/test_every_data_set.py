@@ -143,7 +143,8 @@ def test_a_truncated_and_an_empty_photo_are_found(copy):
         {file_of(s): (s, file_of(s)) for s in module.samples(root)}.values()
     )[:2]
     whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) * 2 // 3])
+    left = 1 / 10 if path.suffix == ".avi" else 2 / 3  # of a frame cut off, some decoders guess the rest
+    path.write_bytes(whole[: int(len(whole) * left)])
     other.write_bytes(b"")
     kinds = ("corrupt", "label", "missing")  # a broken video has no frames
     problems = [problem for problem in module.verify(root) if problem.kind in kinds]

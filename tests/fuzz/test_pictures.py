@@ -108,6 +108,14 @@ def test_a_picture_that_would_fill_the_memory_is_refused_by_its_size(width, heig
         read_image(png(width, height, bytes(1000)))
 
 
+def test_a_bmp_of_few_bytes_that_says_it_is_huge_is_refused_at_once():
+    """Found by guided.py: run lengths end early, and Pillow fills up 83 million pixels in Python."""
+    data = bytearray(PICTURES["bmp"])
+    data[18:26], data[30:31] = struct.pack("<ii", 16_711_687, 5), b"\1"  # width and height, run lengths
+    with bounded(seconds=1), pytest.raises(ImageError, match="too few bytes"):
+        read_image(bytes(data))
+
+
 def test_a_text_that_unpacks_a_thousandfold_is_refused():
     """A PNG's comments may be compressed, too."""
     bomb = chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(100_000_000), 1))

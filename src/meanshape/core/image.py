@@ -35,6 +35,9 @@ ImageLike = str | os.PathLike[str] | bytes | NDArray[Any] | Any
 MAX_PIXELS = 178_956_970
 """Files with more pixels are refused: half a gigabyte once decoded, and where Pillow stops."""
 
+BMP_PIXELS_PER_BYTE = 128
+"""More than run lengths can hold. Pillow fills up what is missing in Python, for seconds."""
+
 USUAL = ("JPEG", "PNG", "BMP", "GIF", "PPM")
 OTHERS = ("WEBP", "TIFF", "JPEG2000", "AVIF", "DIB", "ICO", "QOI", "SGI", "SUN", "PCX", "TGA")
 """What is read. Pillow knows more, hardly ever used, and gives PostScript to a program of its own."""
@@ -212,6 +215,10 @@ def _decode(file: Any, where: str, max_pixels: int) -> Pixels:
             raise ImageError(
                 f"{where}: {width} x {height} pixels are over the limit of {max_pixels:,}; make it smaller"
             )
+        if opened.format in ("BMP", "DIB") and width * height > BMP_PIXELS_PER_BYTE * file.seek(
+            0, os.SEEK_END
+        ):
+            raise ImageError(f"{where}: broken or truncated (too few bytes for {width} x {height} pixels)")
         return _from_pil(opened, where)
 
 

@@ -80,7 +80,7 @@ def _rows(path: Path) -> list[tuple[str, list[tuple[NDArray[Any], NDArray[Any]]]
                 faces = zip(np.ravel(file[boxes]), np.ravel(file[points]), strict=True)
                 both = [(np.array(file[box]).T, np.array(file[shape]).T) for box, shape in faces]
                 rows.append((mat.text(file[name]), both))
-        except (KeyError, ValueError, TypeError, AttributeError) as error:
+        except (KeyError, ValueError, TypeError, AttributeError, OSError) as error:
             raise FormatError(f"it is not as AFW's anno.mat is: {error}", path) from error
     return rows
 

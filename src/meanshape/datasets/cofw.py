@@ -79,7 +79,7 @@ def _numbers(path: Path, end: str) -> tuple[NDArray[np.float64], NDArray[np.floa
         try:
             labels, boxes = np.array(file[f"phis{end}"]).T, np.array(file[f"bboxes{end}"]).T
             pictures = file[f"Is{end}"].size
-        except KeyError as error:
+        except (KeyError, OSError) as error:
             raise FormatError(f"it is not as COFW's files are: {error}", path) from error
     if labels.shape != (pictures, 3 * POINTS) or boxes.shape != (pictures, 4):
         raise FormatError(f"{pictures} pictures came with labels {labels.shape}, boxes {boxes.shape}", path)

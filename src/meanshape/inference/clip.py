@@ -198,7 +198,7 @@ class Recorder:
 def _upright(frame: Any) -> Pixels:
     """Return a frame's RGB pixels, turned as its file asks."""
     pixels: Pixels = frame.to_ndarray(format="rgb24")
-    turns = round(getattr(frame, "rotation", 0) / 90) % 4
+    turns = round(frame.rotation / 90) % 4
     return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
 
 
