@@ -48,14 +48,15 @@ class Found:
 
 def search(net: Any, image: NDArray[np.uint8], min_face: float) -> tuple[cascade.Windows, ...]:
     """Return what each stage passes on."""
-    first, second, _ = net.config.thresholds
-    crops = cascade.Crops(image)
-    proposed = cascade.propose(crops, net.pnet, min_face * net.config.stretch, net.config.factor, first)
+    config, crops = net.config, cascade.Crops(image)
+    first, second, _ = config.thresholds
+    finest = min_face * config.stretch
+    proposed = cascade.propose(crops, net.pnet, finest, config.factor, first, config.support)
     refined = cascade.refine(crops, net.rnet, proposed, second)
     return (
         proposed,
         refined,
-        cascade.conclude(crops, net.onet, refined, LOW, net.config.looks, net.config.mirror),
+        cascade.conclude(crops, net.onet, refined, LOW, config.looks, config.mirror),
     )
 
 

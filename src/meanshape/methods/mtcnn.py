@@ -57,6 +57,7 @@ class Config:
     factor: float = 0.709
     stretch: float = 1.0  # P-Net's window on the finest level, in smallest faces
     thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7)
+    support: float = 0.0  # what the scores of P-Net's windows of one place must reach together
     looks: int = 1  # how often O-Net looks at a face
     mirror: bool = False  # the last look is at the mirrored face, too, and the two are averaged
     canonical: tuple[float, float, float, float] = (-0.05, 0.047, 1.05, 1.127)  # see `Box.part`
@@ -104,7 +105,8 @@ class Cascade:
         smallest = self.config.min_face if min_face is None else min_face
         step = self.config.factor if factor is None else factor
         crops = cascade.Crops(image)
-        found = cascade.propose(crops, self.pnet, smallest * self.config.stretch, step, first)
+        finest, support = smallest * self.config.stretch, self.config.support
+        found = cascade.propose(crops, self.pnet, finest, step, first, support)
         found = cascade.refine(crops, self.rnet, found, second)
         return cascade.conclude(crops, self.onet, found, third, self.config.looks, self.config.mirror)
 

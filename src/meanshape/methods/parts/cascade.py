@@ -28,7 +28,7 @@ GREY = 127
 MOST = 3000  # proposals that go on to R-Net, and windows per batch
 BATCH = 256
 MIRROR = [1, 0, 2, 4, 3, 6, 5, 7, 9, 8]  # x1..x5 y1..y5 of the mirrored face
-BLOCK = 128  # boxes compared at once
+BLOCK = 128  # windows merged at once
 NEAR = 0.4  # P-Net's windows that overlap more stand for one place
 
 
@@ -102,23 +102,28 @@ def _pack(sizes: list[tuple[int, int]], across: int) -> tuple[tuple[Level, ...],
     return tuple(levels), (across, max(v.y + v.outer[1] for v in levels))
 
 
-def propose(crops: Crops, pnet: Net, min_face: float, factor: float, threshold: float) -> Windows:
+def propose(
+    crops: Crops, pnet: Net, min_face: float, factor: float, threshold: float, support: float = 0.0
+) -> Windows:
     """Return P-Net's windows above `threshold`, moved by its offsets, those of one place made one.
 
     The window that stays is the mean of those it stands for, weighed by their scores: a better place than
-    that of the best alone.
+    that of the best alone. Their scores together must reach `support`: around a face P-Net sees one again
+    and again, at neighbouring places and scales; a window that stands alone is mostly a mistake.
     """
     seen = _slide(crops, pnet, min_face, factor, threshold)
     side = seen.windows[:, 2:] - seen.windows[:, :2]
     boxes, scores = seen.windows + np.concatenate([side, side], axis=1) * seen.offsets, seen.scores
-    keep = suppress(boxes, scores, NEAR)[:MOST]
-    merged = np.empty((len(keep), 4))
+    keep = suppress(boxes, scores, NEAR)
+    merged, total = np.empty((len(keep), 4)), np.empty(len(keep))
     for start in range(0, len(keep), BLOCK):
         part = slice(start, start + BLOCK)
         shared, union = _overlap(boxes[keep[part]], boxes)
         weight = (shared >= NEAR * union) * scores
-        merged[part] = weight @ boxes / weight.sum(1, keepdims=True)
-    return Windows(merged, scores[keep])
+        total[part] = weight.sum(1)
+        merged[part] = weight @ boxes / total[part, None]
+    backed = np.flatnonzero(total >= support)[:MOST]
+    return Windows(merged[backed], scores[keep[backed]])
 
 
 def cells(image: Bytes, pnet: Net, min_face: float, factor: float, threshold: float) -> tuple[Floats, Bytes]:
@@ -148,17 +153,18 @@ def _slide(crops: Crops, pnet: Net, min_face: float, factor: float, threshold: f
         return _Seen(np.empty((0, 0, 3), np.uint8), none, np.empty((0, 2), int), np.empty(0), none)
     canvas = _draw(crops, plan.levels, *plan.size)
     face, moves, _ = pnet(planes(canvas[None]))
-    i, j = ((face[0] > threshold) & (plan.owner >= 0)).nonzero()
-    owner = plan.owner[i, j]
-    corner = np.stack([j, i], 1) * STRIDE
+    cell = np.flatnonzero(face.ravel() > threshold)
+    cell = cell[plan.owner[cell] >= 0]
+    owner = plan.owner[cell]
+    corner = np.stack([cell % face.shape[2], cell // face.shape[2]], 1) * STRIDE
     zoom = plan.zoom[owner]
     first = (corner - plan.place[owner]) * zoom - 0.5
     return _Seen(
         canvas,
         np.concatenate([first, first + CELL * zoom], axis=1),
         corner,
-        face[0, i, j].astype(np.float64),
-        moves[0][:, i, j].T.astype(np.float64),
+        face.ravel()[cell].astype(np.float64),
+        moves.reshape(4, -1)[:, cell].T.astype(np.float64),
     )
 
 
@@ -168,7 +174,7 @@ class _Plan:
 
     levels: tuple[Level, ...]
     size: tuple[int, int]
-    owner: NDArray[np.int64]  # (rows, columns)
+    owner: NDArray[np.int64]  # (rows * columns,)
     place: NDArray[np.int64]  # (levels, 2): where the photo's corner lies on the canvas
     zoom: Floats  # (levels, 2): photo pixels per canvas pixel
 
@@ -183,7 +189,7 @@ def _plan(width: int, height: int, min_face: float, factor: float) -> _Plan:
         owner[y : y + (oh - CELL) // STRIDE + 1, x : x + (ow - CELL) // STRIDE + 1] = number
     place = np.array([[level.x + MARGIN, level.y + MARGIN] for level in levels]).reshape(-1, 2)
     zoom = np.array([[width / level.width, height / level.height] for level in levels]).reshape(-1, 2)
-    return _Plan(levels, (across, down), owner, place, zoom)
+    return _Plan(levels, (across, down), owner.ravel(), place, zoom)
 
 
 def _draw(crops: Crops, levels: tuple[Level, ...], across: int, down: int) -> Bytes:
@@ -203,35 +209,22 @@ def suppress(boxes: Floats, scores: Floats, limit: float, *, inside: float = 1.0
     """Return indices of the boxes that stay, best first: none overlaps a better one by more than `limit`.
 
     Overlap is intersection over union; with `inside` below 1, also none may lie in a better one (or hold it)
-    with more than that share of the smaller. Boxes are compared in blocks, not one by one.
+    with more than that share of the smaller. Scores are above 0.
     """
     if len(scores) < 2:
         return np.arange(len(scores))
-    order = np.argsort(-scores, kind="stable")
-    boxes = boxes[order]
+    if inside >= 1:
+        sides = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
+        return np.array(cv2.dnn.NMSBoxes(sides.tolist(), scores.tolist(), 0.0, limit), np.intp)
     areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
-
-    def clash(a: NDArray[np.intp], b: NDArray[np.intp]) -> NDArray[np.bool_]:
-        shared, union = _overlap(boxes[a], boxes[b])
-        near = shared > limit * union
-        if inside < 1:
-            near |= shared > inside * np.minimum(areas[a][:, None], areas[b])
-        return np.asarray(near)
-
-    alive = np.ones(len(order), dtype=bool)
-    keep: list[NDArray[np.intp]] = []
-    for start in range(0, len(order), BLOCK):
-        block = start + alive[start : start + BLOCK].nonzero()[0]
-        stays = [True] * len(block)
-        better, worse = (side.tolist() for side in clash(block, block).nonzero())
-        for a, b in zip(better, worse, strict=True):
-            if a < b and stays[a]:
-                stays[b] = False
-        keep.append(block[stays])
-        rest = start + BLOCK + alive[start + BLOCK :].nonzero()[0]
-        if len(rest):
-            alive[rest[clash(keep[-1], rest).any(0)]] = False
-    return order[np.concatenate(keep)]
+    keep, left = [], np.argsort(-scores, kind="stable")
+    while len(left):
+        best, left = left[0], left[1:]
+        keep.append(best)
+        shared, union = _overlap(boxes[best : best + 1], boxes[left])
+        clash = (shared > limit * union) | (shared > inside * np.minimum(areas[best], areas[left]))
+        left = left[~clash[0]]
+    return np.array(keep)
 
 
 def _overlap(a: Floats, b: Floats) -> tuple[Floats, Floats]:
