@@ -43,8 +43,8 @@ def ablate(arguments: argparse.Namespace) -> dict[str, Any]:
         for split in ("train", "validation")
     )
     moves = replace(Config().augmentation, colour=0.5, noise=0.15, occluder=0.4)
-    plain = replace(Config(), steps=arguments.steps, ema=0.98, batch=64, points_share=0.125, rate=2e-3)
-    plain = replace(plain, dropout=0.3, balance=0.25, augmentation=moves)
+    plain = replace(Config(), quick=(), steps=arguments.steps, ema=0.98, batch=64)
+    plain = replace(plain, points_share=0.125, rate=2e-3, dropout=0.3, balance=0.25, augmentation=moves)
     variants = {
         "image alone": replace(plain, use_heatmap=False, share=0.0),
         "image and heatmap": replace(plain, share=0.0),

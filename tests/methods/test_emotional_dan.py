@@ -17,8 +17,10 @@ from meanshape.core.types import Box, Sample  # noqa: E402
 from meanshape.datasets import fer2013, synthetic  # noqa: E402
 from meanshape.methods.emotional_dan import Config, EmotionalDAN, label_set  # noqa: E402
 from meanshape.methods.nets import emotional_dan_data as data  # noqa: E402
+from meanshape.methods.nets import emotional_dan_finish as finish  # noqa: E402
 from meanshape.methods.nets import emotional_dan_training as training  # noqa: E402
 from meanshape.methods.nets.dan import heatmap  # noqa: E402
+from meanshape.methods.nets.emotional_dan_cascade import is_quick, quicken  # noqa: E402
 from meanshape.training.sampling import CropBank, CropSampler  # noqa: E402
 
 FELT = ("happy", "surprise")
@@ -56,7 +58,7 @@ def test_it_tells_emotions_apart(fitted: EmotionalDAN) -> None:
     """Of the faces that it learnt from: there are 48, and it had three epochs."""
     assert fitted.labels == FELT  # in our order
     right = [fitted.emotion(s.image).label == s.attributes["emotion"] for s in map(with_emotion, range(48))]
-    assert np.mean(right) >= 0.7
+    assert np.mean(right) >= 0.8
 
 
 def test_probabilities_are_some(fitted: EmotionalDAN) -> None:
@@ -117,9 +119,12 @@ def test_frames_are_made_once_for_a_run(fitted: EmotionalDAN) -> None:
         assert np.bincount(kept["labels"]).tolist() == [24, 24]
 
 
-def test_most_parameters_feed_both_heads() -> None:
+@pytest.mark.parametrize("quick", [(), (16, 32, 64, 64)])
+def test_most_parameters_feed_both_heads(quick: tuple[int, ...]) -> None:
     mean = np.random.default_rng(0).uniform(0, 1, (68, 2))
     module = training.start(Config(), mean, ["a"] * 7, None)
+    if quick:
+        quicken(module.cascade, quick)
     count = lambda parameters: sum(p.numel() for p in parameters)  # noqa: E731
     shared = count(module.joint.shared)
     assert shared / count(module.joint.parameters()) > 0.8
@@ -136,6 +141,50 @@ def test_the_joint_stage_starts_from_the_stage_before() -> None:
     assert torch.equal(own[1].weight, given[1].weight)
     assert torch.equal(own[2].weight[:32, :16], given[2].weight)
     assert torch.allclose(own[0].weight[:, 0], given[0].weight[:, :3].sum(1))
+
+
+def test_a_quick_cascade_keeps_what_it_can() -> None:
+    """The second stage goes on with its weights, without the feature image, and gives maps as large."""
+    module = training.start(Config(), np.random.default_rng(0).uniform(0, 1, (68, 2)), ["a"] * 7, None)
+    before = module.cascade.stages[1]
+    convolutions = [layer.weight for layer in before.trunk if isinstance(layer, torch.nn.Conv2d)]
+    whole = sum(p.numel() for p in module.cascade.parameters())
+    quicken(module.cascade, (16, 32, 64, 64))
+    assert is_quick(module.cascade) and not module.cascade.use_features
+    after = [layer.weight for layer in module.cascade.stages[1].trunk if isinstance(layer, torch.nn.Conv2d)]
+    assert torch.equal(after[0], convolutions[0][:, :4])
+    assert all(torch.equal(*pair) for pair in zip(after[1:], convolutions[1:], strict=True))
+    assert sum(p.numel() for p in module.cascade.parameters()) < 0.6 * whole
+    first, second = module.eval().cascade(torch.zeros(3, 3, 128, 128))
+    assert first.shape == second.shape == (3, 68, 2)
+
+
+def test_a_cascade_is_made_quick_once(faces: list[Sample], saved: Path, tmp_path: Path) -> None:
+    """From a run without it, it is learnt; from one that has it, it is there already."""
+    config = EmotionalDAN.load(saved).config
+    config = replace(config, quick=(4, 8, 8, 8), quick_steps=(40, 10), steps=0, minutes=0.0)
+    model = EmotionalDAN(config)
+    model.initial = saved
+    model.fit(faces[:24])
+    kept = model.save(tmp_path / "quick")
+    again = training.start(config, np.load(kept / "mean.npy"), FELT, kept).eval()
+    assert is_quick(again.cascade)
+    crops = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
+    assert np.abs(training.run(again, crops)[0] - training.run(model._module, crops)[0]).max() < 0.05
+    assert np.abs(EmotionalDAN.load(kept)._run(crops)[0] - model._run(crops)[0]).max() < 0.05
+    with pytest.raises(WeightsError, match="quick"):
+        training.start(replace(config, quick=()), np.load(kept / "mean.npy"), FELT, kept)
+
+
+def test_a_model_teaches_what_it_says_of_a_face_and_its_mirror_image(fitted: EmotionalDAN) -> None:
+    assert fitted.run_folder is not None
+    bank = data.build(fitted._module, (), FELT, fitted.markup, fitted.run_folder / "frames-train.npz")
+    few = replace(bank, frames=bank.frames[:6], placed=bank.placed[:6], labels=bank.labels[:6])
+    taught = finish.taught_by(fitted._module, few).taught
+    assert taught is not None and taught.shape == (6, 2)
+    assert taught.sum(1) == pytest.approx(1, abs=1e-5)
+    turned = replace(few, frames=few.frames[:, :, ::-1], placed=few._turned(few.placed))
+    assert finish.taught_by(fitted._module, turned).taught == pytest.approx(taught, abs=0.02)
 
 
 def test_a_moved_face_and_its_points_move_alike() -> None:
@@ -209,7 +258,10 @@ def test_a_heatmap_is_what_the_joint_stage_sees() -> None:
     assert torch.equal(seen[:, 1:], heatmap(placed, 48, 2))
 
 
-@pytest.mark.parametrize("wrong", [{"size": 50}, {"share": 1.5}, {"points_share": 0.0}, {"maps": ()}])
+WRONG = [{"size": 50}, {"share": 1.5}, {"points_share": 0.0}, {"maps": ()}, {"quick": (8,) * 7}]
+
+
+@pytest.mark.parametrize("wrong", WRONG)
 def test_settings_that_do_not_fit_are_said(wrong: dict[str, object]) -> None:
     with pytest.raises(ConfigError):
         replace(Config(), **wrong)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from meanshape.methods.nets.blocks import grey, halved
+from meanshape.methods.nets.blocks import grey
 from meanshape.methods.nets.dan import DAN, Stage, heatmap, inverse, prepared, similarity, warp
 
 
@@ -171,7 +171,11 @@ class EmotionalDAN(nn.Module):
 
 
 def upright(image: Tensor, matrix: Tensor, shift: Tensor, size: int) -> Tensor:
-    """The grey face (N, 1, size, size) in a frame: warped at twice the size and averaged, so that no photo
-    aliases.
+    """The grey face (N, 1, size, size) in a frame; its pixels are first averaged, 2 x 2 together, so that no
+    photo aliases.
     """
-    return halved(warp(grey(image), matrix * 2, shift * 2 + 0.5, size * 2))
+    face = grey(image)
+    rows = face[:, :, :-1] + face[:, :, 1:]
+    smooth = (rows[..., :-1] + rows[..., 1:]) * 0.25  # centres are half a pixel further
+    half = matrix.new_full((1, 1, 2), 0.5)
+    return warp(smooth, matrix, shift + half @ matrix, size)

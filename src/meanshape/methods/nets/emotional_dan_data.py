@@ -33,7 +33,7 @@ TOGETHER = 64
 @dataclass(frozen=True, slots=True)
 class EmotionBank:
     """Upright faces in memory: frames (N, S, S), labels (N,), points (N, K, 2) in pixels of the joint stage's
-    frame.
+    frame; where a model teaches, its probabilities (N, L) of the labels.
     """
 
     frames: NDArray[np.uint8]
@@ -41,6 +41,7 @@ class EmotionBank:
     labels: NDArray[np.int64]
     size: int
     mirror: tuple[int, ...]
+    taught: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -54,7 +55,7 @@ class EmotionBank:
         moves = np.eye(2, 3) if jitter is None else jitter
         if flip:
             frame = frame[:, ::-1]
-            placed = (placed * (-1, 1) + (self.size - 1, 0))[list(self.mirror)].astype(np.float32)
+            placed = self._turned(placed)
         matrix = moves.copy()
         matrix[:, 2] += middle - moves[:, :2] @ (centre, centre)
         image = cv2.warpAffine(
@@ -63,9 +64,16 @@ class EmotionBank:
         target = (placed - middle) @ moves[:, :2].T + moves[:, 2] + middle
         return as_pixels(image), placed, target.astype(np.float32)
 
-    def plain(self, start: int, count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Faces as they are: images (N, 1, size, size) and shapes."""
-        seen = [self.look(i) for i in range(start, min(start + count, len(self)))]
+    def _turned(self, placed: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Points (..., K, 2) as a mirror shows them."""
+        turned = placed[..., list(self.mirror), :] * (-1, 1) + (self.size - 1, 0)
+        return turned.astype(np.float32)
+
+    def plain(
+        self, start: int, count: int, flip: bool = False
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Faces as they are, or mirrored: images (N, 1, size, size) and shapes."""
+        seen = [self.look(i, flip=flip) for i in range(start, min(start + count, len(self)))]
         return np.stack([s[0] for s in seen])[:, None].astype(np.float32), np.stack([s[1] for s in seen])
 
 
@@ -160,13 +168,15 @@ class JointSampler:
         placed = np.empty((self.count, *bank.placed.shape[1:]), np.float32)
         target = np.empty_like(placed)
         label = np.zeros((self.count, self.classes), np.float32)
-        for row, index in enumerate(self._walk(len(bank), step)):
+        rows = self._walk(len(bank), step)
+        for row, index in enumerate(rows):
             rng = np.random.default_rng((self.seed, 6, step, row))
             flip = bool(rng.random() < self.augmentation.flip)
             face, placed[row], target[row] = bank.look(int(index), self._jitter(rng), flip)
             faces[row, 0] = change_grey(rng, face, self.augmentation)
             label[row, bank.labels[index]] = 1
-        return {"face": faces, "placed": placed, "target": target, "label": label}
+        batch = {"face": faces, "placed": placed, "target": target, "label": label}
+        return batch if bank.taught is None else {**batch, "taught": bank.taught[rows]}
 
     def _walk(self, total: int, step: int) -> NDArray[np.int64]:
         """Which faces make the batch: without replacement within an epoch."""

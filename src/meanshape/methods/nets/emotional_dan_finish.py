@@ -1,4 +1,5 @@
-"""What is settled after the joint stage has learnt, in seconds: a head that reads the shape, and its weight.
+"""What a finished joint stage says, and what is settled then, in seconds: a head that reads the shape, its
+weight, the temperature.
 
 The shape alone tells much of an expression, and a small net learns that in no time; the joint stage reads it
 off a heatmap only slowly.
@@ -6,8 +7,11 @@ off a heatmap only slowly.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -58,3 +62,35 @@ def weigh_shape_head(module: EmotionalDAN, joint: Tensor, bank: EmotionBank) -> 
         last.weight.mul_(best)
         last.bias.mul_(best)
     return best
+
+
+def taught_by(module: EmotionalDAN, bank: EmotionBank) -> EmotionBank:
+    """The bank with what a model says of each face and its mirror image as further labels."""
+    sides = [module.probabilities(emotion_logits(module, bank, flip)) for flip in (False, True)]
+    return replace(bank, taught=torch.stack(sides).mean(0).numpy())
+
+
+def emotion_logits(module: EmotionalDAN, bank: EmotionBank, flip: bool = False) -> Tensor:
+    """Logits (N, L) of the faces of a bank, or of their mirror images."""
+    parts = []
+    with torch.no_grad():
+        for start in range(0, len(bank), 128):
+            face, placed = (torch.from_numpy(array) for array in bank.plain(start, 128, flip))
+            logits = module.joint(module.with_heatmap(face, placed))[1]
+            parts.append(logits + module.shape_head(module.offsets(placed)))
+    return torch.cat(parts)
+
+
+def emotion_figures(logits: Tensor, labels: NDArray[np.int64]) -> dict[str, float]:
+    """Accuracy, and the mean of the classes' accuracies, in percent."""
+    right = (logits.argmax(1).numpy() == labels).astype(np.float64)
+    classes = [right[labels == label].mean() for label in np.unique(labels)]
+    return {"accuracy": 100 * float(right.mean()), "balanced": 100 * float(np.mean(classes))}
+
+
+def best_temperature(logits: Tensor, labels: NDArray[np.int64]) -> float:
+    """The temperature that makes the true labels likeliest."""
+    truth = torch.from_numpy(labels)
+    options = torch.exp(torch.linspace(-1.5, 1.5, 301))
+    costs = [float(functional.cross_entropy(logits / t, truth)) for t in options]
+    return float(options[int(np.argmin(costs))])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
 from meanshape.core.errors import WeightsError
 from meanshape.core.markup import MarkUp
@@ -21,8 +21,16 @@ from meanshape.methods.base import Progress
 from meanshape.methods.nets import dan_training
 from meanshape.methods.nets.dan import Stage, inverse
 from meanshape.methods.nets.emotional_dan import EmotionalDAN, upright
+from meanshape.methods.nets.emotional_dan_cascade import is_quick, learn, quicken
 from meanshape.methods.nets.emotional_dan_data import EmotionBank, JointSampler, build
-from meanshape.methods.nets.emotional_dan_finish import learn_shape_head, weigh_shape_head
+from meanshape.methods.nets.emotional_dan_finish import (
+    best_temperature,
+    emotion_figures,
+    emotion_logits,
+    learn_shape_head,
+    taught_by,
+    weigh_shape_head,
+)
 from meanshape.methods.nets.export import export
 from meanshape.methods.nets.state import load_state, save_state
 from meanshape.training.loop import Batch, Schedule, Trainer
@@ -114,8 +122,11 @@ class JointTask:
         """Faces and what their logits should say: smoothed, weighted by class, at times mixed."""
         face, label = batch["face"], batch["label"]
         assert self.weights is not None
-        smooth = self.config.smoothing
-        target = (label * (1 - smooth) + smooth / label.shape[1]) * (label @ self.weights)[:, None]
+        smooth, taught = self.config.smoothing, self.config.taught
+        target = label * (1 - smooth) + smooth / label.shape[1]
+        if "taught" in batch:
+            target = (1 - taught) * target + taught * batch["taught"]
+        target = target * (label @ self.weights)[:, None]
         if not self.config.mixup or torch.rand(()) > 0.5:
             return face, target
         share = float(torch.distributions.Beta(self.config.mixup, self.config.mixup).sample())
@@ -202,32 +213,6 @@ def damp_points(module: EmotionalDAN, sampler: CropSampler) -> float:
     return best
 
 
-def emotion_logits(module: EmotionalDAN, bank: EmotionBank) -> Tensor:
-    """Logits (N, L) of the faces of a bank."""
-    parts = []
-    with torch.no_grad():
-        for start in range(0, len(bank), 128):
-            face, placed = (torch.from_numpy(array) for array in bank.plain(start, 128))
-            logits = module.joint(module.with_heatmap(face, placed))[1]
-            parts.append(logits + module.shape_head(module.offsets(placed)))
-    return torch.cat(parts)
-
-
-def emotion_figures(logits: Tensor, labels: NDArray[np.int64]) -> dict[str, float]:
-    """Accuracy, and the mean of the classes' accuracies, in percent."""
-    right = (logits.argmax(1).numpy() == labels).astype(np.float64)
-    classes = [right[labels == label].mean() for label in np.unique(labels)]
-    return {"accuracy": 100 * float(right.mean()), "balanced": 100 * float(np.mean(classes))}
-
-
-def best_temperature(logits: Tensor, labels: NDArray[np.int64]) -> float:
-    """The temperature that makes the true labels likeliest."""
-    truth = torch.from_numpy(labels)
-    options = torch.exp(torch.linspace(-1.5, 1.5, 301))
-    costs = [float(functional.cross_entropy(logits / t, truth)) for t in options]
-    return float(options[int(np.argmin(costs))])
-
-
 def fit(
     config: Config, mean: NDArray[np.float64], markup: MarkUp, labels: Sequence[str], train: Sequence[Sample],
     valid: Sequence[Sample] | None, *, seed: int, folder: Path | None, initial: Path | None, progress:
@@ -246,26 +231,22 @@ def fit(
         module.cascade.load_state_dict(trained.state_dict())
     if config.warm_start and _method(initial) != "emotional_dan":
         module.joint.start_from(cast(Stage, module.cascade.stages[-1]))
-    schedule = joint_schedule(config)
     module.requires_grad_(False).eval()
-    emotions = _bank(module, train, labels, markup, folder, "train")
-    valid_emotions = _bank(module, valid or (), labels, markup, folder, "valid")
-    count = round(config.batch * (1 - config.points_share)) if emotions is not None else 0
     crops = CropSampler(
         CropBank(with_points, markup), config.cascade.crop_size, config.cascade.crop_scale,
-        config.batch - count, config.cascade.augmentation, seed + 100, 0.0, config.cascade.soft_share,
+        config.cascade.batch, config.cascade.augmentation, seed + 100, 0.0, config.cascade.soft_share,
     )  # fmt: skip
-    sampler = JointSampler(
-        crops,
-        emotions,
-        count,
-        config.augmentation,
-        config.size,
-        config.cascade.frame_scale,
-        len(labels),
-        seed,
-    )
-    task = JointTask(sampler, CropBank(check, markup) if check else None, valid_emotions, config)
+    checked = CropBank(check, markup) if check else None
+    if config.quick and not is_quick(module.cascade):
+        quicken(module.cascade, config.quick)
+        learn(module.cascade, crops, checked, config, folder, progress)
+    emotions = _bank(module, train, labels, markup, folder, "train")
+    valid_emotions = _bank(module, valid or (), labels, markup, folder, "valid")
+    schedule = joint_schedule(config)
+    if schedule and config.taught and emotions and _method(initial) == "emotional_dan":
+        emotions = taught_by(module, emotions)
+    sampler = _sampler(config, crops, emotions, len(labels), seed)
+    task = JointTask(sampler, checked, valid_emotions, config)
     if schedule is not None:
         module.joint.requires_grad_(True)
         JointTrainer(module, task, schedule, folder, seed, config.turn).run(
@@ -273,6 +254,16 @@ def fit(
         )
     finish(module.requires_grad_(False).eval(), task, seed, progress)
     return module
+
+
+def _sampler(
+    config: Config, crops: CropSampler, emotions: EmotionBank | None, classes: int, seed: int
+) -> JointSampler:
+    """Batches of both kinds, or of faces with points alone."""
+    count = round(config.batch * (1 - config.points_share)) if emotions is not None else 0
+    points = replace(crops, batch_size=config.batch - count)
+    size, scale = config.size, config.cascade.frame_scale
+    return JointSampler(points, emotions, count, config.augmentation, size, scale, classes, seed)
 
 
 def finish(module: EmotionalDAN, task: JointTask, seed: int, progress: Progress) -> None:
@@ -309,6 +300,10 @@ def start(
     anything.to(memory_format=torch.channels_last)
     if initial is not None:
         whole = _method(initial) == "emotional_dan"
+        if whole and _quick_maps(initial):
+            if _quick_maps(initial) != config.quick:
+                raise WeightsError(f"{initial}: its cascade is another than quick = {config.quick} asks for")
+            quicken(module.cascade, config.quick)
         load_state(module if whole else module.cascade, initial / STATE)
     return module
 
@@ -319,6 +314,12 @@ def _method(folder: Path | None) -> str | None:
         return None if folder is None else read_card(folder).method
     except WeightsError:
         return None
+
+
+def _quick_maps(folder: Path) -> tuple[int, ...]:
+    """The maps of the lean first stage of a run folder; none: it has none."""
+    kept: dict[str, Any] = tomllib.loads((folder / "config.toml").read_text("utf-8"))
+    return tuple(kept.get("quick", ()))
 
 
 def _cascade_folder(initial: Path | None) -> Path | None:
