@@ -1,14 +1,16 @@
 """What tweaking is worth: heads for clusters against one head fine-tuned as long on the same views.
 
     python benchmarks/tcnn_study.py runs/tcnn --train mtfl:ROOT:train --valid mtfl:ROOT:validation --out study
-           [--seeds 0 1 2] [--clusters 4 16] [--set KEY=VALUE ...] [--batches 150]
+           [--seeds 0 1 2] [--clusters 4 8 16 32 128] [--set KEY=VALUE ...] [--batches 150]
 
 Starts from the vanilla network of a trained model (`weights.safetensors` in its folder). The faces that the
 model held out hold the heads back; the validation faces, in the detector's boxes, are only measured. The
-vanilla network's own head is finished on the same views first, so that heads are not better for that. Seeds
-differ in the views, the mixture and the batches. Writes OUT/study.json: errors in percent of the inter-pupil
-distance, paired differences with 95 % bootstrap intervals over faces, and how far points scatter within the
-clusters of each layer's features.
+vanilla network's own head is finished on the same views first, so that heads are not better for that. K = 1
+is that head, fine-tuned as long and in the same ways as the others are. Seeds differ in the views, the
+mixture and the batches. The errors of each arm stay in OUT and are not measured again, so seeds may be run
+one by one. Writes OUT/study.json: errors in percent of the inter-pupil distance (of validation faces, and of
+views of the faces set aside), paired differences with 95 % bootstrap intervals over faces, and how far points
+scatter within the clusters of each layer's features.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ from meanshape.methods.nets.state import load_state
 from meanshape.methods.nets.tcdcn import Looking
 from meanshape.methods.nets.tcnn import Mixture, Vanilla
 from meanshape.methods.nets.tcnn_clusters import Views, assign, fit_mixture, spread_of_points
+from meanshape.methods.nets.tcnn_heads import view_errors
 from meanshape.methods.tcnn import TCNN, Config
 from meanshape.training.tensors import FaceTensors, TensorSampler
 
@@ -104,16 +107,26 @@ class Measure:
     """Tweaks by some settings and notes the errors on the validation faces."""
 
     arms: dict[str, list[Floats]]
+    folder: Path
     crops: NDArray[np.uint8]
     truth: Floats
     looking: Looking
     vanilla: Vanilla
     seed: int
+    aside: dict[str, list[float]]
 
     def __call__(self, name: str, settings: Config, mixture: Mixture, views: Views, stop: Views) -> None:
-        learnt = training.tweak(settings, self.looking, self.vanilla, mixture, views, stop, self.seed)
-        self.arms.setdefault(name, []).append(errors_of(learnt.module, self.crops, self.truth))
-        print(self.seed, name, self.arms[name][-1].mean().round(3), flush=True)
+        path = self.folder / f"{name}-{self.seed}.npz"
+        if not path.exists():
+            module = training.tweak(
+                settings, self.looking, self.vanilla, mixture, views, stop, self.seed
+            ).module
+            held = 100 * view_errors(self.looking, module.heads, module.head.numpy(), stop)
+            np.savez(path, faces=errors_of(module, self.crops, self.truth), aside=held)
+        stored = np.load(path)
+        self.arms.setdefault(name, []).append(stored["faces"])
+        self.aside.setdefault(name, []).append(float(stored["aside"].mean()))
+        print(self.seed, name, self.arms[name][-1].mean(), self.aside[name][-1], flush=True)
 
 
 def study(given: argparse.Namespace, model: TCNN, vanilla: Vanilla, sampler: TensorSampler) -> dict[str, Any]:
@@ -122,29 +135,35 @@ def study(given: argparse.Namespace, model: TCNN, vanilla: Vanilla, sampler: Ten
     crops, truth = detector_crops(model, load_data(given.valid))
     looking = training.make_looking(config, model._mean)
     arms: dict[str, list[Floats]] = {}
+    aside: dict[str, list[float]] = {}
     for seed in given.seeds:
         mixture, views, stop = training.gather(config, vanilla, sampler, sampler.aside, seed)
         dummy = Mixture(views.features.shape[1], 1, 1)
 
-        measure = Measure(arms, crops, truth, looking, copy.deepcopy(vanilla), seed)
+        measure = Measure(arms, given.out, crops, truth, looking, copy.deepcopy(vanilla), seed, aside)
         alone, held = training.one_cluster(views), training.one_cluster(stop)
         none = replace(config, min_faces=10**9)
         measure("vanilla", none, dummy, alone, held)
         training.finish(config, looking, measure.vanilla, views, stop, seed)
         measure("vanilla, finished", none, dummy, alone, held)
-        wide = replace(config, tweak_batch=config.tweak_batch * config.clusters)
-        measure("vanilla, fine-tuned as long as the heads", wide, dummy, alone, held)
-        measure(f"K = {config.clusters}", config, mixture, views, stop)
-        for clusters in given.clusters:
-            other = fit_mixture(views.features[: len(views) // 3], clusters, config.dimensions, seed)
-            parts = [assign(other, replace(part)) for part in (views, stop)]
-            batch = config.tweak_batch * config.clusters // clusters
-            settings = replace(config, clusters=clusters, tweak_batch=batch)
+        rows = config.tweak_batch * config.clusters
+        random = views.features[: config.views * config.batch * config.looks]  # after these the aligned ones
+        for clusters in sorted({1, config.clusters, *given.clusters}):
+            other, parts = dummy, [alone, held]
+            if clusters > 1:
+                chosen = clusters == config.clusters
+                other = mixture if chosen else fit_mixture(random, clusters, config.dimensions, seed)
+                parts = [assign(other, replace(part)) for part in (views, stop)]
+            settings = replace(config, clusters=clusters, tweak_batch=rows // clusters)
             measure(f"K = {clusters}", settings, other, *parts)
-    return summary(arms, f"K = {config.clusters}", len(crops))
+            if clusters in (1, config.clusters):
+                measure(f"K = {clusters}, gradients alone", replace(settings, pull=0.0), other, *parts)
+    return summary(arms, aside, given.chosen or f"K = {config.clusters}", len(crops))
 
 
-def summary(arms: dict[str, list[Floats]], chosen: str, faces: int) -> dict[str, Any]:
+def summary(
+    arms: dict[str, list[Floats]], aside: dict[str, list[float]], chosen: str, faces: int
+) -> dict[str, Any]:
     """Means over seeds and faces, and paired differences of every arm to the chosen one."""
     rng = np.random.default_rng(0)
     table = {}
@@ -153,6 +172,7 @@ def summary(arms: dict[str, list[Floats]], chosen: str, faces: int) -> dict[str,
         table[name] = {
             "error": float(np.mean(runs)),
             "of each seed": [float(run.mean()) for run in runs],
+            "set aside": float(np.mean(aside[name])),
             "chosen minus this": float(difference.mean()),
             "interval": interval(difference, rng),
         }
@@ -168,7 +188,8 @@ def main() -> None:
     parser.add_argument("--valid", required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--clusters", nargs="*", type=int, default=[4, 16])
+    parser.add_argument("--clusters", nargs="*", type=int, default=[4, 8, 16, 32, 128])
+    parser.add_argument("--chosen", help="the arm that others are compared to; else the model's K")
     parser.add_argument("--set", nargs="*", default=[])
     parser.add_argument("--batches", type=int, default=150, help="of views that the layers are compared on")
     given = parser.parse_args()
@@ -191,7 +212,9 @@ def main() -> None:
     given.out.mkdir(parents=True, exist_ok=True)
     result = study(given, model, vanilla, sampler)
     print(json.dumps(result), flush=True)
-    result["scatter of points within clusters"] = tightness(vanilla, sampler, given.batches, config.clusters)
+    if given.batches:
+        scatter = tightness(vanilla, sampler, given.batches, config.clusters)
+        result["scatter of points within clusters"] = scatter
     text = json.dumps(result, indent=1)
     (given.out / "study.json").write_text(text + "\n", "utf-8")
     print(text)

@@ -16,6 +16,7 @@ from meanshape.core.types import Sample  # noqa: E402
 from meanshape.datasets import synthetic  # noqa: E402
 from meanshape.methods.nets import tcnn as nets  # noqa: E402
 from meanshape.methods.nets import tcnn_clusters as clusters  # noqa: E402
+from meanshape.methods.nets import tcnn_heads as learning  # noqa: E402
 from meanshape.methods.nets import tcnn_training as training  # noqa: E402
 from meanshape.methods.tcnn import TCNN, Config  # noqa: E402
 from meanshape.training.changes import Changes  # noqa: E402
@@ -134,7 +135,7 @@ def test_a_cluster_without_members_shares_the_vanilla_head(
     learnt = training.tweak(config, looking, vanilla, mixture, views, views, 0)
     assert learnt.module.head.tolist() == [1, 0, 2, 0]
     assert learnt.log["shares the vanilla head"] == [False, True, False, True]
-    assert np.isfinite(training.run(learnt.module, np.zeros((1, 80, 80, 3), np.uint8))[0]).all()
+    assert np.isfinite(training.run(learnt.module, np.zeros((1, 64, 64, 3), np.uint8))[0]).all()
 
 
 def test_a_second_look_is_framed_by_what_the_first_answered(
@@ -158,6 +159,7 @@ def test_a_head_keeps_the_share_that_serves_the_faces_set_aside() -> None:
     """Right answers lie half way to where training went for one cluster, and not that way for the other."""
     looking = training.make_looking(TCNN.tiny().config, np.array(MEAN))
     heads = nets.Heads(3, 4, 3, 10, "relu")
+    before = learning.state(heads)
     with torch.no_grad():
         heads.b6[1:] = 1.0
     right = np.zeros((8, 5, 2), np.float32) + looking.target().numpy()
@@ -168,8 +170,37 @@ def test_a_head_keeps_the_share_that_serves_the_faces_set_aside() -> None:
         blank, blank > 0, np.zeros((8, 2, 3)), right, np.full(8, 10, np.float32),
         np.zeros((8, 4), np.float32), np.repeat([0, 1], 4),
     )  # fmt: skip
-    assert training.hold_back(looking, heads, np.array([1, 2]), stop.take(np.arange(4))).tolist() == [0.5, 0]
+    stop = stop.take(np.arange(4))
+    assert learning.hold_back(looking, heads, np.array([1, 2]), stop, before).tolist() == [0.5, 0]
     assert heads.b6[:, 0, 0].tolist() == [0, 0.5, 0]
+
+
+def test_the_best_fc6_is_found_in_closed_form(parts: tuple[Config, nets.Vanilla, TensorSampler]) -> None:
+    """Points that some FC6 answers exactly: it is found, gross errors and missing points notwithstanding."""
+    config, vanilla, _ = parts
+    looking = training.make_looking(config, np.array(MEAN))
+    heads, true = (nets.Heads(2, vanilla.trunk.outputs, config.features, 10, "relu") for _ in range(2))
+    rng, count = np.random.default_rng(0), 600
+    features = rng.normal(0, 1, (count, vanilla.trunk.outputs)).astype(np.float32)
+    for each in (heads, true):
+        each.start_from(vanilla)
+    with torch.no_grad():
+        true.w6 += torch.from_numpy(rng.normal(0, 0.05, true.w6.shape).astype(np.float32))
+        points = nets.placed(looking, true.alone(torch.from_numpy(features), 1)).numpy()
+    wrong = points.copy()
+    wrong[::20] += 15  # pixels
+    wrong[1::20, 3] = np.nan
+    blank = np.zeros(count, np.int64)
+    views = clusters.Views(
+        blank, blank > 0, np.zeros((count, 2, 3)), wrong, np.full(count, 15, np.float32), features, blank
+    )
+    before = learning.view_errors(looking, heads, blank + 1, replace(views, points=points))
+    learning.settle(0.01, looking, heads, np.ones(1, np.int64), views)
+    after = learning.view_errors(looking, heads, blank + 1, replace(views, points=points))
+    assert after.mean() < 0.1 * before.mean()
+    held = learning.state(heads)
+    learning.settle(1e9, looking, heads, np.ones(1, np.int64), views)  # pulled that much nothing moves
+    assert all(torch.allclose(a, b, atol=1e-3) for a, b in zip(heads.parameters(), held, strict=True))
 
 
 def test_the_vanilla_head_is_finished_on_what_the_heads_learn_from(
@@ -182,10 +213,10 @@ def test_the_vanilla_head_is_finished_on_what_the_heads_learn_from(
     heads = nets.Heads(1, vanilla.trunk.outputs, config.features, 10, "relu")
     heads.start_from(vanilla)
     blank = np.zeros(1, np.int64)
-    before = training.view_errors(looking, heads, blank, views).mean()
+    before = learning.view_errors(looking, heads, blank, views).mean()
     training.finish(config, looking, vanilla, views, views, 0)
     heads.start_from(vanilla)
-    assert training.view_errors(looking, heads, blank, views).mean() < 0.8 * before
+    assert learning.view_errors(looking, heads, blank, views).mean() < 0.8 * before
 
 
 def test_no_head_is_worse_than_the_vanilla_one_on_the_faces_that_stop_it(
@@ -193,12 +224,13 @@ def test_no_head_is_worse_than_the_vanilla_one_on_the_faces_that_stop_it(
 ) -> None:
     """A rate that destroys every head: all stay as they were."""
     config, vanilla, sampler = parts
-    config = replace(config, min_faces=1, tweak_rate=50.0, tweak_steps=3)
+    config = replace(config, min_faces=1, tweak_rate=50.0, tweak_steps=3, pull=0.0)
     views = clusters.random_views(vanilla, sampler, 4, 0)
     looking = training.make_looking(config, np.full((5, 2), 0.5))
     mixture = nets.Mixture(vanilla.trunk.outputs, 4, 1)
     learnt = training.tweak(config, looking, vanilla, mixture, views, views, 0)
     assert learnt.log["how far each head went"] == [0]
+    assert learnt.log["how far FC6 went to the best"] == [0]
     assert torch.allclose(learnt.module.heads.w6[1], learnt.module.heads.w6[0])
 
 

@@ -49,8 +49,8 @@ TASKS = {
 class Config:
     """What is decided before a TCDCN is trained. Defaults are the shipped model's."""
 
-    crop_size: int = 80  # side of the input crop, pixels
-    crop_scale: float = 2.0  # and in face boxes
+    crop_size: int = 64  # side of the input crop, pixels
+    crop_scale: float = 1.6  # and in face boxes: a face turned by 45 degrees stays inside
     size: int = 40  # side of what the network sees, pixels
     scale: float = 1.1  # and in face boxes
     looks: int = 2
@@ -106,7 +106,7 @@ PAPER = Config(
     rate=1e-3,
 )
 POINTS68 = Config(
-    size=60, crop_size=120, widths=(20, 48, 64, 80), kernels=(5, 5, 3, 3), features=512, batch=32, steps=4000
+    size=60, crop_size=96, widths=(20, 48, 64, 80), kernels=(5, 5, 3, 3), features=512, batch=32, steps=4000
 )  # fmt: skip
 """The network of the later version (TPAMI 2016), for 68 points: first with MTFL's tasks, then on 300-W."""
 PRESETS = {"paper": PAPER, "points68": POINTS68}

@@ -7,6 +7,7 @@ from pixels to points.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -153,13 +154,18 @@ class TCNN(nn.Module):
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Points (N, K, 2) in pixels of the input, and the cluster (N,) that the last look chose."""
-        crops_points, cluster = self.see(self.looking.first(image))
-        points = self.looking.outward(crops_points)
-        for _ in range(1, self.looking.looks):
-            crop, back, shift = self.looking.again(image, points, exact=True)
-            crops_points, cluster = self.see(crop)
-            points = crops_points @ back + shift
-        return [points, cluster]
+        crop, outward = self.looking.first(image), self.looking.outward
+        for _ in range(1, self.looking.looks):  # the vanilla head frames the next look as well as any
+            points = outward(placed(self.looking, self.vanilla(crop)))
+            crop, *way = self.looking.again(image, points, exact=True)
+            outward = partial(upright_outward, *way)
+        points, cluster = self.see(crop)
+        return [outward(points), cluster]
+
+
+def upright_outward(back: Tensor, shift: Tensor, points: Tensor) -> Tensor:
+    """Points of an upright crop as points of the input."""
+    return points @ back + shift
 
 
 def placed(looking: Looking, answer: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from meanshape.methods.nets.state import load_state, save_state
 from meanshape.methods.nets.tcdcn import Looking, channels_last
 from meanshape.methods.nets.tcnn import TCNN, Heads, Mixture, Vanilla, placed
 from meanshape.methods.nets.tcnn_clusters import Views, aligned_views, assign, fit_mixture, random_views
+from meanshape.methods.nets.tcnn_heads import learn
 from meanshape.training.changes import Changes
 from meanshape.training.loop import Batch, Schedule, Trainer
 from meanshape.training.losses import LOSSES, masked_mean, point_distances
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from meanshape.methods.tcnn import Config
 
 GRAPH, STATE = "model.onnx", "weights.safetensors"
-SHARES = (0.25, 0.5, 0.75, 1.0)
-"""How much of what it learnt a head may keep."""
 
 
 @dataclass
@@ -188,14 +187,11 @@ def finish(config: Config, looking: Looking, vanilla: Vanilla, views: Views, sto
     Until here it saw faces changed more than any that come, and second looks framed by noise instead of by
     its first answers. Clusters have to be better than what it is after this.
     """
-    alone, held = one_cluster(views), one_cluster(stop)
     heads = Heads(2, vanilla.trunk.outputs, config.features, looking.mean.numel(), config.activation)
     heads.start_from(vanilla)
-    head = np.ones(1, np.int64)
     batch = config.tweak_batch * config.clusters
     settings = replace(config, tweak_steps=config.finish_steps, tweak_batch=batch)
-    fine_tune(settings, looking, heads, head, alone, seed)
-    hold_back(looking, heads, head, held)
+    learn(settings, looking, heads, np.ones(1, np.int64), one_cluster(views), one_cluster(stop), seed)
     with torch.no_grad():
         for layer, weight, bias in (
             (vanilla.fc5, heads.w5, heads.b5),
@@ -220,86 +216,16 @@ def tweak(
         len(own) + 1, vanilla.trunk.outputs, config.features, looking.mean.numel(), config.activation
     )
     heads.start_from(vanilla)
-    shares = np.zeros(0)
-    if len(own):
-        fine_tune(config, looking, heads, head, views, seed)
-        shares = hold_back(looking, heads, head, stop)
+    shares = learn(config, looking, heads, head, views, stop, seed) if len(own) else np.zeros((2, 0))
     module = TCNN(looking, vanilla, mixture, rounded(heads), torch.from_numpy(head)).eval()
     log = {
         "faces": faces.tolist(),
         "views": members.tolist(),
         "shares the vanilla head": (head == 0).tolist(),
-        "how far each head went": shares.tolist(),
+        "how far each head went": shares[0].tolist(),
+        "how far FC6 went to the best": shares[1].tolist(),
     }
     return Learnt(module, log)
-
-
-def fine_tune(
-    config: Config, looking: Looking, heads: Heads, head: NDArray[np.int64], views: Views, seed: int
-) -> None:
-    """Train all heads but the first side by side, each on the views of its clusters."""
-    rng = np.random.default_rng((seed, 10))
-    rows = [np.flatnonzero(head[views.cluster] == h) for h in range(1, len(heads.w5))]
-    features, points, norm = (torch.from_numpy(a) for a in (views.features, views.points, views.norm))
-    optimiser = torch.optim.AdamW(heads.parameters(), lr=config.tweak_rate, weight_decay=0.0)
-    for step in range(1, config.tweak_steps + 1):
-        for group in optimiser.param_groups:
-            group["lr"] = config.tweak_rate * 0.5 * (1 + np.cos(np.pi * step / config.tweak_steps))
-        chosen = torch.from_numpy(np.stack([rng.choice(r, config.tweak_batch) for r in rows]))
-        flat = chosen.flatten()
-        own = torch.cat([features[chosen[:1]], features[chosen]])  # head 0 learns nothing
-        answers = heads.grouped(own)[1:].flatten(0, 1)
-        distances, known = point_distances(placed(looking, answers), points[flat], norm[flat])
-        loss = masked_mean(LOSSES[config.loss](distances), known) * len(rows)
-        optimiser.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        for parameter in heads.parameters():
-            assert parameter.grad is not None
-            parameter.grad[0] = 0
-        optimiser.step()
-
-
-def hold_back(looking: Looking, heads: Heads, head: NDArray[np.int64], stop: Views) -> NDArray[np.float64]:
-    """Let every head keep the share of its way from the vanilla one that is best on faces set aside.
-
-    It stands for stopping early: a cluster has few faces, and half of what its head learnt from them serves
-    others better than all of it. One of `SHARES` is best for all clusters together; a head that is no better
-    there than the vanilla one stays it. Returns the share (H - 1,) of each: 1 if nothing is set aside.
-    """
-    if not len(stop):
-        return np.ones(len(heads.w5) - 1)
-    tuned = [parameter.detach().clone() for parameter in heads.parameters()]
-
-    def go(shares: NDArray[np.float64]) -> None:
-        part = torch.from_numpy(shares).float()[:, None, None]
-        with torch.no_grad():
-            for parameter, far in zip(heads.parameters(), tuned, strict=True):
-                parameter.copy_(torch.lerp(far[:1].expand_as(far), far, part))
-
-    which, count = head[stop.cluster], len(heads.w5)
-    before = view_errors(looking, heads, np.zeros_like(head), stop)
-    best, chosen = 0.0, np.zeros(count)
-    for share in SHARES:
-        go(np.full(count, share))
-        gain = np.bincount(which, before - view_errors(looking, heads, head, stop), minlength=count)
-        gain[0] = 0.0  # the vanilla one's own
-        if gain.sum() > best:
-            best, chosen = gain.sum(), np.where(gain > 0, share, 0.0)
-    go(chosen)
-    return chosen[1:]
-
-
-def view_errors(looking: Looking, heads: Heads, head: NDArray[np.int64], views: Views) -> NDArray[np.float64]:
-    """Error (N,) of each view over its inter-pupil distance, by the head of its cluster."""
-    which, answers = head[views.cluster], torch.zeros(len(views), heads.w6.shape[2])
-    with torch.no_grad():
-        for h in np.unique(which):
-            rows = torch.from_numpy(np.flatnonzero(which == h))
-            answers[rows] = heads.alone(torch.from_numpy(views.features)[rows], int(h))
-        points, norm = torch.from_numpy(views.points), torch.from_numpy(views.norm)
-        distances, known = point_distances(placed(looking, answers), points, norm)
-        errors = (distances * known).sum(1) / known.sum(1).clamp(min=1)
-    return np.asarray(errors.double().numpy())
 
 
 def run(module: TCNN, crops: NDArray[np.uint8]) -> list[NDArray[Any]]:
