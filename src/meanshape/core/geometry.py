@@ -6,6 +6,8 @@ maps x to (x + 0.5) f - 0.5.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -79,6 +81,12 @@ def apply(matrix: ArrayLike, points: ArrayLike) -> Points:
 def invert(matrix: ArrayLike) -> Matrix:
     """Return the inverse of a map (..., 2, 3)."""
     m = np.asarray(matrix, np.float64)
+    if m.shape == (2, 3):  # a crop waits for this, and numbers are quicker than small arrays
+        (a, b, x), (c, d, y) = m.tolist()
+        size = a * d - b * c
+        if math.isfinite(size) and size != 0:
+            turned: Matrix = np.array([[d, -b, b * y - d * x], [-c, a, c * x - a * y]])
+            return turned / size
     a, b, c, d = m[..., 0, 0], m[..., 0, 1], m[..., 1, 0], m[..., 1, 1]
     determinant = a * d - b * c
     if not (np.isfinite(determinant) & (determinant != 0)).all():

@@ -116,18 +116,19 @@ def warp(image: NDArray[Any], matrix: ArrayLike, size: tuple[int, int]) -> NDArr
     """
     import cv2
 
-    backward = invert(matrix)
-    part, backward = _part(image, backward, size)
-    step_x, step_y = np.hypot(backward[:, 0], backward[:, 1])  # source pixels per output pixel
+    rows = invert(
+        matrix
+    ).tolist()  # numbers from here on: a crop waits for this, and arrays this small are slow
+    part = _part(image, rows, size)
+    step_x, step_y = (math.hypot(row[0], row[1]) for row in rows)  # source pixels per output pixel
     while max(step_x, step_y) >= 1.8 and min(part.shape[:2]) > 1:
         x, y = 1 + (step_x >= 1.6), 1 + (step_y >= 1.6)  # both at once where the box is nearly square: faster
         part, step_x, step_y = _shrink(part, x, y), step_x / x, step_y / y
-        backward[:, 2] += 0.5
-        backward /= [[x], [y]]
-        backward[:, 2] -= 0.5
+        rows = [[a / by, b / by, (c + 0.5) / by - 0.5] for (a, b, c), by in zip(rows, (x, y), strict=True)]
     if max(step_x, step_y) > 1.1:
         sigma_x, sigma_y = (0.5 * math.sqrt(min(max(s * s - 1, 1e-4), 3.0)) for s in (step_x, step_y))
         part = cv2.GaussianBlur(part, (3, 3), sigma_x, sigmaY=sigma_y, borderType=cv2.BORDER_REFLECT)
+    backward = np.array(rows)
     return cv2.warpAffine(
         part, backward, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REFLECT
     )
@@ -139,16 +140,16 @@ def crop(image: NDArray[Any], box: Box, size: int | tuple[int, int]) -> tuple[ND
     return warp(image, matrix, (size, size) if isinstance(size, int) else size), matrix
 
 
-def _part(image: NDArray[Any], backward: Matrix, size: tuple[int, int]) -> tuple[NDArray[Any], Matrix]:
-    """Return the part of the picture that a warp needs, and the map from output to part.
+def _part(image: NDArray[Any], rows: list[list[float]], size: tuple[int, int]) -> NDArray[Any]:
+    """Return the part of the picture that a warp needs; the map from output to picture, by rows, becomes
+    the map to the part.
 
     A view: halving a large photo for one small face would waste most of the time. Where the output looks
     beyond the picture, the part reaches as far inside, for the reflection.
     """
-    backward = backward.copy()
     keep = []
-    for row, length in zip(backward, (image.shape[1], image.shape[0]), strict=True):
-        a, b, shift = row.tolist()
+    for row, length in zip(rows, (image.shape[1], image.shape[0]), strict=True):
+        a, b, shift = row
         middle = a * (size[0] - 1) / 2 + b * (size[1] - 1) / 2 + shift
         reach = (abs(a) * size[0] + abs(b) * size[1]) / 2 + 4 * (abs(a) + abs(b)) + 2
         low, high = middle - reach, middle + reach
@@ -157,7 +158,7 @@ def _part(image: NDArray[Any], backward: Matrix, size: tuple[int, int]) -> tuple
         first -= (last - first) % 2 if first else 0  # an even part is halved without a copy
         keep.append(slice(first, last))
         row[2] -= first
-    return image[keep[1], keep[0]], backward
+    return image[keep[1], keep[0]]
 
 
 def _shrink(image: NDArray[Any], x: int, y: int) -> NDArray[Any]:
