@@ -72,7 +72,8 @@ def run(
     service = Service(given, Limits(**limits))
     service.pipeline()  # what is wrong with the model is said now
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as listening:
+    # TCP by name: only then asyncio sends each part of an answer at once; else the last waits 40 ms (Nagle)
+    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind((host, port))
