@@ -131,11 +131,24 @@ function take(files) {
   look(photos[0]);
 }
 
-// A clip or the camera: one frame at a time goes to the server, the next when the answer is there.
+// A clip or the camera: one frame at a time is with the server; the next is taken and encoded meanwhile.
+
+async function taken(frame, signal) { // a frame of the video and its bytes, or null
+  while (!signal.aborted && (!video.videoWidth || video.seeking || video.ended)) await new Promise(requestAnimationFrame);
+  if (signal.aborted) return null;
+  const time = performance.now() / 1000;
+  const factor = Math.min(1, 640 / Math.max(video.videoWidth, video.videoHeight));
+  frame.width = Math.round(video.videoWidth * factor);
+  frame.height = Math.round(video.videoHeight * factor);
+  frame.getContext("2d").drawImage(video, 0, 0, frame.width, frame.height);
+  const image = await new Promise((done) => { frame.toBlob(done, "image/jpeg", 0.85); });
+  return { frame, image, time };
+}
 
 async function play(name) {
   const session = crypto.randomUUID?.() ?? String(Math.random());
-  const frames = [document.createElement("canvas"), document.createElement("canvas")]; // one is shown, with its own points
+  // one canvas is shown with its own points, one is with the server, one is being filled
+  const frames = Array.from({ length: 3 }, () => document.createElement("canvas"));
   const stopper = new AbortController();
   running = stopper;
   current = { name, file: null };
@@ -145,22 +158,19 @@ async function play(name) {
   let times = [];
   try {
     await video.play();
-    while (!stopper.signal.aborted) {
-      if (video.videoWidth && !(video.seeking || video.ended)) {
-        const frame = frames.reverse()[0];
-        const factor = Math.min(1, 640 / Math.max(video.videoWidth, video.videoHeight));
-        frame.width = Math.round(video.videoWidth * factor);
-        frame.height = Math.round(video.videoHeight * factor);
-        frame.getContext("2d").drawImage(video, 0, 0, frame.width, frame.height);
-        const image = await new Promise((done) => { frame.toBlob(done, "image/jpeg", 0.85); });
-        const result = await detect(image, { ...options(), session, time: performance.now() / 1000 }, stopper.signal);
-        await paint(frame, result);
-        current.result = result;
-        times = [...times, performance.now()].slice(-20);
-        const rate = (times.length - 1) / ((times.at(-1) - times[0]) / 1000 || 1);
-        $("note").textContent = times.length > 3 ? `${rate.toFixed(0)} results a second` : "";
-        $("note").dataset.rate = rate;
-      } else await new Promise(requestAnimationFrame);
+    let next = taken(frames[0], stopper.signal);
+    for (let number = 1; ; number += 1) {
+      const now = await next;
+      if (stopper.signal.aborted || !now?.image) break;
+      const answer = detect(now.image, { ...options(), session, time: now.time }, stopper.signal);
+      next = taken(frames[number % 3], stopper.signal);
+      const result = await answer;
+      await paint(now.frame, result);
+      current.result = result;
+      times = [...times, performance.now()].slice(-20);
+      const rate = (times.length - 1) / ((times.at(-1) - times[0]) / 1000 || 1);
+      $("note").textContent = times.length > 3 ? `${rate.toFixed(0)} results a second` : "";
+      $("note").dataset.rate = rate;
     }
   } catch (error) {
     if (error.name !== "AbortError") fail(error);
