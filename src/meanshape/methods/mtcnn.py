@@ -75,6 +75,7 @@ class Config:
             factor=0.68,
             stretch=1.05,
             thresholds=(0.45, 0.3, 0.9),
+            support=1.0,
             canonical=(-0.046, 0.057, 1.055, 1.138),
             looks=2,
             mirror=True,
