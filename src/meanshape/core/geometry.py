@@ -85,8 +85,8 @@ def invert(matrix: ArrayLike) -> Matrix:
         (a, b, x), (c, d, y) = m.tolist()
         size = a * d - b * c
         if math.isfinite(size) and size != 0:
-            turned: Matrix = np.array([[d, -b, b * y - d * x], [-c, a, c * x - a * y]])
-            return turned / size
+            inverse: Matrix = np.array([[d, -b, b * y - d * x], [-c, a, c * x - a * y]]) / size
+            return inverse
     a, b, c, d = m[..., 0, 0], m[..., 0, 1], m[..., 1, 0], m[..., 1, 1]
     determinant = a * d - b * c
     if not (np.isfinite(determinant) & (determinant != 0)).all():
