@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
 import io
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -235,3 +238,23 @@ def test_uploads_stay_in_memory(client: TestClient, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(tempfile.SpooledTemporaryFile, "rollover", refuse)
     large = png(np.random.default_rng(0).integers(0, 255, (900, 900, 3), np.uint8))
     assert len(large) > 2_000_000 and post(client, large).status_code == 200
+
+
+def test_answers_leave_at_once() -> None:
+    """A server whose sockets wait for more to send (Nagle) takes 40 ms for each answer."""
+    command = [sys.executable, "-m", "meanshape", "serve", "--port", "0", "--model", "cpr"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stderr
+            port = int(server.stderr.readline().split(":")[2].split("/")[0])
+            asking = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+            took = []
+            for _ in range(30):
+                start = time.perf_counter()
+                asking.request("GET", "/v1/health")
+                assert asking.getresponse().read()
+                took.append(time.perf_counter() - start)
+            asking.close()
+        finally:
+            server.terminate()
+    assert np.median(took) < 0.03

@@ -133,9 +133,14 @@ function take(files) {
 
 // A clip or the camera: one frame at a time is with the server; the next is taken and encoded meanwhile.
 
+let seen = NaN; // frames of the video so far: none is looked at twice
+
 async function taken(frame, signal) { // a frame of the video and its bytes, or null
-  while (!signal.aborted && (!video.videoWidth || video.seeking || video.ended)) await new Promise(requestAnimationFrame);
+  const count = () => video.getVideoPlaybackQuality?.().totalVideoFrames ?? NaN; // NaN is always another
+  const waits = () => !video.videoWidth || video.seeking || video.ended || count() === seen;
+  while (!signal.aborted && waits()) await new Promise(requestAnimationFrame);
   if (signal.aborted) return null;
+  seen = count();
   const time = performance.now() / 1000;
   const factor = Math.min(1, 640 / Math.max(video.videoWidth, video.videoHeight));
   frame.width = Math.round(video.videoWidth * factor);
@@ -151,6 +156,7 @@ async function play(name) {
   const frames = Array.from({ length: 3 }, () => document.createElement("canvas"));
   const stopper = new AbortController();
   running = stopper;
+  seen = NaN;
   current = { name, file: null };
   $("stop").hidden = false;
   $("export").hidden = true;
