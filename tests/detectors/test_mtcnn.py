@@ -60,8 +60,24 @@ def test_proposals_lie_where_the_network_saw_them() -> None:
     truth = Box(99.5, 59.5, 147.5, 107.5)
     overlaps = [Box(*box).iou(truth) for box in found.boxes.tolist()]
     assert Box(*best).iou(truth) == max(overlaps)
-    assert max(overlaps) > 0.65  # 40 of 48 pixels
+    assert max(overlaps) == pytest.approx(
+        (40 / 48) ** 2
+    )  # all of the finest window, 40 pixels, lies in the face
     assert np.abs(np.array(Box(*best).center) - truth.center).max() < 3
+
+
+def test_windows_that_stand_alone_are_dropped_and_crowds_stay() -> None:
+    image = np.full((240, 320, 3), 20, np.uint8)
+    image[40:130, 60:150] = 255  # seen from many cells
+    image[180:215, 230:265] = 255  # smaller than a window: seen from few, dimly
+    crops = cascade.Crops(image)
+    every, backed = (cascade.propose(crops, _lamp, 40.0, 0.709, 0.4, support) for support in (0.0, 2.0))
+    lone = every.boxes[:, 0] > 200
+    assert lone.any()
+    assert not lone.all()
+    assert (backed.boxes[:, 0] < 200).all()
+    assert backed.scores[0] == every.scores[~lone].max()
+    assert len(cascade.propose(crops, _lamp, 40.0, 0.709, 0.4, 1e9)) == 0
 
 
 def test_suppression_is_that_of_the_textbook() -> None:
