@@ -15,7 +15,7 @@ from meanshape.detectors.given import Given
 
 NAMES = registry.names("detectors")
 SHARE = {"whole_image": 0.0}
-"""Of the faces in scenes, what a detector must find; 0.7 where nothing is said."""
+"""Of the faces in scenes, what a detector must find; 0.7 where nothing is said, 0.9 in plain ones."""
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +23,13 @@ def scenes():
     """Three pictures, wider than high, with two or three faces each, and their true boxes."""
     plain = {"occlusion": 0, "degrade": False}
     made = [scene(seed, size=(320, 240), faces=2, **plain) for seed in (1, 2, 3)]
+    return [(picture, [shape.box() for shape in shapes]) for picture, shapes in made]
+
+
+@pytest.fixture(scope="module")
+def hard_scenes():
+    """Twelve pictures as they come: faces partly covered, blurred, dark or noisy."""
+    made = [scene(seed, size=(320, 240), faces=2) for seed in range(1, 13)]
     return [(picture, [shape.box() for shape in shapes]) for picture, shapes in made]
 
 
@@ -52,7 +59,16 @@ def test_it_finds_the_faces_of_a_scene(detector, scenes):
         checks.detector_finds(made, picture, boxes, share)
         hits = [made.canonical(one.box) for one in made.detect(picture)]
         found += np.mean([any(hit.iou(box) >= 0.4 for hit in hits) for box in boxes]) / len(scenes)
-    assert found >= SHARE.get(detector.name, 0.7)
+    assert found >= SHARE.get(detector.name, 0.9)
+
+
+def test_it_finds_most_faces_of_hard_scenes(detector, hard_scenes):
+    hits = []
+    for picture, boxes in hard_scenes:
+        made = Given(boxes) if detector.name == "given" else detector
+        seen = [made.canonical(one.box) for one in made.detect(picture)]
+        hits += [any(one.iou(box) >= 0.4 for one in seen) for box in boxes]
+    assert np.mean(hits) >= SHARE.get(detector.name, 0.7)
 
 
 def test_a_face_that_fills_the_picture(detector):

@@ -60,9 +60,7 @@ def test_proposals_lie_where_the_network_saw_them() -> None:
     truth = Box(99.5, 59.5, 147.5, 107.5)
     overlaps = [Box(*box).iou(truth) for box in found.boxes.tolist()]
     assert Box(*best).iou(truth) == max(overlaps)
-    assert max(overlaps) == pytest.approx(
-        (40 / 48) ** 2
-    )  # all of the finest window, 40 pixels, lies in the face
+    assert max(overlaps) == pytest.approx((40 / 48) ** 2)  # the finest window, 40 pixels, within 48
     assert np.abs(np.array(Box(*best).center) - truth.center).max() < 3
 
 
