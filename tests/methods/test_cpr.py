@@ -21,7 +21,7 @@ from meanshape.methods.parts import (
     descriptors,
     frames,
     local_ridge,
-    mesh_stage,
+    mesh_cascade,
     pose_ferns,
     ridge,
     shape_prior,
@@ -181,17 +181,56 @@ def test_pixels_hang_on_the_points_and_stay_in_the_frame():
     assert found.tolist() == [frame[10, 9], frame[19 + 5 - 2, 5 + 3]]
 
 
+def ramp(side: int, turn: float = 0.0, slope: float = 2.0) -> np.ndarray:
+    """A picture that gets lighter by `slope` grey levels a pixel, to the right or turned by an angle."""
+    y, x = np.mgrid[:side, :side] - (side - 1) / 2
+    return np.rint(128 + slope * (x * np.cos(turn) + y * np.sin(turn))).clip(0, 255).astype(np.uint8)
+
+
 def test_a_mesh_reads_what_lies_under_it_wherever_the_points_are():
-    ramp = np.clip(np.arange(82) * 3 - 40, 0, None).astype(np.uint8)
-    maps = mesh_stage.gradients(np.repeat(ramp[None], 82, 0))
-    assert maps.shape == (20, 20, 8)
-    assert (maps[10, 8:].argmax(-1) == 0).all() and not maps[:, :2].any()
-    corners = np.array([[30.0, 20.0], [70.0, 20.0], [50.0, 60.0]])
+    maps = mesh_cascade.relative(mesh_cascade.pooled(ramp(82))[0], 1 + 0j, 0.01)
+    assert maps.shape == (20, 20, 8) and (maps[10].argmax(-1) == 0).all()
+    mean = np.array([[-0.5, -0.5], [0.5, -0.5], [0.0, 0.5]])
+    cascade = mesh_cascade.MeshCascade(mesh_cascade.Mesh(), mean, np.eye(6, dtype=np.float32))
+    shape = mean * 1.3 + 0.2
     places = np.array([[0.5, 0.5, 0.0], [1 / 3, 1 / 3, 1 / 3]], np.float32)
-    read = mesh_stage._read(maps, places, corners, np.float32(0.01)).reshape(2, 8)
-    assert (read.argmax(1) == 0).all() and np.allclose(np.linalg.norm(read, axis=1), 1, atol=0.01)
-    moved = mesh_stage._read(maps, places, corners - (45, 0), np.float32(0.01)).reshape(2, 8)
-    assert not moved.any()
+    there = (cascade.grid(places) @ cascade.numbers(shape.ravel())).view(np.complex64)
+    assert np.allclose(there.view(np.float32).reshape(2, 2), places @ shape, atol=1e-6)
+    a, b = cascade.pose(cascade.numbers(shape.ravel()))
+    assert np.allclose([a, b], [1.3, 0.2 + 0.2j + 1.3 * (mean.mean(0) @ [1, 1j])], atol=1e-6)
+    found = np.empty(16, np.float32)
+    index = np.zeros((20, 20, 8), np.float32) + np.arange(20, dtype=np.float32)[:, None]
+    mesh_cascade.read(index, np.array([3.5 + 2j, 99 + 1j], np.complex64), found)
+    assert found.tolist() == [3.5] * 8 + [19.0] * 8
+
+
+def test_a_turned_face_needs_no_turned_picture():
+    """What is read of a picture that is turned is, turned back, what is read of the upright one."""
+    upright = mesh_cascade.relative(mesh_cascade.pooled(ramp(34, 0, 5))[0], 1 + 0j, 1.0)[4, 4]
+    for angle in (0.3, np.pi / 4, -1.1, 2.0):
+        planes = mesh_cascade.pooled(ramp(34, angle, 5))[0]
+        turned = mesh_cascade.relative(planes, 2 * np.exp(1j * angle), 1.0)[4, 4]
+        assert np.abs(turned - upright).max() < 0.15 * np.abs(upright).max()
+    assert np.allclose(mesh_cascade.turning(1 + 0j)[::2, ::2], np.eye(4), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "box", [Box(40, 30, 100, 90), Box(-5, 2, 90, 80), Box(3, 3, 6, 7), Box(900, 40, 990, 99)]
+)
+def test_a_window_lies_where_it_says(box):
+    rows, columns = np.mgrid[:200, :230]
+    picture = np.stack([columns] * 3, -1).astype(np.uint8)
+    unit = frames.unit_matrix(box)
+    frame, turn, shift = mesh_cascade.window(picture, unit, 64, 1.5)
+    assert frame.shape == (66, 66) and rows.shape == (200, 230)
+    if box.right < 230:
+        x = (np.arange(10, 56) - 1 - shift.real) / turn.real * unit[0, 0] + unit[0, 2]
+        inside = (x > 1) & (x < 228)
+        assert np.abs(frame[33, 10:56] - x)[inside].max() <= 1.01
+    large = np.kron(picture, np.ones((4, 4, 1), np.uint8))
+    wide = Box(4 * box.left + 1.5, 4 * box.top + 1.5, 4 * box.right + 1.5, 4 * box.bottom + 1.5)
+    again, _, _ = mesh_cascade.window(large, frames.unit_matrix(wide), 64, 1.5)
+    assert np.abs(again.astype(int) - frame).max() <= (8 if box.left > 30 and box.right < 230 else 255)
 
 
 def test_a_ridge_says_what_it_would_without_a_face_weighted_too():
@@ -235,7 +274,7 @@ def test_several_starts_answer_with_the_median(faces):
     face, runs = faces[30], []
     for n in range(3):
         one = CPR(model.config)
-        one.markup, one.mean, one._stages = model.markup, model.mean, model._stages
+        one.markup, one.mean, one._mesh = model.markup, model.mean, model._mesh
         one.starts = model.starts[n : n + 1]
         runs.append(one.predict(face.image, face.box).points)
     assert np.allclose(model.predict(face.image, face.box).points, np.median(runs, axis=0))
@@ -338,7 +377,7 @@ def test_any_mark_up(kind, faces):
     "settings",
     [
         {"sizes": (48,)},
-        {"sizes": (47, 48, 49)},
+        {"sizes": (47, 48, 50)},
         {"regressor": "forest"},
         {"starts": 0},
         {"stages": (1, 0, 1)},
@@ -356,8 +395,10 @@ def test_presets_are_the_papers_pairs():
 
 def test_broken_weights_are_refused(fitted, tmp_path):
     folder = fitted.save(tmp_path / "model")
-    text = (folder / "config.toml").read_text("utf-8").replace("stages = [1, 1]", "stages = [1, 3]")
-    assert "[1, 3]" in text
+    text = (
+        (folder / "config.toml").read_text("utf-8").replace("strides = [0.12, 0.09]", "strides = [1, 1, 1]")
+    )
+    assert "[1, 1, 1]" in text
     with pytest.raises(WeightsError):
         other = CPR(config.from_toml(Config, text))
         other.markup = fitted.markup

@@ -24,17 +24,27 @@ from meanshape.methods.base import LandmarkModel, Progress
 from meanshape.methods.parts import arrays as files
 from meanshape.methods.parts.binary_features import Binary, BinaryStage
 from meanshape.methods.parts.ferns import Ferns, FernStage
-from meanshape.methods.parts.frames import View, chain, frame_matrix, inverse, look, unit_matrix, upright
+from meanshape.methods.parts.frames import (
+    View,
+    chain,
+    frame_matrix,
+    inverse,
+    laid,
+    look,
+    unit_matrix,
+    upright,
+)
 from meanshape.methods.parts.linear_stage import Linear, LinearStage
-from meanshape.methods.parts.mesh_stage import Mesh, MeshStage
+from meanshape.methods.parts.mesh_cascade import Mesh, MeshCascade
+from meanshape.methods.parts.mesh_training import fit_mesh
 from meanshape.methods.parts.pose_ferns import PoseCascade, PoseFerns
 from meanshape.methods.parts.shape_prior import ShapePrior
 from meanshape.methods.parts.training_set import Faces, Lesson, Views, filled, gather
 from meanshape.methods.parts.trees import Trees, TreeStage
 
 FILE = "cascade.npz"
+MESH = "mesh"
 KINDS: dict[str, Any] = {
-    "mesh": MeshStage,
     "linear": LinearStage,
     "ferns": FernStage,
     "trees": TreeStage,
@@ -49,9 +59,9 @@ class Config:
     """What is decided before a cascade is trained. Defaults are the shipped model's."""
 
     regressor: str = "mesh"  # on gradients, as is linear; ferns, trees or binary: on pixel differences
-    sizes: tuple[int, ...] = (64, 96, 140)  # side of each frame, pixels
-    scales: tuple[float, ...] = (1.5, 1.4, 1.4)  # and in face boxes
-    stages: tuple[int, ...] = (1, 2, 2)  # regressions in each frame
+    sizes: tuple[int, ...] = (48, 72, 96)  # side of each frame, pixels; the mesh has one of its own
+    scales: tuple[float, ...] = (1.2, 1.2, 1.2)  # and in face boxes
+    stages: tuple[int, ...] = (1, 1, 1)  # regressions in each frame
     noise: float = 0.0  # of a coordinate after the last stage, face boxes; a shape prior takes it away
     starts: int = 1  # shapes that the cascade is run from; the coordinates' medians are the answer
     views: Views = field(default_factory=Views)
@@ -71,8 +81,8 @@ class Config:
             raise ConfigError("sizes are at least 16 pixels, scales above 0, stages and starts at least 1")
         if any(size % 2 for size in self.sizes):
             raise ConfigError(f"sizes must be even, got {self.sizes}")
-        if self.regressor not in KINDS:
-            raise ConfigError(f"regressor is one of {', '.join(KINDS)}, not {self.regressor!r}")
+        if self.regressor not in (MESH, *KINDS):
+            raise ConfigError(f"regressor is one of {', '.join((MESH, *KINDS))}, not {self.regressor!r}")
 
     @property
     def settings(self) -> Any:
@@ -80,16 +90,27 @@ class Config:
         return getattr(self, self.regressor)
 
     @property
+    def frames(self) -> list[tuple[int, float]]:
+        """The side of each frame that is looked at, pixels and face boxes."""
+        if self.regressor == MESH:
+            return [(self.mesh.side, self.mesh.scale)]
+        return list(zip(self.sizes, self.scales, strict=True))
+
+    @property
     def density(self) -> float:
         """Pixels per face box in the finest frame."""
-        return max(size / scale for size, scale in zip(self.sizes, self.scales, strict=True))
+        return max(size / scale for size, scale in self.frames)
 
     @property
     def reach(self) -> float:
         """Half the side of what may be looked at, face boxes."""
         margin: int = self.settings.margin()
-        sides = zip(self.sizes, self.scales, strict=True)
-        return max(scale * (0.5 + margin / size) for size, scale in sides)
+        return max(scale * (0.5 + margin / size) for size, scale in self.frames)
+
+    @property
+    def count(self) -> int:
+        """How many stages there are."""
+        return len(self.mesh.strides) if self.regressor == MESH else sum(self.stages)
 
 
 _PIXELS: dict[str, Any] = {"sizes": (64,) * 8, "scales": (1.2,) * 8, "stages": (1,) * 8, "noise": 0.025}
@@ -131,14 +152,17 @@ class CPR(LandmarkModel):
 
     def __init__(self, config: Any = None) -> None:
         super().__init__(config)
-        self._stages: list[list[Any]] = []  # of each frame
+        self._mesh: MeshCascade | None = None
+        self._stages: list[list[Any]] = []  # of each frame, where no mesh is read
+        self._means: dict[str, Points] = {}  # of other mark-ups, as starts have them
         self._pose: PoseCascade | None = None
         self._prior: ShapePrior | None = None
 
     @classmethod
     def tiny(cls) -> Self:
         """Two frames for a few dozen faces."""
-        linear, mesh = Linear(dimensions=8, strength=(3.0,), noise=0.2), Mesh(strength=1.0)
+        linear = Linear(dimensions=8, strength=(3.0,), noise=0.2)
+        mesh = Mesh(side=64, strides=(0.12, 0.09), turns=1, strength=1.0)
         shown: dict[str, Any] = {"sizes": (40, 56), "scales": (1.2, 1.2), "stages": (1, 1)}
         return cls(Config(**shown, noise=0.025, views=Views(count=3), mesh=mesh, linear=linear))
 
@@ -154,7 +178,7 @@ class CPR(LandmarkModel):
             faces = _aligned(faces, self._pose, config.pose.window)
             self.mean = _symmetric(faces.truth.mean(0), list(kind.mirror))
         others = faces.truth[rng.integers(0, len(faces.truth), config.starts - 1)]
-        self.starts = _single(np.concatenate([self.mean[None], others]))
+        self.starts, self._means = _single(np.concatenate([self.mean[None], others])), {}
         shapes = np.tile(self.mean, (len(faces.views), 1, 1))
         if config.starts > 1:  # learnt from any other face's shape, so that any may start
             shapes = faces.truth[rng.permutation(len(shapes))]
@@ -164,7 +188,10 @@ class CPR(LandmarkModel):
             known = [points for points in known if np.isfinite(points).all(1).sum() > 1]
             whole = [shape for shape in filled(np.stack(known)) if np.ptp(shape, axis=0).min() > 0]
             self._prior = ShapePrior.of(np.stack(whole), list(kind.mirror), self.mean, config.noise)
-        self._stages = []
+        self._stages, self._mesh = [], None
+        if config.regressor == MESH:
+            self._mesh = fit_mesh(faces, self.mean, shapes, config.mesh, progress)
+            return
         for number in range(len(config.sizes)):
             self._stages.append([])
             shapes = self._fit_frame(number, faces, shapes, rng, progress)
@@ -208,19 +235,27 @@ class CPR(LandmarkModel):
 
     def _place(self, image: Pixels, box: Box, start: Shape | None, stages: int | None = None) -> Points:
         """Return the points (K, 2) of one face; `stages`: after the first so many."""
-        total = sum(self.config.stages)
+        total = self.config.count
         if stages is not None and not 1 <= stages <= total:
             raise ConfigError(f"this cascade has {total} stages, asked for {stages}")
         unit, shape = unit_matrix(box), None
         if start is not None:
             unit, shape = self._started(start, box)
-        view = look(image, unit, self.config.reach, self.config.density)
-        if shape is not None:  # near already: the first, coarse frame would only disturb it
-            return _moved(unit, self._run(view, shape, 1, total))
-        if self._pose is not None:
-            moved = self._pose(view, self.config.pose.window)
-            view, unit = View(view.pixels, chain(moved, view.matrix)), chain(moved, unit)
-        found = [self._run(view, begin, 0, stages or total) for begin in self.starts]
+        begins = self.starts if shape is None else shape[None]
+        last = stages or total if shape is None else total
+        if self._mesh is None or self._pose is not None:
+            view = look(image, unit, self.config.reach, self.config.density)
+            if shape is None and self._pose is not None:
+                moved = self._pose(view, self.config.pose.window)
+                view, unit = View(view.pixels, chain(moved, view.matrix)), chain(moved, unit)
+        # with a shape that is near already, the coarse beginning would only disturb it
+        if self._mesh is None:
+            found = [self._run(view, begin, int(shape is not None), last) for begin in begins]
+        else:
+            seen, first = self._mesh.look(image, unit), 0 if shape is None else self.config.mesh.coarse
+            found = [self._mesh(seen, begin, first, last) for begin in begins]
+        if self._prior is not None and last == total:
+            found = [self._prior(one, self.mean) for one in found]
         return _moved(unit, np.median(found, axis=0) if len(found) > 1 else found[0])
 
     def _run(self, view: View, shape: Points, first: int, left: int) -> Points:
@@ -233,10 +268,9 @@ class CPR(LandmarkModel):
                 points = stage(seen, points)
             shape = _moved(inverse(matrix), points)
             left -= len(stages)
-            if not left and self._stages[number] is not self._stages[-1]:
-                return shape
-        whole = stages == self._stages[-1]
-        return self._prior(shape, self.mean) if self._prior is not None and whole else shape
+            if not left:
+                break
+        return shape
 
     def _started(self, start: Shape, box: Box) -> tuple[Matrix, Points | None]:
         """Return the unit frame that a start tells of, and the shape there if it is a whole one.
@@ -245,14 +279,22 @@ class CPR(LandmarkModel):
         """
         kind = self._fitted()
         known = start.points[np.isfinite(start.points).all(1)]
-        if len(known) < 2 or np.ptp(known, axis=0).max() < SMALLEST * box.size:
+        if len(known) < 2 or (known.max(0) - known.min(0)).max() < SMALLEST * box.size:
             return unit_matrix(box), None
-        mean = self.mean if start.markup == kind else kind.convert(self.mean, start.markup)
-        unit = similarity(mean, start.points)
-        whole = start.markup == kind and len(known) == len(kind) and len(self._stages) > 1
+        if start.markup.name not in self._means:
+            self._means[start.markup.name] = kind.convert(self.mean, start.markup)
+        mean, all_known = self._means[start.markup.name], len(known) == len(start)
+        unit = laid(mean, known) if all_known and np.isfinite(mean).all() else similarity(mean, start.points)
+        whole = start.markup == kind and all_known and self._goes_on()
         if not np.hypot(*unit[:, 0]) > SMALLEST * box.size:
             return unit_matrix(box), None
         return unit, apply(invert(unit), start.points) if whole else None
+
+    def _goes_on(self) -> bool:
+        """Tell whether there are stages beyond the coarse beginning."""
+        if self._mesh is not None:
+            return len(self._mesh.stages) > int(self.config.mesh.coarse)
+        return len(self._stages) > 1
 
     def _save(self, folder: Path) -> None:
         groups = {
@@ -260,6 +302,8 @@ class CPR(LandmarkModel):
             for number, stages in enumerate(self._stages)
             for turn, stage in enumerate(stages)
         }
+        if self._mesh is not None:
+            groups |= self._mesh.arrays()
         if self._pose is not None:
             groups["pose"] = self._pose.arrays()
         if self._prior is not None:
@@ -268,21 +312,30 @@ class CPR(LandmarkModel):
 
     def _load(self, folder: Path) -> None:
         groups = files.load(folder / FILE)
-        kind, settings = KINDS[self.config.regressor], self.config.settings
         try:
             self.starts = groups["start"]["shapes"].astype(np.float64)
+            self.mean, self._means = self.starts[0], {}
             self._pose = PoseCascade(**groups["pose"]) if self.config.pose.stages else None
             self._prior = ShapePrior.read(groups["prior"]) if self.config.noise else None
-            self._stages = [
-                [kind.read(groups[f"{number}_{turn}"], settings) for turn in range(count)]
-                for number, count in enumerate(self.config.stages)
-            ]
+            self._read_stages(groups)
         except (KeyError, TypeError) as error:
             raise WeightsError(f"{folder / FILE}: not the weights of this cascade ({error})") from error
         if self.starts.shape[1:] != (len(self._fitted()), 2):
             found = self.starts.shape[1:]
             raise WeightsError(f"{folder / FILE}: shapes of {found} do not fit {self._fitted().name}")
-        self.mean = self.starts[0]
+
+    def _read_stages(self, groups: dict[str, dict[str, NDArray[Any]]]) -> None:
+        """Take the stages out of what is stored."""
+        settings = self.config.settings
+        self._mesh, self._stages = None, []
+        if self.config.regressor == MESH:
+            self._mesh = MeshCascade.read(groups, settings, self.mean)
+            return
+        kind = KINDS[self.config.regressor]
+        self._stages = [
+            [kind.read(groups[f"{number}_{turn}"], settings) for turn in range(count)]
+            for number, count in enumerate(self.config.stages)
+        ]
 
 
 def _moved(matrix: Matrix, points: Points) -> Points:

@@ -107,6 +107,14 @@ def upright(shape: Points, mean: Points) -> Matrix:
     return np.array([[cos, -sin, sin * y - cos * x], [sin, cos, -sin * x - cos * y]])
 
 
+def laid(mean: Points, shape: Points) -> Matrix:
+    """Return the similarity (2, 3) that takes a mean (K, 2) nearest to a whole shape (K, 2)."""
+    centre = np.add.reduce(shape) / len(shape)
+    matrix = upright(mean, shape - centre)
+    matrix[:, 2] += centre
+    return matrix
+
+
 def inverse(matrix: Matrix) -> Matrix:
     """Return the inverse of one map (2, 3), by hand: a call of numpy's costs more than the sum."""
     (a, b, c), (d, e, f) = matrix.tolist()

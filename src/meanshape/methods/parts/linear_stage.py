@@ -57,7 +57,9 @@ class LinearStage:
         features = _project(found, centre, basis)
         targets = (lesson.truth - snapped).reshape(len(features), -1).astype(np.float32)
         weights = (
-            nearer_count_more(lesson).astype(np.float32)
+            nearer_count_more(np.linalg.norm(lesson.truth - lesson.shapes, axis=-1).mean(1)).astype(
+                np.float32
+            )
             if settings.robust
             else np.ones(len(features), np.float32)
         )

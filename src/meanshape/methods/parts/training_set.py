@@ -61,9 +61,8 @@ class Lesson:
     faces: NDArray[np.intp]
 
 
-def nearer_count_more(lesson: Lesson) -> NDArray[np.float64]:
-    """Return weights (N,) of mean 1, smaller for faces that are far off: the error is a mean of distances."""
-    off = np.linalg.norm(lesson.truth - lesson.shapes, axis=-1).mean(1)
+def nearer_count_more(off: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return weights (N,) of mean 1, smaller for faces far `off`: the error is a mean of distances."""
     weights = 1 / (off + np.median(off) + 1e-6)
     return np.asarray(weights / weights.mean())
 
