@@ -218,19 +218,14 @@ def test_a_turned_face_needs_no_turned_picture():
     "box", [Box(40, 30, 100, 90), Box(-5, 2, 90, 80), Box(3, 3, 6, 7), Box(900, 40, 990, 99)]
 )
 def test_a_window_lies_where_it_says(box):
-    rows, columns = np.mgrid[:200, :230]
-    picture = np.stack([columns] * 3, -1).astype(np.uint8)
+    picture = np.arange(230, dtype=np.uint8)[None, :, None].repeat(200, 0).repeat(3, 2)
     unit = frames.unit_matrix(box)
     frame, turn, shift = mesh_cascade.window(picture, unit, 64, 1.5)
-    assert frame.shape == (66, 66) and rows.shape == (200, 230)
+    assert frame.shape == (66, 66)
     if box.right < 230:
         x = (np.arange(10, 56) - 1 - shift.real) / turn.real * unit[0, 0] + unit[0, 2]
         inside = (x > 1) & (x < 228)
         assert np.abs(frame[33, 10:56] - x)[inside].max() <= 1.01
-    large = np.kron(picture, np.ones((4, 4, 1), np.uint8))
-    wide = Box(4 * box.left + 1.5, 4 * box.top + 1.5, 4 * box.right + 1.5, 4 * box.bottom + 1.5)
-    again, _, _ = mesh_cascade.window(large, frames.unit_matrix(wide), 64, 1.5)
-    assert np.abs(again.astype(int) - frame).max() <= (8 if box.left > 30 and box.right < 230 else 255)
 
 
 def test_a_ridge_says_what_it_would_without_a_face_weighted_too():

@@ -164,7 +164,7 @@ class CPR(LandmarkModel):
         linear = Linear(dimensions=8, strength=(3.0,), noise=0.2)
         mesh = Mesh(side=64, strides=(0.12, 0.09), turns=1, strength=1.0)
         shown: dict[str, Any] = {"sizes": (40, 56), "scales": (1.2, 1.2), "stages": (1, 1)}
-        return cls(Config(**shown, noise=0.025, views=Views(count=3), mesh=mesh, linear=linear))
+        return cls(Config(**shown, noise=0.025, views=Views(count=4), mesh=mesh, linear=linear))
 
     def _fit(
         self, train: Sequence[Sample], valid: Sequence[Sample] | None, *, seed: int, progress: Progress
