@@ -86,7 +86,8 @@ class OneEuro(Smoother):
         moved = (points - self._last) / (seconds * size)
         self._speed = self._speed + _alpha(self.speed_cutoff, seconds) * (moved - self._speed)
         self._last = points
-        speed = float(np.hypot(*np.median(self._speed, axis=0)))
+        order, last = np.sort(self._speed, axis=0), len(points) - 1
+        speed = float(np.hypot(*(order[last // 2] + order[(last + 1) // 2]))) / 2  # the median, sooner
         alpha = _alpha(self.cutoff + self.beta * speed, seconds)
         self._out = self._out + alpha * (points - self._out)
         return self._out
