@@ -39,9 +39,10 @@ class Mesh:
     scale: float = 1.5  # and in face boxes
     strides: tuple[float, ...] = (0.1, 0.07, 0.065, 0.055, 0.055)  # of each stage's places on the mean shape
     coarse: int = 1  # stages, the first ones, that read the coarse maps
-    turns: int = 2  # stages, the first ones, after which the frame is set upright by the shape so far
+    turns: int = 1  # stages, the first ones, after which the frame is set upright by the shape so far
     kept: int = 64  # directions that shapes are kept in,
-    directions: int = 48  # and the first of these, that stages move them in
+    first: int = 16  # how many of these, in order of variance, the first stage moves them in,
+    directions: int = 48  # and the last; those between, as many in proportion
     wide: float = 0.7  # how far the first mesh reaches beyond the points, as a share of their distance,
     beyond: float = 0.12  # and the others
     soft: float = 16.0  # grey levels: gradients much weaker than that stay small when made relative
@@ -51,7 +52,11 @@ class Mesh:
         """Check that maps come out even, and that there are stages."""
         if self.side < 4 * CELL or self.side % (2 * CELL) or not self.scale > 0:
             raise ConfigError(f"a mesh needs a side that is a multiple of {2 * CELL} and a scale above 0")
-        if not self.strides or not min(self.strides) > 0 or not 4 <= self.directions <= self.kept:
+        if (
+            not self.strides
+            or not min(self.strides) > 0
+            or not 4 <= self.first <= self.directions <= self.kept
+        ):
             raise ConfigError(
                 "a mesh needs strides above 0, one a stage, and 4 directions or more, all of them kept"
             )
@@ -123,12 +128,14 @@ class MeshCascade:
 
     def __call__(self, seen: Seen, shape: Points, first: int = 0, stages: int | None = None) -> Points:
         """Return the points (K, 2) after stages from `first` on, begun at a shape; both in the unit frame."""
-        settings, maps, was = self.settings, None, False
+        settings, planes, maps, was = self.settings, None, None, False
         numbers, turn, shift = self.numbers(shape.ravel()), seen.turn, seen.shift
         for number, stage in enumerate(self.stages[first:stages], first):
             coarse = number < settings.coarse
-            if maps is None or coarse != was:
-                maps, was = relative(seen.planes[coarse], turn, settings.soft), coarse
+            if planes is None or coarse != was:
+                planes, maps, was = relative(seen.planes[coarse], settings.soft), None, coarse
+            if maps is None:
+                maps = upright(planes, turn)
                 factor, offset = in_cells(turn, shift, coarse)
             there = (stage.grid @ numbers).view(np.complex64)
             there *= factor
@@ -183,18 +190,21 @@ def pooled(frame: Pixels) -> tuple[Pixels, Pixels]:
     return found[1], found[2]
 
 
-def relative(planes: Pixels, turn: complex, soft: float) -> Float:
-    """Return maps (n, n, 8) of planes (8, n, n), relative to all of each place and upright for a face that is
-    turned by the angle of `turn`.
-    """
-    import cv2
-
-    side = planes.shape[1]
+def relative(planes: Pixels, soft: float) -> Float:
+    """Return planes (8, n, n) as (8, n n), relative to all of each place."""
     flat = planes.reshape(CHANNELS, -1).astype(np.float32)
     norm = np.sqrt(np.einsum("ij,ij->j", flat, flat))
     norm += np.float32(soft)
     flat /= norm
+    return flat
+
+
+def upright(flat: Float, turn: complex) -> Float:
+    """Return maps (n, n, 8) of planes (8, n n), upright for a face that is turned by the angle of `turn`."""
+    import cv2
+
     maps: Any = cv2.transpose(turning(turn) @ flat)
+    side = math.isqrt(flat.shape[1])
     return np.asarray(maps, np.float32).reshape(side, side, CHANNELS)
 
 

@@ -28,6 +28,7 @@ from meanshape.methods.parts.mesh_cascade import (
     pooled,
     read,
     relative,
+    upright,
 )
 from meanshape.methods.parts.piecewise import PiecewiseAffine
 from meanshape.methods.parts.ridge import ridge
@@ -66,15 +67,15 @@ class Shown:
 
     def wanted(self) -> Float:
         """Return the numbers (N, Q + 1) of the true shapes, in the upright frames so far."""
-        upright = (self.truth - self.shift[:, None]) / self.turn[:, None]
-        return self.cascade.numbers(upright.view(np.float64))
+        true = (self.truth - self.shift[:, None]) / self.turn[:, None]
+        return self.cascade.numbers(true.view(np.float64))
 
     def read(self, places: Float, coarse: bool) -> Float:
         """Return what is read (N, 8 P) at places (P, K)."""
         there = (self.numbers @ self.cascade.grid(places).T).view(np.complex64)
         found = np.empty((len(there), CHANNELS * len(places)), np.float32)
         for n, (turn, shift) in enumerate(zip(self.turn.tolist(), self.shift.tolist(), strict=True)):
-            maps = relative(self.planes[coarse][n], turn, self.cascade.settings.soft)
+            maps = upright(relative(self.planes[coarse][n], self.cascade.settings.soft), turn)
             factor, offset = in_cells(turn, shift, coarse)
             read(maps, there[n] * np.complex64(factor) + np.complex64(offset), found[n])
         return found
@@ -82,8 +83,8 @@ class Shown:
     def set_upright(self) -> None:
         """Set the frames upright by the shapes so far."""
         a, b = np.moveaxis(self.cascade.pose(self.numbers), -1, 0)
-        upright = (self.cascade.shapes(self.numbers) - b[:, None]) / a[:, None]
-        self.numbers = self.cascade.numbers(upright.view(np.float64))
+        now = (self.cascade.shapes(self.numbers) - b[:, None]) / a[:, None]
+        self.numbers = self.cascade.numbers(now.view(np.float64))
         self.turn, self.shift = self.turn * a, self.turn * b + self.shift
 
 
@@ -96,7 +97,7 @@ def fit_mesh(faces: Faces, mean: Points, shapes: Points, settings: Mesh, progres
         mesh = PiecewiseAffine.over(mean, stride, beyond)
         if not len(mesh.weights):
             raise ShapeError("the mean shape is too small for a mesh")
-        cascade.stages.append(_stage(shown, half(mesh.weights), number < settings.coarse, faces.faces))
+        cascade.stages.append(_stage(shown, half(mesh.weights), number, faces.faces))
         if number < settings.turns:
             shown.set_upright()
         said = f"stage learnt: off by {100 * shown.off().mean():.2f} % of the box on average"
@@ -104,17 +105,19 @@ def fit_mesh(faces: Faces, mean: Points, shapes: Points, settings: Mesh, progres
     return cascade
 
 
-def _stage(shown: Shown, places: Float, coarse: bool, faces: NDArray[np.intp]) -> Stage:
+def _stage(shown: Shown, places: Float, number: int, faces: NDArray[np.intp]) -> Stage:
     """Learn one stage, and move the shapes by what it says of each face without having learnt from it."""
     cascade, many = shown.cascade, CHANNELS * len(places)
     settings, points = cascade.settings, shown.truth.shape[1]
     now = shown.numbers[:, :-1]
     seen = np.empty((len(now), many + now.shape[1]), np.float32)
-    seen[:, :many] = shown.read(places, coarse)
+    seen[:, :many] = shown.read(places, number < settings.coarse)
     spread = now.var(0).sum() / (2 * points)
     raised = np.float32(np.sqrt(SHAPE * seen[:, :many].var(0).mean() / spread) if spread > 1e-9 else 0.0)
     seen[:, many:] = raised * now
-    moves = (shown.wanted()[:, :-1] - now)[:, : settings.directions].astype(np.float64)
+    share = number / max(len(settings.strides) - 1, 1)
+    many_moves = round(settings.first + share * (settings.directions - settings.first))
+    moves = (shown.wanted()[:, :-1] - now)[:, :many_moves].astype(np.float64)
     groups = faces if np.ptp(faces) else None  # one face alone cannot be left out
     weights, bias, answers = ridge(seen, moves, settings.strength, groups, nearer_count_more(shown.off()))
     weights[many:] *= raised
@@ -134,9 +137,9 @@ def _basis(mean: Points, truth: Points, count: int) -> Float:
     shapes = complex_of(truth.reshape(len(truth), -1))
     shapes = shapes - shapes.mean(1, keepdims=True)
     turn = shapes @ centred.conj() / np.vdot(centred, centred).real
-    upright = (shapes / np.where(np.abs(turn) > 1e-6, turn, 1.0)[:, None] - centred).view(np.float64)
-    upright = upright - (upright @ similar.T) @ similar
-    _, vectors = np.linalg.eigh(upright.T @ upright)
+    own = (shapes / np.where(np.abs(turn) > 1e-6, turn, 1.0)[:, None] - centred).view(np.float64)
+    own = own - (own @ similar.T) @ similar
+    _, vectors = np.linalg.eigh(own.T @ own)
     return half(np.concatenate([similar, vectors[:, ::-1].T])[: min(count, mean.size)])
 
 
