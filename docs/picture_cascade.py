@@ -30,7 +30,7 @@ def stages(model: CPR, sample: Sample) -> NDArray[np.uint8]:
     """Return one row: the mean shape in the box, then the points after some of the stages."""
     assert sample.box is not None and model.markup is not None
     box, pixels = sample.box, sample.pixels()
-    total = sum(model.config.stages)
+    total = model.config.count
     shown = sorted({1, 2, total})
     start = model.mean * box.size + box.center
     points = [start, *(model.predict(pixels, box, stages=n).points for n in shown)]
