@@ -11,7 +11,7 @@ Angles are those of `Pose`: degrees, +pitch up, +yaw and +roll toward the subjec
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 
@@ -30,6 +30,8 @@ NOISE = 5.0
 LEVEL = 1.9
 """Degrees by which the generic head looks up where persons look straight: found on persons not in it."""
 STEPS = 12
+FRAMES = 5
+"""Frames that one slope serves."""
 FEWER = 2
 """Steps from the state of the frame before."""
 SMALL = 0.1
@@ -78,6 +80,8 @@ class HeadPose:
         if self._near is not None and self._state is not None:
             self._state = self._near.step(shape, self._state)
             if self._state is not None:
+                if not self._near.left:
+                    self._near = self._near.renewed(self._state)
                 return _posed(self._state)
         before, self._state, self._near = self._state, None, None
         head = head_of(shape.markup)
@@ -114,25 +118,34 @@ class Near:
     mixing: Floats
     head: Head
     gain: Floats
-    left: int = 10
+    left: int = FRAMES
 
     @classmethod
     def of(cls, kind: MarkUp, head: Head, known: NDArray[np.bool_], state: Floats) -> Near:
         """Return what holds near the state of a head, some of whose points are known."""
         head = Head(head.kind, head.places - head.places.mean(0), head.modes)
         mixing = kind.conversion(head.kind).weights(len(kind))[known]
-        slope = _slope(state, _seen(state, head), head)
-        return cls(kind, mixing, head, np.asarray(np.linalg.solve(slope.T @ slope, slope.T), np.float64))
+        return cls(kind, mixing, head, _gain(state, head))
+
+    def renewed(self, state: Floats) -> Near:
+        """Return what holds near a later state of the same head."""
+        return replace(self, gain=_gain(state, self.head), left=FRAMES)
 
     def step(self, shape: Shape, state: Floats) -> Floats | None:
         """Return the next state, or None where this does not hold: it must be searched for."""
         self.left -= 1
-        if self.left < 0 or shape.markup != self.kind or not np.isfinite(shape.points).all():
+        if shape.markup != self.kind or not np.isfinite(shape.points).all():
             return None
         points = self.mixing @ shape.points
         wrong = _missing(state, points - points.mean(0), _seen(state, self.head))
         moved = self.gain @ wrong
         return state + moved if np.abs(moved[:4]).max() < SMALL else None
+
+
+def _gain(state: Floats, head: Head) -> Floats:
+    """How the state of a head changes (6 + M, 2K + M) with what is missing."""
+    slope = _slope(state, _seen(state, head), head)
+    return np.asarray(np.linalg.solve(slope.T @ slope, slope.T), np.float64)
 
 
 def _posed(state: Floats) -> Pose:
