@@ -243,7 +243,7 @@ class Seen:
 def _seen(state: Floats, head: Head) -> Seen:
     """What the camera sees of a head in a state."""
     turn, slopes = rotation(*state[:3])
-    places = head.places + np.tensordot(state[6:], head.modes, 1)
+    places = head.places + (state[6:] @ head.modes.reshape(len(head.modes), -1)).reshape(-1, 3)
     turned = places @ turn.T
     near = 1 / (1 - turned[:, 2:] / DISTANCE)
     return Seen(turn, slopes, places, near, turned[:, :2] * near)
