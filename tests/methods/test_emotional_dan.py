@@ -143,6 +143,39 @@ def test_the_joint_stage_starts_from_the_stage_before() -> None:
     assert torch.allclose(own[0].weight[:, 0], given[0].weight[:, :3].sum(1))
 
 
+def test_more_blocks_change_nothing_until_they_have_learnt(saved: Path) -> None:
+    """Weights from before a net had residual blocks go on in one with some, which both heads read."""
+    config = EmotionalDAN.load(saved).config
+    grown = replace(config, residual=(1, 0, 2, 0))
+    before, after = (
+        training.start(c, np.load(saved / "mean.npy"), FELT, saved).eval() for c in (config, grown)
+    )
+    crops = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
+    for old, new in zip(training.run(before, crops), training.run(after, crops), strict=True):
+        assert np.array_equal(old, new)
+    assert [len(blocks) for blocks in after.joint.residual.values()] == [1, 2]
+    more = sum(p.numel() for p in after.joint.shared) - sum(p.numel() for p in before.joint.shared)
+    assert more == 2 * (9 * 8**2 + 2 * 8) + 4 * (9 * 32**2 + 2 * 32)
+
+
+def test_blocks_learn_and_are_in_the_graph(faces: list[Sample], saved: Path, tmp_path: Path) -> None:
+    model = EmotionalDAN(
+        replace(EmotionalDAN.load(saved).config, residual=(0, 1, 1, 0), steps=6, minutes=0.0)
+    )
+    model.initial = saved
+    model.fit(faces)
+    blocks = model._module.joint.residual
+    norms = [block.change[-1].weight for level in blocks.values() for block in level]
+    assert len(norms) == 2 and all(float(norm.abs().max()) > 0 for norm in norms)
+    kept = model.save(tmp_path / "grown")
+    again = training.start(model.config, np.load(kept / "mean.npy"), FELT, kept).eval()
+    crops = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
+    for ours in (EmotionalDAN.load(kept)._run(crops)[1], training.run(again, crops)[-1]):
+        assert ours == pytest.approx(model._run(crops)[1], abs=0.02)
+    with pytest.raises(WeightsError, match="more blocks"):
+        training.start(replace(model.config, residual=()), np.load(kept / "mean.npy"), FELT, kept)
+
+
 def test_a_quick_cascade_keeps_what_it_can() -> None:
     """The second stage goes on with its weights, without the feature image, and gives maps as large."""
     module = training.start(Config(), np.random.default_rng(0).uniform(0, 1, (68, 2)), ["a"] * 7, None)
@@ -258,7 +291,14 @@ def test_a_heatmap_is_what_the_joint_stage_sees() -> None:
     assert torch.equal(seen[:, 1:], heatmap(placed, 48, 2))
 
 
-WRONG = [{"size": 50}, {"share": 1.5}, {"points_share": 0.0}, {"maps": ()}, {"quick": (8,) * 7}]
+WRONG = [
+    {"size": 50},
+    {"share": 1.5},
+    {"points_share": 0.0},
+    {"maps": ()},
+    {"quick": (8,) * 7},
+    {"residual": (1,)},
+]
 
 
 @pytest.mark.parametrize("wrong", WRONG)

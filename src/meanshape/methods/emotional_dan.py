@@ -54,6 +54,7 @@ class Config:
     quick_steps: tuple[int, int] = (2000, 1600)  # to teach it, and to let the second stage get used to it
     size: int = 48  # side of the joint stage's frame, pixels
     maps: tuple[int, ...] = (16, 48, 128, 192)  # of each pair of its convolutions
+    residual: tuple[int, ...] = (0, 2, 2, 0)  # blocks of two more behind each pair; none: no such blocks
     features: int = 256
     dropout: float = 0.1
     warm_start: bool = True  # from the convolutions of the stage before
@@ -83,6 +84,10 @@ class Config:
         """Check that the joint stage can be built."""
         if self.size % 2 ** len(self.maps) or not self.maps:
             raise ConfigError(f"size must be a multiple of {2 ** len(self.maps)}, got {self.size}")
+        if len(self.residual) not in (0, len(self.maps)) or min(self.residual, default=0) < 0:
+            raise ConfigError(
+                f"residual must be none or {len(self.maps)} counts, one for each of maps, got {self.residual}"
+            )
         if self.quick and self.cascade.sizes[0] % 2 ** len(self.quick):
             raise ConfigError(
                 f"the cascade's first size must be a multiple of {2 ** len(self.quick)} for quick"
@@ -109,6 +114,7 @@ PRESETS = {
         quick=(),
         size=224,
         maps=(64, 128, 256, 512),
+        residual=(),
         dropout=0.5,
         warm_start=False,
         smoothing=0.0,
@@ -150,7 +156,14 @@ class EmotionalDAN(LandmarkModel):
         cascade = dan.DAN.tiny().config
         moves = replace(cascade.augmentation, rotation=2, shift=0.02)
         small = Config(
-            cascade, (), size=32, maps=(8, 16, 32, 64), features=64, dropout=0.0, augmentation=moves
+            cascade,
+            (),
+            size=32,
+            maps=(8, 16, 32, 64),
+            residual=(),
+            features=64,
+            dropout=0.0,
+            augmentation=moves,
         )
         slow = replace(small, rate=2e-4, turn=0.002)  # nothing would damp its moves
         return cls(replace(slow, batch=16, steps=20, warmup=5, ema=0.9, points_share=0.5))

@@ -13,24 +13,54 @@ from meanshape.methods.nets.blocks import grey
 from meanshape.methods.nets.dan import DAN, Stage, heatmap, inverse, prepared, similarity, warp
 
 
+class Residual(nn.Module):
+    """conv - BN - ReLU - conv - BN, added to the maps (N, C, H, W), which come from a ReLU.
+
+    At first it adds nothing: a trained net that is given some goes on from where it was.
+    """
+
+    def __init__(self, maps: int) -> None:
+        super().__init__()
+        first, second = (nn.Conv2d(maps, maps, 3, padding=1, bias=False) for _ in range(2))
+        norm = nn.BatchNorm2d(maps)
+        nn.init.zeros_(norm.weight)
+        self.change = nn.Sequential(first, nn.BatchNorm2d(maps), nn.ReLU(inplace=True), second, norm)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Maps of the same size."""
+        return torch.relu(maps + self.change(maps))
+
+
 class JointStage(nn.Module):
     """Pairs of 3x3 convolutions (conv - BN - ReLU) and fc1, which both heads read.
 
     Maps are halved after the first convolution of a pair, not after the second as in DAN: more than twice as
-    fast. Input: the upright face and the heatmap of the shape so far (N, 2, size, size).
+    fast. Behind each pair there may be ``residual`` blocks. Input: the upright face and the heatmap of the
+    shape so far (N, 2, size, size).
     """
 
     def __init__(
-        self, size: int, maps: tuple[int, ...], features: int, points: int, labels: int, dropout: float
+        self,
+        size: int,
+        maps: tuple[int, ...],
+        residual: tuple[int, ...],
+        features: int,
+        points: int,
+        labels: int,
+        dropout: float,
     ) -> None:
         super().__init__()
         layers: list[nn.Module] = [nn.BatchNorm2d(2)]
         channels = 2
-        for count in maps:
+        self.residual = nn.ModuleDict()  # by the layer they follow, whose weights keep their names
+        for pair, count in enumerate(maps):
             for pool in ([nn.MaxPool2d(2)], []):
                 conv = nn.Conv2d(channels, count, 3, padding=1, bias=False)
                 layers += [conv, *pool, nn.BatchNorm2d(count), nn.ReLU(inplace=True)]
                 channels = count
+            if residual and residual[pair]:
+                blocks = [Residual(count) for _ in range(residual[pair])]
+                self.residual[str(len(layers) - 1)] = nn.Sequential(*blocks)
         flat = channels * (size // 2 ** len(maps)) ** 2
         self.trunk = nn.Sequential(*layers, nn.Flatten(), nn.Dropout(dropout))
         self.fc1 = nn.Sequential(nn.Linear(flat, features, bias=False), nn.BatchNorm1d(features), nn.ReLU())
@@ -45,7 +75,12 @@ class JointStage(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """The update (N, 2K) of the points and the logits (N, L) of the labels."""
-        features = self.fc1(self.trunk(image))
+        maps = image
+        for index, layer in enumerate(self.trunk):
+            maps = layer(maps)
+            if str(index) in self.residual:
+                maps = self.residual[str(index)](maps)
+        features = self.fc1(maps)
         return self.points(features), self.emotion(self.drop(features))
 
     def start_from(self, other: Stage) -> None:
@@ -61,7 +96,7 @@ class JointStage(nn.Module):
     @property
     def shared(self) -> list[nn.Parameter]:
         """The parameters that both heads read."""
-        return [*self.trunk.parameters(), *self.fc1.parameters()]
+        return [p for part in (self.trunk, self.residual, self.fc1) for p in part.parameters()]
 
 
 def _grey(weight: Tensor) -> Tensor:
@@ -102,8 +137,8 @@ class EmotionalDAN(nn.Module):
     ----------
     cascade
         The stages before.
-    size, maps
-        Side of the joint stage's frame in pixels; maps of each pair of convolutions.
+    size, maps, residual
+        Side of the joint stage's frame in pixels; maps of each pair of convolutions; blocks behind each.
     labels
         How many emotions there are.
     """
@@ -119,11 +154,12 @@ class EmotionalDAN(nn.Module):
         features: int,
         labels: int,
         dropout: float,
+        residual: tuple[int, ...] = (),
         use_heatmap: bool = True,
     ) -> None:
         super().__init__()
         self.cascade, self.size, self.use_heatmap = cascade, size, use_heatmap
-        self.joint = JointStage(size, maps, features, cascade.mean.shape[0], labels, dropout)
+        self.joint = JointStage(size, maps, residual, features, cascade.mean.shape[0], labels, dropout)
         self.shape_head = ShapeHead(cascade.mean.shape[0], labels)
         self.register_buffer("temperature", torch.ones(()))
 

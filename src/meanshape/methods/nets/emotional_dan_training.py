@@ -59,8 +59,7 @@ class JointTrainer(Trainer):
     ) -> None:
         super().__init__(module, task, schedule, None if turn else folder, "joint", seed)
         if turn:
-            trunk = module.joint.trunk.parameters()
-            convolutions = [parameter for parameter in trunk if parameter.ndim == 4]
+            convolutions = [parameter for parameter in module.joint.parameters() if parameter.ndim == 4]
             apart = {id(weight) for weight in convolutions}
             others = [p for p in module.parameters() if p.requires_grad and id(p) not in apart]
             mixed: Any = Orthogonal(convolutions, others, schedule.rate, turn, schedule.weight_decay)
@@ -294,16 +293,21 @@ def start(
         features=config.features,
         labels=max(1, len(labels)),  # a head of nothing is no head
         dropout=config.dropout,
+        residual=config.residual,
         use_heatmap=config.use_heatmap,
     )
     anything: Any = module  # torch's types forget this argument
     anything.to(memory_format=torch.channels_last)
     if initial is not None:
         whole = _method(initial) == "emotional_dan"
-        if whole and _quick_maps(initial):
-            if _quick_maps(initial) != config.quick:
+        quick, residual = (_counts(initial, name) if whole else () for name in ("quick", "residual"))
+        if quick:
+            if quick != config.quick:
                 raise WeightsError(f"{initial}: its cascade is another than quick = {config.quick} asks for")
             quicken(module.cascade, config.quick)
+        own = config.residual or (0,) * len(residual)
+        if any(there > here for there, here in zip(residual, own, strict=False)):
+            raise WeightsError(f"{initial}: has more blocks than residual = {config.residual} asks for")
         load_state(module if whole else module.cascade, initial / STATE)
     return module
 
@@ -316,10 +320,10 @@ def _method(folder: Path | None) -> str | None:
         return None
 
 
-def _quick_maps(folder: Path) -> tuple[int, ...]:
-    """The maps of the lean first stage of a run folder; none: it has none."""
+def _counts(folder: Path, name: str) -> tuple[int, ...]:
+    """Numbers in the configuration of a run folder; none where it is older than that setting."""
     kept: dict[str, Any] = tomllib.loads((folder / "config.toml").read_text("utf-8"))
-    return tuple(kept.get("quick", ()))
+    return tuple(kept.get(name, ()))
 
 
 def _cascade_folder(initial: Path | None) -> Path | None:
