@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from meanshape.datasets.synthetic import face
 from meanshape.datasets.synthetic.clips import clip
@@ -77,15 +78,18 @@ def tracking(given: argparse.Namespace) -> Iterator[int]:
 
 def detecting(given: argparse.Namespace) -> Iterator[int]:
     """Find the faces in one picture after the other; yields how many."""
-    pictures = []
-    for seed in range(given.distinct):
-        tile, canvas = face(seed, 100, occlusion=0).pixels(), np.full((120, 160, 3), 90, np.uint8)
-        x, y = seed % 60, seed % 20
-        canvas[y : y + 100, x : x + 100] = tile
-        pictures.append(canvas)
+    pictures = [picture(seed) for seed in range(given.distinct)]
     pipeline = Pipeline(model=given.model)
     for number in count():
         yield len(pipeline(pictures[number % len(pictures)]).faces)
+
+
+def picture(seed: int) -> NDArray[np.uint8]:
+    """Return a picture of 160x120 with one rendered face."""
+    tile, canvas = face(seed, 100, occlusion=0).pixels(), np.full((120, 160, 3), 90, np.uint8)
+    x, y = seed % 60, seed % 20
+    canvas[y : y + 100, x : x + 100] = tile
+    return canvas
 
 
 def state(frame: int, start: float) -> dict[str, float]:
