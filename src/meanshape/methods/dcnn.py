@@ -25,19 +25,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanshape.core.errors import ConfigError, MissingExtra
-from meanshape.core.geometry import apply, invert
-from meanshape.core.image import Pixels, warp
 from meanshape.core.markup import MarkUp, markup
-from meanshape.core.types import Box, Sample, Shape
-from meanshape.methods.base import LandmarkModel, Progress
+from meanshape.core.types import Box, Sample
+from meanshape.methods.base import Progress
 from meanshape.methods.parts.graph import Graph
-from meanshape.methods.parts.onnx_session import OnnxSession
+from meanshape.methods.parts.square_crop import SquareCropModel
 from meanshape.training.augment import Augmentation
-from meanshape.training.sampling import square_matrix, square_mean
+from meanshape.training.sampling import square_mean
 
-GRAPH = "model.onnx"
 LEVELS = 3
-BATCH = 32
 POINTS = "mtfl5"
 MILD = Augmentation(
     shift=0.03, scale=0.05, rotation=8, colour=0.3, grey=0.1, blur=0.1, jpeg=0.05, noise=0.05, occluder=0.1
@@ -97,7 +93,7 @@ PRESETS = {
 }
 
 
-class DCNN(LandmarkModel):
+class DCNN(SquareCropModel):
     """The cascade of 23 networks, trained in torch and run as one ONNX graph.
 
     ``predict(..., levels=1)`` returns what the first level says.
@@ -105,12 +101,7 @@ class DCNN(LandmarkModel):
 
     name: ClassVar[str] = "dcnn"
     Config: ClassVar[type[Any]] = Config
-
-    def __init__(self, config: Any = None, *, threads: int = 1) -> None:
-        super().__init__(config)
-        self.threads = threads
-        self._session: OnnxSession | None = None
-        self._module: Any = None
+    output = f"level{LEVELS}"
 
     @classmethod
     def tiny(cls) -> Self:
@@ -169,14 +160,7 @@ class DCNN(LandmarkModel):
     def _save(self, folder: Path) -> None:
         from meanshape.methods.nets import dcnn_training
 
-        if self._module is None:
-            raise ConfigError(
-                "this DCNN was loaded from a graph without torch weights; copy its folder instead"
-            )
-        dcnn_training.save(self._module, folder, POINTS)
-
-    def _load(self, folder: Path) -> None:
-        self._session = OnnxSession(folder / GRAPH, self.threads, self.providers)
+        dcnn_training.save(self._trained(), folder, POINTS)
 
     def _run(self, crops: NDArray[np.uint8], level: int) -> NDArray[np.float32]:
         """Points (N, 1 or 2, K, 2) in pixels of the crops, after the level before, if any, and the level."""
@@ -190,26 +174,17 @@ class DCNN(LandmarkModel):
 
     def graph(self) -> Graph:
         """Return the graph from the crop to the points, for `meanshape export`."""
-        self._fitted()
-        size, scale = self.config.crop_size, self.config.crop_scale
-        half = scale / 2
+        half = self.config.crop_scale / 2
         square = self.square(Box(-0.5, -0.5, 0.5, 0.5))  # of a canonical box of the size 1 about 0
         (x, y), side = square.center, square.width
         window = (x - half * side, y - half * side, x + half * side, y + half * side)
-        return replace(Graph.of(self._session, f"level{LEVELS}", size, scale), window=window)
+        return replace(super().graph(), window=window)
 
-    def _predict_batch(
-        self, images: list[Pixels], boxes: list[Box], starts: list[Shape | None], **options: Any
-    ) -> NDArray[np.float64]:
-        level = _level(**options)
-        size, scale = self.config.crop_size, self.config.crop_scale
-        matrices = [square_matrix(self.square(box), scale, size) for box in boxes]
-        shapes = []
-        for first in range(0, len(images), BATCH):
-            part = slice(first, first + BATCH)
-            crops = [warp(i, m, (size, size)) for i, m in zip(images[part], matrices[part], strict=True)]
-            shapes.append(self._run(np.stack(crops), level))
-        return apply(invert(np.stack(matrices))[:, None], np.concatenate(shapes).astype(np.float64))
+    def _framed(self, box: Box) -> Box:
+        return self.square(box)
+
+    def _points(self, crops: NDArray[np.uint8], **options: Any) -> NDArray[np.float32]:
+        return self._run(crops, _level(**options))
 
 
 def _level(levels: int = LEVELS) -> int:

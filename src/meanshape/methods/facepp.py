@@ -24,18 +24,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanshape.core.errors import ConfigError, MissingExtra, ShapeError
-from meanshape.core.geometry import apply, invert
-from meanshape.core.image import Pixels, warp
-from meanshape.core.types import Box, Sample, Shape
-from meanshape.methods.base import LandmarkModel, Progress
-from meanshape.methods.parts.graph import Graph
-from meanshape.methods.parts.onnx_session import OnnxSession
+from meanshape.core.types import Sample
+from meanshape.methods.base import Progress
+from meanshape.methods.parts.square_crop import SquareCropModel
 from meanshape.training.augment import Augmentation
-from meanshape.training.sampling import square_matrix, square_mean
+from meanshape.training.sampling import square_mean
 
-GRAPH = "model.onnx"
 LEVELS = 4
-BATCH = 32
 Jitter = tuple[float, float, float]
 TURNED = Augmentation(rotation=12)
 
@@ -89,7 +84,7 @@ class Config:
                 raise ConfigError(f"{name}_size is halved {len(widths)} times, which {size} cannot be")
 
 
-class FacePP(LandmarkModel):
+class FacePP(SquareCropModel):
     """Two cascades, inner points and contour, trained in torch and run as one ONNX graph.
 
     ``predict(..., levels=2)`` returns what the second level says.
@@ -97,12 +92,7 @@ class FacePP(LandmarkModel):
 
     name: ClassVar[str] = "facepp"
     Config: ClassVar[type[Any]] = Config
-
-    def __init__(self, config: Any = None, *, threads: int = 1) -> None:
-        super().__init__(config)
-        self.threads = threads
-        self._session: OnnxSession | None = None
-        self._module: Any = None
+    output = f"level{LEVELS}"
 
     @classmethod
     def tiny(cls) -> Self:
@@ -145,15 +135,8 @@ class FacePP(LandmarkModel):
     def _save(self, folder: Path) -> None:
         from meanshape.methods.nets import facepp_training
 
-        if self._module is None:
-            raise ConfigError(
-                "this model was loaded from a graph without torch weights; copy its folder instead"
-            )
         assert self.markup is not None
-        facepp_training.save(self._module, folder, self.markup.name)
-
-    def _load(self, folder: Path) -> None:
-        self._session = OnnxSession(folder / GRAPH, self.threads, self.providers)
+        facepp_training.save(self._trained(), folder, self.markup.name)
 
     def _run(self, crops: NDArray[np.uint8], level: int) -> NDArray[np.float32]:
         """Points (N, 1 or 2, K, 2) in pixels of the crops; of a loaded model also after the level before."""
@@ -164,23 +147,8 @@ class FacePP(LandmarkModel):
 
         return facepp_training.run(self._module, crops, level)[:, None]
 
-    def graph(self) -> Graph:
-        """Return the graph from the crop to the points, for `meanshape export`."""
-        self._fitted()
-        return Graph.of(self._session, f"level{LEVELS}", self.config.crop_size, self.config.crop_scale)
-
-    def _predict_batch(
-        self, images: list[Pixels], boxes: list[Box], starts: list[Shape | None], **options: Any
-    ) -> NDArray[np.float64]:
-        level = _level(**options)
-        size, scale = self.config.crop_size, self.config.crop_scale
-        matrices = [square_matrix(box, scale, size) for box in boxes]
-        shapes = []
-        for first in range(0, len(images), BATCH):
-            part = slice(first, first + BATCH)
-            crops = [warp(i, m, (size, size)) for i, m in zip(images[part], matrices[part], strict=True)]
-            shapes.append(self._run(np.stack(crops), level))
-        return apply(invert(np.stack(matrices))[:, None], np.concatenate(shapes).astype(np.float64))
+    def _points(self, crops: NDArray[np.uint8], **options: Any) -> NDArray[np.float32]:
+        return self._run(crops, _level(**options))
 
 
 def _level(levels: int = LEVELS) -> int:

@@ -27,17 +27,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanshape.core.errors import ConfigError, MissingExtra
-from meanshape.core.image import ImageLike, Pixels, read_image, warp
-from meanshape.core.types import Box, Sample, Shape
-from meanshape.methods.base import LandmarkModel, Progress
+from meanshape.core.image import ImageLike, read_image
+from meanshape.core.types import Box, Sample
+from meanshape.methods.base import Progress
 from meanshape.methods.parts.arrays import load_points
-from meanshape.methods.parts.graph import Graph
-from meanshape.methods.parts.onnx_session import OnnxSession
+from meanshape.methods.parts.square_crop import SquareCropModel
 from meanshape.training.changes import Changes
-from meanshape.training.sampling import square_matrix, square_mean
+from meanshape.training.sampling import square_mean
 
-GRAPH, MEAN, LOG = "model.onnx", "mean.npy", "clusters.json"
-BATCH = 32
+MEAN, LOG = "mean.npy", "clusters.json"
 LITTLE = Changes(turn=9, stretch=0.03, light=0.35, grey=0.05, blur=0.15, noise=0.1, occluder=0)
 """What the heads' faces are changed by: nearer to what comes than what the vanilla network learns from."""
 
@@ -100,18 +98,15 @@ PRESETS = {
 }  # fmt: skip
 
 
-class TCNN(LandmarkModel):
+class TCNN(SquareCropModel):
     """One trunk, and for each cluster of faces a head of its own, run as one ONNX graph."""
 
     name: ClassVar[str] = "tcnn"
     Config: ClassVar[type[Any]] = Config
 
     def __init__(self, config: Any = None, *, threads: int = 1) -> None:
-        super().__init__(config)
-        self.threads = threads
+        super().__init__(config, threads=threads)
         self.log: dict[str, Any] = {}
-        self._session: OnnxSession | None = None
-        self._module: Any = None
         self._mean: NDArray[np.float64] | None = None
 
     @classmethod
@@ -147,18 +142,15 @@ class TCNN(LandmarkModel):
         from meanshape.methods.nets import tcnn_training
 
         assert self.markup is not None and self._mean is not None
-        if self._module is None:
-            raise ConfigError(
-                "this TCNN was loaded from a graph without torch weights; copy its folder instead"
-            )
+        module = self._trained()
         np.save(folder / MEAN, self._mean)
         (folder / LOG).write_text(json.dumps(self.log) + "\n", "utf-8")
-        tcnn_training.save(self._module, folder, self.markup)
+        tcnn_training.save(module, folder, self.markup)
 
     def _load(self, folder: Path) -> None:
         self._mean = load_points(folder / MEAN, len(self._fitted()))
         self.log = json.loads((folder / LOG).read_text("utf-8"))
-        self._session = OnnxSession(folder / GRAPH, self.threads, self.providers)
+        super()._load(folder)
 
     def _run(self, crops: NDArray[np.uint8]) -> list[NDArray[Any]]:
         """Points (N, K, 2) in pixels of the crops (N, S, S, 3), and the cluster (N,) of each."""
@@ -168,27 +160,8 @@ class TCNN(LandmarkModel):
 
         return tcnn_training.run(self._module, crops)
 
-    def _crop(self, image: Pixels, box: Box) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-        size = self.config.crop_size
-        matrix = square_matrix(box, self.config.crop_scale, size)
-        return warp(image, matrix, (size, size)), matrix
-
-    def graph(self) -> Graph:
-        """Return the graph from the crop to the points, for `meanshape export`."""
-        self._fitted()
-        return Graph.of(self._session, "points", self.config.crop_size, self.config.crop_scale)
-
-    def _predict_batch(
-        self, images: list[Pixels], boxes: list[Box], starts: list[Shape | None], **options: Any
-    ) -> NDArray[np.float64]:
-        parts = []
-        for first in range(0, len(images), BATCH):
-            pairs = zip(images[first : first + BATCH], boxes[first : first + BATCH], strict=True)
-            crops, matrices = zip(*(self._crop(image, box) for image, box in pairs), strict=True)
-            points = self._run(np.stack(crops))[0].astype(np.float64)
-            maps = np.stack(matrices)  # each a scale and a shift
-            parts.append((points - maps[:, None, :, 2]) / maps[:, None, :1, 0])
-        return np.concatenate(parts)
+    def _points(self, crops: NDArray[np.uint8], **options: Any) -> NDArray[np.float32]:
+        return self._run(crops)[0]
 
     def cluster(self, image: ImageLike, box: Box | None = None) -> int:
         """Return the cluster of the face in the canonical box."""
