@@ -10,9 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from meanshape.core.types import Sample
 from meanshape.datasets.parts.card import load_card
-from meanshape.datasets.parts.check import Problem, check
 from meanshape.datasets.parts.cuhk import (
     VALIDATION,
     base,
@@ -23,17 +21,13 @@ from meanshape.datasets.parts.cuhk import (
     to_survey,
 )
 from meanshape.datasets.parts.files import existing_folder
+from meanshape.datasets.parts.reader import reader
 from meanshape.datasets.parts.survey import Survey
 from meanshape.formats.text import write_text
 
 card = load_card(__file__)
 
 LISTS = {"train": "trainImageList.txt", "test": "testImageList.txt"}
-
-
-def samples(root: str | Path, split: str | None = None, *, allow_missing: bool = False) -> list[Sample]:
-    """Read a split (None: every list that is there)."""
-    return survey(root, split).samples(card.name, split, allow_missing)
 
 
 def survey(root: str | Path, split: str | None = None) -> Survey:
@@ -43,9 +37,7 @@ def survey(root: str | Path, split: str | None = None) -> Survey:
     return to_survey(rows_of(split, folder, LISTS, facepoint_rows, card), folder, card)
 
 
-def verify(root: str | Path) -> list[Problem]:
-    """What is wrong with the copy at `root`."""
-    return check(card, survey, root)
+samples, verify = reader(card, survey)
 
 
 def miniature(folder: str | Path) -> Path:

@@ -17,9 +17,9 @@ import numpy as np
 from meanshape.core.errors import FormatError, suggestion
 from meanshape.core.types import Sample
 from meanshape.datasets.parts.card import load_card
-from meanshape.datasets.parts.check import Problem, check
 from meanshape.datasets.parts.drawing import draw
 from meanshape.datasets.parts.files import existing_folder, photos
+from meanshape.datasets.parts.reader import reader
 from meanshape.datasets.parts.survey import Survey
 from meanshape.formats.text import read_text
 
@@ -27,11 +27,6 @@ card = load_card(__file__)
 
 TABLE = "fer2013.csv"
 SIDE = 48
-
-
-def samples(root: str | Path, split: str | None = None, *, allow_missing: bool = False) -> list[Sample]:
-    """Read a split (None: everything that is there)."""
-    return survey(root, split).samples(card.name, split, allow_missing)
 
 
 def survey(root: str | Path, split: str | None = None) -> Survey:
@@ -45,9 +40,7 @@ def survey(root: str | Path, split: str | None = None) -> Survey:
     return result
 
 
-def verify(root: str | Path) -> list[Problem]:
-    """What is wrong with the copy at `root`."""
-    return check(card, survey, root)
+samples, verify = reader(card, survey)
 
 
 def miniature(folder: str | Path) -> Path:

@@ -12,18 +12,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from meanshape.core.types import Sample
 from meanshape.datasets.parts import ibug
 from meanshape.datasets.parts.card import load_card
-from meanshape.datasets.parts.check import Problem, check
+from meanshape.datasets.parts.reader import reader
 from meanshape.datasets.parts.survey import Survey
 
 card = load_card(__file__)
-
-
-def samples(root: str | Path, split: str | None = None, *, allow_missing: bool = False) -> list[Sample]:
-    """Read a split (None: everything that is there)."""
-    return survey(root, split).samples(card.name, split, allow_missing)
 
 
 def survey(root: str | Path, split: str | None = None) -> Survey:
@@ -31,9 +25,7 @@ def survey(root: str | Path, split: str | None = None) -> Survey:
     return ibug.survey(root, card, split)
 
 
-def verify(root: str | Path) -> list[Problem]:
-    """What is wrong with the copy at `root`."""
-    return check(card, survey, root)
+samples, verify = reader(card, survey)
 
 
 def miniature(folder: str | Path) -> Path:

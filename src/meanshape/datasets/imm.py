@@ -16,19 +16,14 @@ from meanshape.core.markup import markup
 from meanshape.core.types import Sample, Shape
 from meanshape.datasets.parts.asf import read_asf, write_asf
 from meanshape.datasets.parts.card import load_card
-from meanshape.datasets.parts.check import Problem, check
 from meanshape.datasets.parts.drawing import draw
 from meanshape.datasets.parts.files import existing_folder, photos
+from meanshape.datasets.parts.reader import reader
 from meanshape.datasets.parts.survey import Survey
 
 card = load_card(__file__)
 
 POINTS = len(markup("imm73"))
-
-
-def samples(root: str | Path, split: str | None = None, *, allow_missing: bool = False) -> list[Sample]:
-    """Read the set."""
-    return survey(root, split).samples(card.name, split, allow_missing)
 
 
 def survey(root: str | Path, split: str | None = None) -> Survey:
@@ -52,9 +47,7 @@ def survey(root: str | Path, split: str | None = None) -> Survey:
     return result
 
 
-def verify(root: str | Path) -> list[Problem]:
-    """What is wrong with the copy at `root`."""
-    return check(card, survey, root)
+samples, verify = reader(card, survey)
 
 
 def miniature(folder: str | Path) -> Path:

@@ -13,9 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from meanshape.core.errors import FormatError
-from meanshape.core.types import Sample
 from meanshape.datasets.parts.card import load_card
-from meanshape.datasets.parts.check import Problem, check
 from meanshape.datasets.parts.cuhk import (
     VALIDATION,
     Row,
@@ -29,6 +27,7 @@ from meanshape.datasets.parts.cuhk import (
     to_survey,
 )
 from meanshape.datasets.parts.files import existing_folder
+from meanshape.datasets.parts.reader import reader
 from meanshape.datasets.parts.survey import Survey
 from meanshape.formats.text import write_text
 
@@ -38,11 +37,6 @@ LISTS = {"train": "training.txt", "test": "testing.txt"}
 BOXES = "trainImageList.txt"
 
 
-def samples(root: str | Path, split: str | None = None, *, allow_missing: bool = False) -> list[Sample]:
-    """Read a split (None: every list that is there)."""
-    return survey(root, split).samples(card.name, split, allow_missing)
-
-
 def survey(root: str | Path, split: str | None = None) -> Survey:
     """Look for a split and say what is missing."""
     card.check_split(split)
@@ -50,9 +44,7 @@ def survey(root: str | Path, split: str | None = None) -> Survey:
     return to_survey(rows_of(split, folder, LISTS, _rows, card), folder, card, _attributes)
 
 
-def verify(root: str | Path) -> list[Problem]:
-    """What is wrong with the copy at `root`."""
-    return check(card, survey, root)
+samples, verify = reader(card, survey)
 
 
 def miniature(folder: str | Path) -> Path:
