@@ -25,13 +25,14 @@ from meanshape.core.errors import ConfigError, MeanshapeError, WeightsError
 from meanshape.core.geometry import apply, invert, similarity
 from meanshape.core.image import ImageLike, Pixels, read_image
 from meanshape.core.types import Box, Sample, Shape
-from meanshape.methods.base import LandmarkModel, Progress
+from meanshape.methods.base import Progress
 from meanshape.methods.parts import arrays
 from meanshape.methods.parts.faces import FaceBank, mapped
 from meanshape.methods.parts.fitters import Composition, Fitter, Frame, Linear, Update
 from meanshape.methods.parts.oriented import view
 from meanshape.methods.parts.portrait import Portrait, true_textures
 from meanshape.methods.parts.ridge import ridge
+from meanshape.methods.parts.searching import SearchingModel
 from meanshape.methods.parts.shape_model import ShapeModel
 from meanshape.methods.parts.start import POSE, Jitter, Start
 from meanshape.methods.parts.texture import (
@@ -98,13 +99,12 @@ PRESETS = {
 }
 
 
-class AAM(LandmarkModel):
+class AAM(SearchingModel):
     """Active Appearance Model; `shape_model` has the shapes, `portrait` the faces that it imagines."""
 
     name: ClassVar[str] = "aam"
     Config: ClassVar[type[Any]] = Config
 
-    shape_model: ShapeModel
     portrait: Portrait
     _start: Start
     _frames: list[Frame]
@@ -127,10 +127,6 @@ class AAM(LandmarkModel):
 
     # What the web page and curious people ask
 
-    def shape_from(self, modes: Sequence[float]) -> Float:
-        """Return the shape (K, 2) of mode weights in standard deviations, in the shape model's frame."""
-        return self.shape_model.shape_from(modes, deviations=True)
-
     def reconstruct(self, weights: Sequence[float]) -> NDArray[np.uint8]:
         """Return the picture (S, S, 3) of the face of appearance weights, in standard deviations."""
         return self.portrait.render(np.asarray(weights, np.float64))[0]
@@ -140,26 +136,11 @@ class AAM(LandmarkModel):
         self._fitted().check(shape.points)
         return self.portrait.describe(read_image(image), shape.points)
 
-    def iterations(
-        self, image: ImageLike, box: Box | None = None, *, start: Shape | None = None
-    ) -> list[Shape]:
-        """Return the shapes that the search goes through, from the mean in the box to the answer."""
-        trace: list[Float] = []
-        last = self.predict(read_image(image), box, start=start, trace=trace)
-        return [Shape(points, last.markup) for points in trace]
-
     # Search
-
-    def _predict_batch(
-        self, images: list[Pixels], boxes: list[Box], starts: list[Shape | None], **options: Any
-    ) -> Float:
-        found = [self._search(*face, **options) for face in zip(images, boxes, starts, strict=True)]
-        return np.stack(found)
 
     def _search(
         self, image: Pixels, box: Box, start: Shape | None, trace: list[Float] | None = None
     ) -> Float:
-        """Return the points before the last step and after it (2, K, 2); put all on the way into `trace`."""
         points, way = self._start(image, box, start, self._fitted())
         way.append(points)
         for frame, fitter in zip(self._frames, self._fitters, strict=True):

@@ -24,10 +24,10 @@ from numpy.typing import NDArray
 
 from meanshape.core.errors import ConfigError, MeanshapeError, WeightsError
 from meanshape.core.geometry import apply, compose, invert, similarity
-from meanshape.core.image import ImageLike, Pixels, read_image
+from meanshape.core.image import Pixels
 from meanshape.core.markup import MarkUp
 from meanshape.core.types import Box, Sample, Shape
-from meanshape.methods.base import LandmarkModel, Progress
+from meanshape.methods.base import Progress
 from meanshape.methods.parts import arrays
 from meanshape.methods.parts.faces import FaceBank, mapped
 from meanshape.methods.parts.oriented import view
@@ -40,6 +40,7 @@ from meanshape.methods.parts.profiles import (
     Reader,
     neighbours,
 )
+from meanshape.methods.parts.searching import SearchingModel
 from meanshape.methods.parts.shape_model import ShapeModel
 from meanshape.methods.parts.start import Jitter, Start, placed
 
@@ -130,13 +131,12 @@ class Level:
         return self.reader.look(view(image, matrix, self.side))
 
 
-class ASM(LandmarkModel):
+class ASM(SearchingModel):
     """Active Shape Model; `shape_model` is its point-distribution model."""
 
     name: ClassVar[str] = "asm"
     Config: ClassVar[type[Any]] = Config
 
-    shape_model: ShapeModel
     _start: Start
     _levels: list[Level]
 
@@ -145,30 +145,11 @@ class ASM(LandmarkModel):
         """One level for a few dozen faces."""
         return cls(Config(faces=(60.0,), modes=(12,), ridge=0.3, copies=3))
 
-    def shape_from(self, modes: Sequence[float]) -> Float:
-        """Return the shape (K, 2) of mode weights in standard deviations, in the shape model's frame."""
-        return self.shape_model.shape_from(modes, deviations=True)
-
-    def iterations(
-        self, image: ImageLike, box: Box | None = None, *, start: Shape | None = None
-    ) -> list[Shape]:
-        """Return the shapes that the search goes through, from the mean in the box to the answer."""
-        trace: list[Float] = []
-        last = self.predict(read_image(image), box, start=start, trace=trace)
-        return [Shape(points, last.markup) for points in trace]
-
     # Search
-
-    def _predict_batch(
-        self, images: list[Pixels], boxes: list[Box], starts: list[Shape | None], **options: Any
-    ) -> Float:
-        found = [self._search(*face, **options) for face in zip(images, boxes, starts, strict=True)]
-        return np.stack(found)
 
     def _search(
         self, image: Pixels, box: Box, start: Shape | None, trace: list[Float] | None = None
     ) -> Float:
-        """Return the points before the last step and after it (2, K, 2); put all on the way into `trace`."""
         points, way = self._start(image, box, start, self._fitted())
         way.append(points)
         for level in self._levels:
