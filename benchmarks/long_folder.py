@@ -107,8 +107,8 @@ def draw(files: list[Path], svg: Path) -> None:
             label = f"{run['what']}, {run['model']}{workers}"
             axes.plot(run["curve"]["frame"], run["curve"]["memory_mb"], label=label)
     axes.set(xlabel="pictures", ylabel="resident memory, MB", xlim=(0, None), ylim=(0, None))
-    axes.legend(frameon=False, fontsize=8)
-    figure.savefig(svg, transparent=False, metadata={"Date": None, "Creator": None})
+    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    figure.savefig(svg, metadata={"Date": None, "Creator": None})
 
 
 def main() -> None:
