@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,21 @@ def test_a_face_that_moves_is_looked_for_where_it_goes(
     assert box.center[0] - track.box.center[0] == pytest.approx(ahead)
     assert start.markup.name == "ibug51"  # the inner points
     assert start.points - track.shape.to("ibug51").points == pytest.approx(np.tile([ahead, 0.0], (51, 1)))
+
+
+def test_a_face_that_rests_begins_where_it_began(tracker: Tracker, stage: Stage) -> None:
+    stage.faces = [Box(50, 50, 130, 130)]
+    tracker(PICTURE, 0.0)
+    (track,) = tracker.tracks
+    for whole in (False, True):
+        track.begun = None
+        box, shape = track.ahead(0.04, whole)
+        assert len(shape) == (68 if whole else 51)
+        for by, same in ((0.003, True), (0.02, False)):
+            points = track.shape.points + by * track.box.size
+            moved = replace(track, shape=track.shape.with_points(points), box=box.shifted(1, 0))
+            begun = moved.ahead(0.08, whole)
+            assert (begun[0] is box and begun[1] is shape) == same
 
 
 def test_two_tracks_of_one_face_become_one(tracker: Tracker, stage: Stage) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from meanshape.core import config
 from meanshape.core.errors import ConfigError, MissingExtra, ShapeError, WeightsError
-from meanshape.core.geometry import similarity
+from meanshape.core.geometry import apply, similarity
 from meanshape.core.types import Box, Sample, Shape
 from meanshape.datasets import synthetic
 from meanshape.methods.cpr import CPR, PRESETS, Config
@@ -264,6 +264,22 @@ def test_starts_that_say_nothing_are_not_used(fitted, faces):
     assert np.isfinite(fitted.predict(face.image, face.box, start=Shape(line, "ibug68")).points).all()
 
 
+def test_a_whole_shape_tells_of_its_own_box_and_how_it_is_turned(faces, fitted):
+    mean, kind = fitted.mean, faces[0].shape.markup
+    box, angle = Box.around(mean), np.deg2rad(35)
+    c, s = 80 * np.cos(angle), 80 * np.sin(angle)
+    turn = np.array([[c, -s, 50], [s, c, 60]])
+    found = frames.own_unit(mean, Shape(apply(turn, mean), kind))
+    assert np.allclose(found, frames.chain(frames.unit_matrix(box), turn))
+    stages = fitted.predict(faces[30].image, faces[30].box, start=faces[30].shape).points
+    upright = fitted.predict(faces[30].image, faces[30].box).points
+    assert np.abs(stages - upright).mean() < 0.05 * faces[30].box.size
+    missing = faces[0].shape.points.copy()
+    missing[3] = np.nan
+    for points, name in ((missing, kind), (np.zeros((68, 2)), kind), (mean[:5], "mtfl5")):
+        assert frames.own_unit(mean[: len(points)], Shape(points, name)) is None
+
+
 def test_several_starts_answer_with_the_median(faces):
     model = CPR(replace(CPR.tiny().config, starts=3, noise=0.0)).fit(faces[:24], seed=1)
     face, runs = faces[30], []
@@ -286,7 +302,7 @@ def test_the_pose_regression_of_2010_learns_where_faces_are(faces, tmp_path):
     mean = shown.truth.mean(0)
     aligner = pose_ferns.PoseCascade.fit(shown, mean, tiny.pose, rng)
     true = np.stack([pose_ferns.inverse_upright(shape, mean)[:, 2] for shape in shown.truth])
-    found = np.stack([aligner(view, 1.0)[:, 2] for view in shown.views])
+    found = aligner(shown.views, 1.0)[..., 2]
     assert np.median(np.hypot(*(found - true).T)) < 0.7 * np.median(np.hypot(*true.T))
     model = CPR(tiny).fit(faces[:24], seed=1)
     back = CPR.load(model.save(tmp_path / "model"))
@@ -385,7 +401,7 @@ def test_settings_that_make_no_sense(settings):
 
 def test_presets_are_the_papers_pairs():
     regressors = {name: preset.regressor for name, preset in PRESETS.items()}
-    assert regressors == {"sdm": "linear", "esr": "ferns", "ert": "trees", "lbf": "binary"}
+    assert regressors == {"few": "mesh", "sdm": "linear", "esr": "ferns", "ert": "trees", "lbf": "binary"}
 
 
 def test_broken_weights_are_refused(fitted, tmp_path):

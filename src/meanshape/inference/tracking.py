@@ -1,11 +1,11 @@
 """Faces over time: the last shape starts the next, and the detector looks only when it must.
 
-A face is followed by the model alone: where its inner points were in one frame, moved on as fast as they
-moved, says where it is in the next, and how turned. (Not the whole shape: a cascade that starts from its own
-last answer drifts, and the contour is the noisiest part.) A learnt check says whether the crop still holds a
-face: in every third frame while it is sure. The detector looks when a face is lost, when there is none, and
-every few frames for newcomers, unless as many faces are followed as are wanted; what it finds is assigned to
-the faces that are known, so that a face keeps its number.
+A face is followed by the model alone: the box that its points had in one frame, turned with it, moved on as
+fast as they moved, says where it is in the next (for methods that take starts in another way, the inner
+points: to begin at the points of one's own last answer is to drift). A learnt check says whether the crop
+still holds a face: in every third frame while it is sure. The detector looks when a face is lost, when there
+is none, and every few frames for newcomers, unless as many faces are followed as are wanted; what it finds is
+assigned to the faces that are known, so that a face keeps its number.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ INNER = "ibug51"
 """The points that start the search in the next frame, where a mark-up has them."""
 MOVES, FAR = 0.03, 0.3
 """Face sizes a frame from which a face is taken to go on moving, and how far at most."""
+RESTS = 0.015
+"""Face sizes that the points of a resting face stray, on average."""
 
 
 @dataclass(slots=True)
@@ -55,11 +57,25 @@ class Track:
     lost: bool = False
     unchecked: int = 0
     speed: Points | None = None
+    begun: tuple[Box, Shape] | None = None
 
-    def ahead(self, time: float) -> tuple[Box, Shape]:
-        """Return box and shape where they should be in the next frame: a face that moves goes on to."""
+    def ahead(self, time: float, whole: bool = False) -> tuple[Box, Shape]:
+        """Return box and shape where they should be in the next frame: the inner points or the `whole` shape.
+
+        A face that moves goes on to; one that rests begins where it began before, so that the noise of one
+        answer is not in the next.
+        """
+        box, shape = self._next(time, whole)
+        if self.begun is not None and len(self.begun[1]) == len(shape):
+            moved = shape.points - self.begun[1].points
+            if np.hypot(moved[:, 0], moved[:, 1]).mean() < RESTS * box.size:
+                return self.begun
+        self.begun = box, shape
+        return self.begun
+
+    def _next(self, time: float, whole: bool) -> tuple[Box, Shape]:
         kind, points = self.shape.markup, self.shape.points
-        if INNER in kind.conversions:
+        if INNER in kind.conversions and not whole:
             kind, points = markup(INNER), kind.convert(points, INNER)
         by = np.zeros(2) if self.speed is None else self.speed * (time - self.seen)
         if not MOVES < float(np.hypot(*by)) / self.box.size < FAR:
@@ -157,7 +173,8 @@ class Tracker:
         """Move tracks on by the model; what the check does not take for a face is lost."""
         if not tracks:
             return
-        starts, shapes_before = zip(*(track.ahead(time) for track in tracks), strict=True)
+        own = self.pipeline.model.starts_in_own_box
+        starts, shapes_before = zip(*(track.ahead(time, own) for track in tracks), strict=True)
         shapes = self.pipeline.model.predict_batch(
             [pixels] * len(tracks), starts, shapes_before, **self.pipeline.how
         )

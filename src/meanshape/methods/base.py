@@ -50,6 +50,7 @@ class LandmarkModel(ABC):
     threads: int = 1
     providers: Sequence[str] | None = None
     confidence: Confidence | None = None
+    starts_in_own_box: ClassVar[bool] = False  # of a whole shape as start, only box and turn count
     learns_from_others: ClassVar[bool] = (
         False  # samples of a poorer mark-up may teach through the conversion to it
     )

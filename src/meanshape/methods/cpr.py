@@ -31,6 +31,7 @@ from meanshape.methods.parts.frames import (
     inverse,
     laid,
     look,
+    own_unit,
     unit_matrix,
     upright,
 )
@@ -115,6 +116,9 @@ class Config:
 
 _PIXELS: dict[str, Any] = {"sizes": (64,) * 8, "scales": (1.2,) * 8, "stages": (1,) * 8, "noise": 0.025}
 PRESETS = {
+    "few": Config(
+        views=Views(count=32), mesh=Mesh(turns=2, kept=48, first=10, directions=20, strength=0.6)
+    ),  # for a hundred faces or so
     "sdm": Config(
         regressor="linear",
         sizes=(48, 72, 96),
@@ -139,10 +143,12 @@ PRESETS = {
 class CPR(LandmarkModel):
     """Cascaded regression, run by numpy alone.
 
-    ``predict(..., stages=2)`` runs the first two stages only; ``start`` may be an earlier shape (tracking).
+    ``predict(..., stages=2)`` runs the first two stages only, ``stages=0`` none: the mean shape, aligned.
+    ``start`` may be an earlier shape (tracking).
     """
 
     name: ClassVar[str] = "cpr"
+    starts_in_own_box: ClassVar[bool] = True
     Config: ClassVar[type[Any]] = Config
 
     mean: Points
@@ -236,17 +242,17 @@ class CPR(LandmarkModel):
     def _place(self, image: Pixels, box: Box, start: Shape | None, stages: int | None = None) -> Points:
         """Return the points (K, 2) of one face; `stages`: after the first so many."""
         total = self.config.count
-        if stages is not None and not 1 <= stages <= total:
+        if stages is not None and not 0 <= stages <= total:
             raise ConfigError(f"this cascade has {total} stages, asked for {stages}")
         unit, shape = unit_matrix(box), None
         if start is not None:
             unit, shape = self._started(start, box)
         begins = self.starts if shape is None else shape[None]
-        last = stages or total if shape is None else total
+        last = total if stages is None or shape is not None else stages
         if self._mesh is None or self._pose is not None:
             view = look(image, unit, self.config.reach, self.config.density)
             if shape is None and self._pose is not None:
-                moved = self._pose(view, self.config.pose.window)
+                moved = self._pose([view], self.config.pose.window)[0]
                 view, unit = View(view.pixels, chain(moved, view.matrix)), chain(moved, unit)
         # with a shape that is near already, the coarse beginning would only disturb it
         if self._mesh is None:
@@ -261,6 +267,8 @@ class CPR(LandmarkModel):
     def _run(self, view: View, shape: Points, first: int, left: int) -> Points:
         """Return a shape (K, 2), in the unit frame, after `left` stages from a frame on."""
         for number in range(first, len(self._stages)):
+            if not left:
+                break
             matrix = self._matrix(number, shape)
             points, stages = _moved(matrix, shape), self._stages[number][:left]
             seen = stages[0].see(self._cut(number, view, matrix))
@@ -268,14 +276,14 @@ class CPR(LandmarkModel):
                 points = stage(seen, points)
             shape = _moved(inverse(matrix), points)
             left -= len(stages)
-            if not left:
-                break
         return shape
 
     def _started(self, start: Shape, box: Box) -> tuple[Matrix, Points | None]:
-        """Return the unit frame that a start tells of, and the shape there if it is a whole one.
+        """Return the unit frame that a start tells of, and the shape to begin at, if it tells of one.
 
-        Five points, say, tell of the frame alone; points that crowd tell of nothing.
+        A whole shape whose tight box is a face box tells of a box and how it is turned, as the stages learnt
+        it: to begin at its points would be to drift. Five points, say, tell of the frame alone; points that
+        crowd tell of nothing.
         """
         kind = self._fitted()
         known = start.points[np.isfinite(start.points).all(1)]
@@ -285,7 +293,10 @@ class CPR(LandmarkModel):
             self._means[start.markup.name] = kind.convert(self.mean, start.markup)
         mean, all_known = self._means[start.markup.name], len(known) == len(start)
         unit = laid(mean, known) if all_known and np.isfinite(mean).all() else similarity(mean, start.points)
-        whole = start.markup == kind and all_known and self._goes_on()
+        whole = start.markup == kind and all_known
+        if whole and (own := own_unit(self.mean, start)) is not None:
+            return own, None
+        whole = whole and self._goes_on()
         if not np.hypot(*unit[:, 0]) > SMALLEST * box.size:
             return unit_matrix(box), None
         return unit, apply(invert(unit), start.points) if whole else None
@@ -355,7 +366,7 @@ def _symmetric(mean: Points, mirror: list[int]) -> Points:
 
 def _aligned(faces: Faces, pose: PoseCascade, window: float) -> Faces:
     """Return faces in unit frames that a pose cascade has moved."""
-    moved = [pose(view, window) for view in faces.views]
+    moved = pose(faces.views, window)
     views = [View(v.pixels, chain(m, v.matrix)) for v, m in zip(faces.views, moved, strict=True)]
     truth = np.stack([_moved(inverse(m), shape) for m, shape in zip(moved, faces.truth, strict=True)])
     return Faces(views, truth, faces.folds, faces.faces)

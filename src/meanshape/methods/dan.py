@@ -28,6 +28,7 @@ from meanshape.core.markup import MarkUp
 from meanshape.core.types import Box, Sample, Shape
 from meanshape.methods.base import LandmarkModel, Progress
 from meanshape.methods.parts.arrays import load_points
+from meanshape.methods.parts.frames import chain, frame_matrix, inverse, own_unit
 from meanshape.methods.parts.graph import Graph
 from meanshape.methods.parts.onnx_session import OnnxSession
 from meanshape.methods.parts.steps import Step, heatmap
@@ -120,6 +121,7 @@ class DAN(LandmarkModel):
     """
 
     name: ClassVar[str] = "dan"
+    starts_in_own_box: ClassVar[bool] = True
     Config: ClassVar[type[Any]] = Config
     learns_from_others: ClassVar[bool] = True
 
@@ -270,9 +272,12 @@ class DAN(LandmarkModel):
 def upright_matrix(
     start: Shape, mean: NDArray[np.float64], kind: MarkUp, scale: float, size: int
 ) -> NDArray[np.float64]:
-    """Image -> crop of ``scale`` boxes on size x size pixels: the similarity from an earlier shape to the
-    mean shape (K, 2), which is given in the unit square of the face box.
+    """Image -> crop of ``scale`` boxes on size x size pixels: of an earlier shape of 68 points the square of
+    its own tight box, turned with it, as in training; else the similarity from the shape to the mean shape
+    (K, 2), which is given in the unit square of the face box.
     """
+    if start.markup == kind and (own := own_unit(mean, start)) is not None:
+        return chain(inverse(own), frame_matrix(size, scale))
     placed = (mean - 0.5) / scale * size + (size - 1) / 2
     return similarity(start.points, placed if start.markup == kind else kind.convert(placed, start.markup))
 

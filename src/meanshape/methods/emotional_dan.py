@@ -54,11 +54,12 @@ class Config:
     quick_steps: tuple[int, int] = (2000, 1600)  # to teach it, and to let the second stage get used to it
     size: int = 48  # side of the joint stage's frame, pixels
     maps: tuple[int, ...] = (16, 48, 128, 192)  # of each pair of its convolutions
-    residual: tuple[int, ...] = (0, 2, 2, 0)  # blocks of two more behind each pair; none: no such blocks
+    residual: tuple[int, ...] = ()  # blocks of two more behind each pair; none: no such blocks
     features: int = 256
     dropout: float = 0.1
     warm_start: bool = True  # from the convolutions of the stage before
     use_heatmap: bool = True  # whether the joint stage sees the shape so far
+    mirror: bool = True  # the emotion is the mean of what the face and its mirror image say
     share: float = 0.5  # of the points in the loss
     points_share: float = 0.0833  # of faces with points in a batch
     own_points: bool = False  # faces with an emotion also pay for the points that the cascade places on them
@@ -114,9 +115,9 @@ PRESETS = {
         quick=(),
         size=224,
         maps=(64, 128, 256, 512),
-        residual=(),
         dropout=0.5,
         warm_start=False,
+        mirror=False,
         smoothing=0.0,
         balance=0.0,
         mixup=0.0,
@@ -140,6 +141,7 @@ class EmotionalDAN(LandmarkModel):
     """
 
     name: ClassVar[str] = "emotional_dan"
+    starts_in_own_box: ClassVar[bool] = True
     Config: ClassVar[type[Any]] = Config
 
     def __init__(self, config: Any = None, *, threads: int = 1) -> None:
@@ -156,14 +158,7 @@ class EmotionalDAN(LandmarkModel):
         cascade = dan.DAN.tiny().config
         moves = replace(cascade.augmentation, rotation=2, shift=0.02)
         small = Config(
-            cascade,
-            (),
-            size=32,
-            maps=(8, 16, 32, 64),
-            residual=(),
-            features=64,
-            dropout=0.0,
-            augmentation=moves,
+            cascade, (), size=32, maps=(8, 16, 32, 64), features=64, dropout=0.0, augmentation=moves
         )
         slow = replace(small, rate=2e-4, turn=0.002)  # nothing would damp its moves
         return cls(replace(slow, batch=16, steps=20, warmup=5, ema=0.9, points_share=0.5))

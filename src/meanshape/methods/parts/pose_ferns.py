@@ -8,6 +8,7 @@ their mean.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -23,6 +24,10 @@ Poses = NDArray[np.float64]
 """(..., 4): x, y in face boxes, angle in radians, log2 of the scale."""
 
 NUMBERS = 4
+DENSITY = 64.0
+"""Pixels along a face box that ferns look at, at most."""
+AT_ONCE = 256
+"""Views that are aligned at once, so that what is computed stays near the processor."""
 WEIGHTS = np.array([17.0, 17.0, 11.0, 9.0])
 """Of squared differences: about one over how much people's own labels differ (squared)."""
 
@@ -41,6 +46,51 @@ class PoseFerns:
     window: float = 1.0  # width of the Parzen window, in deviations
 
 
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """What ferns look at: views at `DENSITY`, pixels one after another, where each begins, its sides (N, 2),
+    and what takes the unit frames to it (N, 2, 3).
+    """
+
+    pixels: Pixels
+    begins: NDArray[np.int64]
+    sides: NDArray[np.int64]
+    matrices: Matrix
+
+    @classmethod
+    def of(cls, views: Sequence[View]) -> Self:
+        """Reduce views; those that share a picture go on sharing it."""
+        small: dict[int, Pixels] = {}
+        matrices = np.empty((len(views), 2, 3))
+        for n, view in enumerate(views):
+            if id(view.pixels) not in small:
+                small[id(view.pixels)] = _reduced(view)
+            factor = np.divide(small[id(view.pixels)].shape[::-1], view.pixels.shape[::-1])
+            matrices[n] = view.matrix * factor[:, None]
+            matrices[n, :, 2] += (factor - 1) / 2
+        places = dict(zip(small, np.cumsum([0, *(part.size for part in small.values())]), strict=False))
+        begins = np.array([places[id(view.pixels)] for view in views])
+        sides = np.array([small[id(view.pixels)].shape[::-1] for view in views])
+        return cls(np.concatenate([part.ravel() for part in small.values()]), begins, sides, matrices)
+
+    def differences(self, which: NDArray[Any], poses: Poses, pairs: NDArray[Any]) -> NDArray[np.float32]:
+        """Return differences (F, N) of the nearest pixels at pairs (F, 2, 2), indexed by poses (N, 4) of the
+        pictures (N,), in 0..1; borders repeat.
+        """
+        ours, matrices = matrices_of(poses), self.matrices[which]
+        linear = np.ascontiguousarray((matrices[:, :, :2] @ ours[:, :, :2]).transpose(1, 0, 2), np.float32)
+        shift = (matrices[:, :, :2] @ ours[:, :, 2:])[..., 0] + matrices[:, :, 2]
+        places = np.asarray(pairs, np.float32).reshape(-1, 2).T
+        index = self.begins[which][:, None]
+        for axis, step in ((0, 1), (1, self.sides[which, :1])):
+            found = linear[axis] @ places
+            found += shift[:, axis : axis + 1].astype(np.float32)
+            np.clip(np.rint(found, out=found), 0, self.sides[which, axis, None] - 1, out=found)
+            index = index + found.astype(np.int64) * step
+        grey = self.pixels[index].T.reshape(-1, 2, len(which)).astype(np.float32)
+        return np.asarray((grey[:, 0] - grey[:, 1]) / np.float32(255), np.float32)
+
+
 @dataclass(slots=True)
 class PoseCascade:
     """Pixels (T, d, 2, 2) in face boxes, thresholds (T, d), which number (T,) and its bins (T, 2^d), and the
@@ -55,30 +105,35 @@ class PoseCascade:
 
     @classmethod
     def fit(cls, faces: Faces, mean: Points, settings: PoseFerns, rng: np.random.Generator) -> Self:
-        """Learn the poses that take the mean shape to the true shapes."""
+        """Learn the poses that take the mean shape to the true shapes, from poses of other faces on."""
         wanted = poses_of(np.stack([inverse_upright(shape, mean) for shape in faces.truth]))
-        views = np.arange(len(faces.views)).repeat(-(-settings.examples // len(faces.views)))
-        views = views[: max(settings.examples, len(faces.views))]
-        poses = wanted[rng.integers(0, len(wanted), len(views))]
-        poses[: len(faces.views)] = 0
-        true, stages = wanted[views], []
+        views = np.arange(len(wanted)).repeat(-(-settings.examples // len(wanted)))
+        poses, true, stages = wanted[rng.integers(0, len(wanted), len(views))], wanted[views], []
+        pictures = Pictures.of(faces.views)
         for _ in range(settings.stages):
-            stage, poses = _stage(faces, views, poses, true, settings, rng)
+            stage, poses = _stage(pictures, views, poses, true, settings, rng)
             stages.append(stage)
         pixels, thresholds, numbers, bins = (np.stack(part) for part in zip(*stages, strict=True))
         starts = wanted[rng.choice(len(wanted), settings.restarts)].astype(np.float32)
         starts[0] = 0
         return cls(pixels, thresholds, numbers.astype(np.int16), bins, starts)
 
-    def __call__(self, view: View, window: float) -> Matrix:
-        """Return the similarity (2, 3), unit frame to unit frame, that the face's mean shape lies under."""
-        poses = self.starts.astype(np.float64)
-        for pixels, threshold, number, bins in zip(
-            self.pixels, self.thresholds, self.numbers, self.bins, strict=True
-        ):
-            difference = _differences([view], np.zeros(len(poses), int), poses, pixels)
-            poses = _corrected(poses, int(number), bins[_bin(difference > threshold)])
-        return matrices_of(poses[crowded(poses, window)])
+    def __call__(self, views: Sequence[View], window: float) -> Matrix:
+        """Return the similarities (N, 2, 3), unit frame to unit frame, that views' mean shapes lie under."""
+        return np.concatenate(
+            [self._run(views[n : n + AT_ONCE], window) for n in range(0, len(views), AT_ONCE)]
+        )
+
+    def _run(self, views: Sequence[View], window: float) -> Matrix:
+        pictures, runs = Pictures.of(views), len(self.starts)
+        poses = np.tile(self.starts.astype(np.float64), (len(views), 1))
+        which = np.arange(len(views)).repeat(runs)
+        stages = zip(self.pixels, self.thresholds, self.numbers, self.bins, strict=True)
+        for pixels, threshold, number, bins in stages:
+            difference = pictures.differences(which, poses, pixels)
+            poses = _corrected(poses, int(number), bins[_bin(difference > threshold[:, None])])
+        found = poses.reshape(len(views), runs, NUMBERS)
+        return matrices_of(np.stack([runs[crowded(runs, window)] for runs in found]))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return what is stored."""
@@ -134,32 +189,27 @@ def _corrected(poses: Poses, number: int, by: NDArray[np.floating[Any]]) -> Pose
     return poses
 
 
-def _differences(views: list[View], which: NDArray[Any], poses: Poses, pixels: NDArray[Any]) -> NDArray[Any]:
-    """Return differences (N, F) of the pixels at pairs (F, 2, 2), indexed by poses, in 0..1."""
-    there = np.einsum("nij,fpj->nfpi", matrices_of(poses)[..., :2], pixels) + poses[:, None, None, :2]
-    grey = np.empty(there.shape[:3], np.float32)
-    order = np.argsort(which, kind="stable")
-    edges = np.flatnonzero(np.diff(which[order], prepend=-1))
-    for rows in np.split(order, edges[1:]):
-        view = views[int(which[rows[0]])]
-        grey[rows] = _pick(view, there[rows])
-    return (grey[..., 0] - grey[..., 1]) / 255
+def _reduced(view: View) -> Pixels:
+    """Return a view's pixels with about `DENSITY` of them along a face box, where it has more."""
+    import cv2
 
-
-def _pick(view: View, places: NDArray[Any]) -> Pixels:
-    """Return the grey levels at places (..., 2) of the unit frame, the nearest pixel's; borders repeat."""
-    found = np.rint(places @ view.matrix[:, :2].T + view.matrix[:, 2]).astype(np.int64)
-    height, width = view.pixels.shape
-    x, y = np.clip(found[..., 0], 0, width - 1), np.clip(found[..., 1], 0, height - 1)
-    return view.pixels[y, x]
+    factor = DENSITY / float(np.hypot(*view.matrix[:, 0]))
+    if factor >= 1:
+        return view.pixels
+    height, width = (max(1, round(side * factor)) for side in view.pixels.shape)
+    return np.asarray(cv2.resize(view.pixels, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _bin(bits: NDArray[np.bool_]) -> NDArray[np.int64]:
-    return np.asarray(bits @ (1 << np.arange(bits.shape[-1])))
+    """Return the numbers (N,) of bits (d, N)."""
+    found: NDArray[np.int64] = bits[0].astype(np.int64)
+    for n, row in enumerate(bits[1:], 1):
+        found |= row.astype(np.int64) << n
+    return found
 
 
 def _stage(
-    faces: Faces,
+    pictures: Pictures,
     views: NDArray[Any],
     poses: Poses,
     true: Poses,
@@ -171,12 +221,12 @@ def _stage(
     length = settings.radius * np.sqrt(rng.uniform(0, 1, (settings.features, 2)))
     angle = rng.uniform(0, 2 * np.pi, (settings.features, 2))
     pairs = np.stack([length * np.cos(angle), length * np.sin(angle)], -1)
-    difference = _differences(faces.views, views, poses, pairs)
+    difference = pictures.differences(views, poses, pairs)
     size, best = 1 << settings.depth, None
     for _ in range(settings.ferns):
         chosen = rng.integers(0, settings.features, settings.depth)
         limits = rng.uniform(-0.2, 0.2, settings.depth)
-        number = _bin(difference[:, chosen] > limits)
+        number = _bin(difference[chosen] > limits[:, None])
         count = np.bincount(number, minlength=size) + 0.01 * len(number) / size
         sums = np.stack([np.bincount(number, left[:, k], size) for k in range(NUMBERS)])
         gains = (WEIGHTS**2) * (sums**2 / count).sum(1)
