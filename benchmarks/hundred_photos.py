@@ -100,16 +100,16 @@ def compared(
     for method in given.methods:
         if method == "dan" and given.init is None:
             continue
-        more = [*FEW, "--init", str(given.init)] if method == "dan" else []
+        more = [*FEW, "--init", str(given.init)] if method == "dan" else FEW if method == "cpr" else []
         for pair in given.set if method == "dan" else []:
-            more += ["--set", pair]
+            more = [*more, "--set", pair]
         rows[method] = {**run(method, folder, root / method, given.threads, more)}
         model = ms.load(str(root / method))
         points = [model.predict(sample.pixels(), sample.box).points for sample in test]
         rows[method] |= summed(points, test, lengths)
         print(count, method, rows[method], flush=True)
     if given.peer is not None:
-        answer = run_dlib(train, test, python_of(given.peer), given.threads)
+        answer = run_dlib(train, test, python_of(given.peer), given.threads, lambda: [0.0], {})
         points = [np.asarray(shape) for shape in answer["points"]]
         rows["dlib"] = {
             "training_seconds": round(answer["training_seconds"], 1),
