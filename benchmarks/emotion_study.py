@@ -43,7 +43,7 @@ def ablate(arguments: argparse.Namespace) -> dict[str, Any]:
         for split in ("train", "validation")
     )
     moves = replace(Config().augmentation, colour=0.5, noise=0.15, occluder=0.4)
-    plain = replace(Config(), quick=(), residual=(), steps=arguments.steps, ema=0.98, batch=64)
+    plain = replace(Config(), quick=(), mirror=False, steps=arguments.steps, ema=0.98, batch=64)
     plain = replace(plain, points_share=0.125, rate=2e-3, dropout=0.3, balance=0.25, augmentation=moves)
     variants = {
         "image alone": replace(plain, use_heatmap=False, share=0.0),

@@ -78,6 +78,21 @@ def test_torch_and_onnx_agree_at_any_batch(fitted: EmotionalDAN, saved: Path) ->
             assert np.abs(ours - theirs).max() < 0.05
 
 
+def test_a_mirror_shows_the_same_emotion() -> None:
+    """The mean over a picture and its mirror image; the points are those of the picture."""
+    mean = np.random.default_rng(0).uniform(0, 1, (68, 2))
+    both, alone = (
+        training.start(replace(Config(), mirror=mirror), mean, FELT, None).eval() for mirror in (True, False)
+    )
+    alone.load_state_dict(both.state_dict())
+    seen = torch.rand(3, 2, 48, 48, generator=torch.Generator().manual_seed(0))
+    (update, logits), (turned_update, turned) = both.answer(seen), both.answer(seen.flip(3))
+    assert torch.allclose(logits, turned, atol=1e-5) and not torch.allclose(update, turned_update)
+    one, other = alone.answer(seen), alone.answer(seen.flip(3))
+    assert torch.allclose(update, one[0], atol=1e-6)
+    assert torch.allclose(logits, (one[1] + other[1]) / 2, atol=1e-5) and not torch.allclose(one[1], other[1])
+
+
 def test_one_run_gives_points_and_emotions(saved: Path) -> None:
     model, face = EmotionalDAN.load(saved), synthetic.face(5, 72)
     assert face.box is not None

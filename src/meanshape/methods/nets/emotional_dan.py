@@ -141,6 +141,8 @@ class EmotionalDAN(nn.Module):
         Side of the joint stage's frame in pixels; maps of each pair of convolutions; blocks behind each.
     labels
         How many emotions there are.
+    mirror
+        Whether the emotion is the mean of what the face and its mirror image say.
     """
 
     temperature: Tensor
@@ -156,9 +158,10 @@ class EmotionalDAN(nn.Module):
         dropout: float,
         residual: tuple[int, ...] = (),
         use_heatmap: bool = True,
+        mirror: bool = False,
     ) -> None:
         super().__init__()
-        self.cascade, self.size, self.use_heatmap = cascade, size, use_heatmap
+        self.cascade, self.size, self.use_heatmap, self.mirror = cascade, size, use_heatmap, mirror
         self.joint = JointStage(size, maps, residual, features, cascade.mean.shape[0], labels, dropout)
         self.shape_head = ShapeHead(cascade.mean.shape[0], labels)
         self.register_buffer("temperature", torch.ones(()))
@@ -167,9 +170,19 @@ class EmotionalDAN(nn.Module):
         """S_1 ... S_T and the probabilities."""
         shapes = self.cascade(image)
         matrix, shift = self.frame(shapes[-1])
-        update, logits = self.joint(self.see(image, shapes[-1], matrix, shift))
+        update, logits = self.answer(self.see(image, shapes[-1], matrix, shift))
         logits = logits + self.shape_head(self.offsets(shapes[-1] @ matrix + shift))
         return [*shapes, self.move(shapes[-1], update, matrix, shift), self.probabilities(logits)]
+
+    def answer(self, seen: Tensor) -> tuple[Tensor, Tensor]:
+        """The joint stage's update of the points and logits; these, if asked for, the mean over what is seen
+        and its mirror image.
+        """
+        if not self.mirror:
+            update, logits = self.joint(seen)
+            return update, logits
+        updates, logits = self.joint(torch.cat([seen, seen.flip(3)]))
+        return updates.unflatten(0, (2, -1))[0], logits.unflatten(0, (2, -1)).mean(0)
 
     def frame(self, shape: Tensor) -> tuple[Tensor, Tensor]:
         """The similarity, crop to upright frame, that takes a shape nearest to the mean shape."""

@@ -76,7 +76,7 @@ def emotion_logits(module: EmotionalDAN, bank: EmotionBank, flip: bool = False) 
     with torch.no_grad():
         for start in range(0, len(bank), 128):
             face, placed = (torch.from_numpy(array) for array in bank.plain(start, 128, flip))
-            logits = module.joint(module.with_heatmap(face, placed))[1]
+            logits = module.answer(module.with_heatmap(face, placed))[1]
             parts.append(logits + module.shape_head(module.offsets(placed)))
     return torch.cat(parts)
 

@@ -295,6 +295,7 @@ def start(
         dropout=config.dropout,
         residual=config.residual,
         use_heatmap=config.use_heatmap,
+        mirror=config.mirror,
     )
     anything: Any = module  # torch's types forget this argument
     anything.to(memory_format=torch.channels_last)
