@@ -22,10 +22,8 @@ from meanshape.methods.parts import (
     frames,
     local_ridge,
     mesh_cascade,
-    pose_ferns,
     ridge,
     shape_prior,
-    training_set,
     trees,
 )
 from meanshape.methods.parts.pixel_pool import Pool
@@ -291,24 +289,6 @@ def test_several_starts_answer_with_the_median(faces):
     assert np.allclose(model.predict(face.image, face.box).points, np.median(runs, axis=0))
 
 
-def test_the_pose_regression_of_2010_learns_where_faces_are(faces, tmp_path):
-    """On the views that it learns from, which are off by up to a quarter, it takes most of that away."""
-    settings = {"views.exact": 0.0, "views.shift": 0.25, "views.count": 4}
-    tiny = config.override(CPR.tiny().config, {**settings, "pose.stages": 60, "pose.examples": 400})
-    rng = np.random.default_rng(0)
-    shown = training_set.gather(
-        faces[:24], faces[0].shape.markup, tiny.views, tiny.reach, tiny.density, rng, lambda share, text: None
-    )
-    mean = shown.truth.mean(0)
-    aligner = pose_ferns.PoseCascade.fit(shown, mean, tiny.pose, rng)
-    true = np.stack([pose_ferns.inverse_upright(shape, mean)[:, 2] for shape in shown.truth])
-    found = aligner(shown.views, 1.0)[..., 2]
-    assert np.median(np.hypot(*(found - true).T)) < 0.7 * np.median(np.hypot(*true.T))
-    model = CPR(tiny).fit(faces[:24], seed=1)
-    back = CPR.load(model.save(tmp_path / "model"))
-    assert back.predict(faces[30].image, faces[30].box) == model.predict(faces[30].image, faces[30].box)
-
-
 def test_a_shape_prior_takes_away_what_shapes_never_do(faces):
     shapes = np.stack([(f.shape.points - f.box.center) / f.box.size for f in faces])
     mean = shapes.mean(0)
@@ -320,16 +300,6 @@ def test_a_shape_prior_takes_away_what_shapes_never_do(faces):
     turned = frames.upright(shapes[30], mean)
     again = known(shapes[30] @ turned[:, :2].T + turned[:, 2], mean)
     assert np.allclose(again, known(shapes[30], mean) @ turned[:, :2].T + turned[:, 2], atol=1e-5)
-
-
-def test_the_mode_is_not_the_mean():
-    poses = np.zeros((5, 4))
-    poses[:3, 0] = (0.1, 0.1, 0.11)
-    poses[3:, 0] = (-0.9, 0.8)
-    assert pose_ferns.crowded(poses, 1.0) in (0, 1, 2)
-    some = np.random.default_rng(0).normal(0, 0.3, (6, 4))
-    assert np.allclose(pose_ferns.poses_of(pose_ferns.matrices_of(some)), some)
-    assert np.allclose(pose_ferns.relative(some, some), 0, atol=1e-12)
 
 
 # What comes in
