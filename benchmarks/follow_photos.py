@@ -2,11 +2,11 @@
 
     python benchmarks/follow_photos.py runs/cpr --data ibug300w:ROOT:validation [--faces 50] [--json FILE]
 
-Each photo, its face brought to 130 pixels, becomes a clip of 30 frames with fresh noise: it rests, or
-crosses the picture and turns by 10 degrees. No check and no detector: the first frame begins in the true
-box, each later one where the tracker says. Error in percent of the outer eye corners; jitter, as `meanshape
-jitter` has it, with the motion taken away, in percent of the face's size (root mean square over faces),
-unsmoothed and by one_euro.
+Each photo, its face brought to 130 pixels, becomes a clip of 30 frames with fresh noise: it rests, drifts by
+0.8 pixels a frame, or crosses the picture and turns by 10 degrees. No check and no detector: the first frame
+begins in the true box, each later one where the tracker says. Error in percent of the outer eye corners;
+jitter, as `meanshape jitter` has it, with the motion taken away, in percent of the face's size (root mean
+square over faces), unsmoothed and by one_euro.
 """
 
 from __future__ import annotations
@@ -32,23 +32,25 @@ from meanshape.methods.base import LandmarkModel
 
 Float = NDArray[np.float64]
 SIDE, FACE, FRAMES, RATE, NOISE = 320, 130, 30, 25, 2.0
+DRIFT = np.array([0.8, 0.24])  # pixels a frame
 ARMS = {
     "inner points": (False, 0.0),
     "own box": (True, 0.0),
-    "own box, at rest as it rested": (True, tracking.RESTS),
+    "own box, on a leash": (True, tracking.RESTS),
 }
 
 
-def clip(sample: Sample, moves: bool) -> Iterator[tuple[NDArray[np.uint8], Float]]:
+def clip(sample: Sample, kind: str) -> Iterator[tuple[NDArray[np.uint8], Float]]:
     """Yield frames and what takes the photo to them."""
     assert sample.box is not None
     pixels, factor, middle = sample.pixels(), FACE / sample.box.size, np.array(sample.box.center)
     for number in range(FRAMES):
-        time = 2 * math.pi * number / RATE if moves else 0.0
+        time = 2 * math.pi * number / RATE if kind == "moving" else 0.0
         angle = math.radians(10) * math.sin(0.5 * time)
         c, s = factor * math.cos(angle), factor * math.sin(angle)
         matrix = np.array([[c, -s, 0.0], [s, c, 0.0]])
         place = SIDE / 2 + np.array([60 * math.sin(0.45 * time), 20 * math.sin(0.7 * time)])
+        place += DRIFT * number * (kind == "drifting")
         matrix[:, 2] = place - matrix[:, :2] @ middle
         flags = cv2.INTER_AREA if factor < 0.5 else cv2.INTER_LINEAR
         frame = cv2.warpAffine(pixels, matrix, (SIDE, SIDE), flags=flags, borderMode=cv2.BORDER_REFLECT)
@@ -56,12 +58,12 @@ def clip(sample: Sample, moves: bool) -> Iterator[tuple[NDArray[np.uint8], Float
         yield np.clip(frame + noise + 0.5, 0, 255).astype(np.uint8), matrix
 
 
-def follow(model: LandmarkModel, sample: Sample, moves: bool, own: bool) -> tuple[float, float, float]:
+def follow(model: LandmarkModel, sample: Sample, kind: str, own: bool) -> tuple[float, float, float]:
     """Return error, jitter and jitter smoothed of one photo's clip."""
     assert sample.shape is not None and sample.box is not None
     track, quiet = None, smoother("one_euro")
     found, smooth = [], []
-    for number, (frame, matrix) in enumerate(clip(sample, moves)):
+    for number, (frame, matrix) in enumerate(clip(sample, kind)):
         time = number / RATE
         if track is None:
             shape = model.predict(frame, Box.around(apply(matrix, sample.shape.points)))
@@ -94,13 +96,13 @@ def main() -> None:
     for name in given.models:
         model = ms.load(name)
         for arm, (own, tracking.RESTS) in ARMS.items():
-            for moves in (False, True):
-                error, *jitter = np.array([follow(model, sample, moves, own) for sample in samples]).T
+            for kind in ("still", "drifting", "moving"):
+                error, *jitter = np.array([follow(model, sample, kind, own) for sample in samples]).T
                 noise = [round(float(np.sqrt((part**2).mean())), 3) for part in jitter]
                 row = {
                     "model": name,
                     "start": arm,
-                    "clip": "moving" if moves else "still",
+                    "clip": kind,
                     "faces": len(samples),
                 }
                 row |= {"error": round(float(error.mean()), 3), "jitter": noise[0], "one_euro": noise[1]}
