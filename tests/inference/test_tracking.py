@@ -17,7 +17,7 @@ from meanshape.core.image import Pixels
 from meanshape.core.types import Prediction
 from meanshape.detectors.base import FaceDetector
 from meanshape.inference.pose import head_pose
-from meanshape.inference.tracking import CHECK, Tracker, assign
+from meanshape.inference.tracking import CHECK, RESTS, Tracker, assign
 
 PICTURE = np.full((200, 300, 3), 90, np.uint8)
 
@@ -163,6 +163,22 @@ def test_a_face_that_rests_begins_where_it_began(tracker: Tracker, stage: Stage)
             moved = replace(track, shape=track.shape.with_points(points), box=box.shifted(1, 0))
             begun = moved.ahead(0.08, whole)
             assert (begun[0] is box and begun[1] is shape) == same
+
+
+def test_a_face_that_drifts_takes_its_start_along(tracker: Tracker, stage: Stage) -> None:
+    """A step of a hundredth of its size a frame: the start follows by as much, behind by the leash."""
+    stage.faces = [Box(50, 50, 130, 130)]
+    tracker(PICTURE, 0.0)
+    (track,) = tracker.tracks
+    first, step = track.ahead(0.04, whole=True)[0], np.array([0.01 * track.box.size, 0.0])
+    for number in range(1, 6):
+        shape = track.shape.with_points(track.shape.points + step)
+        track.follow(shape, track.box.shifted(*step.tolist()), 1.0, number / 25)
+        box, start = track.ahead((number + 1) / 25, whole=True)
+        behind = track.shape.points - start.points
+        expected = min(number * 0.01, RESTS) * box.size
+        assert behind == pytest.approx(np.tile([expected, 0.0], (68, 1)))
+        assert box.center[0] - first.center[0] == pytest.approx(number * step[0] - expected)
 
 
 def test_two_tracks_of_one_face_become_one(tracker: Tracker, stage: Stage) -> None:

@@ -71,8 +71,9 @@ class Track:
             far = float(np.hypot(moved[:, 0], moved[:, 1]).mean()) / box.size
             if far <= RESTS:
                 return self.begun
-            box = _between(box, self.begun[0], RESTS / far)
-            shape = shape.with_points(shape.points - RESTS / far * moved)
+            if far < FAR:  # else nothing holds it back; nor where points are missing
+                box = _between(box, self.begun[0], RESTS / far)
+                shape = shape.with_points(shape.points - RESTS / far * moved)
         self.begun = box, shape
         return self.begun
 
