@@ -50,8 +50,8 @@ def search(net: Any, image: NDArray[np.uint8], min_face: float) -> tuple[cascade
     """Return what each stage passes on."""
     config, crops = net.config, cascade.Crops(image)
     first, second, _ = config.thresholds
-    finest = min_face * config.stretch
-    proposed = cascade.propose(crops, net.pnet, finest, config.factor, first, config.support)
+    scan = cascade.Scan(min_face * config.stretch, config.factor, config.stride)
+    proposed = cascade.propose(crops, net.pnet, scan, first, config.support)
     refined = cascade.refine(crops, net.rnet, proposed, second)
     return (
         proposed,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,45 +23,51 @@ SHIPPED = "mtcnn" in weights.names()
 needs_weights = pytest.mark.skipif(not SHIPPED, reason="the package has no weights of mtcnn")
 
 
+SCAN = cascade.Scan(40.0, 0.709)
+
+
+@pytest.mark.parametrize("stride", [2, 4])
 @pytest.mark.parametrize(("width", "height"), [(640, 480), (480, 640), (40, 40), (97, 1301), (33, 31)])
-def test_pyramid_levels_share_a_canvas_without_touching(width: int, height: int) -> None:
-    levels, (across, down) = cascade.layout(width, height, 40.0, 0.709)
+def test_pyramid_levels_share_a_canvas_without_touching(width: int, height: int, stride: int) -> None:
+    levels, (across, down) = cascade.layout(width, height, replace(SCAN, stride=stride))
     assert levels[0].width == round(width * 0.3)
     for level in levels:
-        w, h = level.outer
-        assert level.x % 2 == level.y % 2 == 0
+        w, h = level.outer(stride)
+        assert level.x % stride == level.y % stride == 0
         assert level.x + w <= across
         assert level.y + h <= down
     for a, b in itertools.combinations(levels, 2):
-        (aw, ah), (bw, bh) = a.outer, b.outer
+        (aw, ah), (bw, bh) = a.outer(stride), b.outer(stride)
         assert a.x + aw <= b.x or b.x + bw <= a.x or a.y + ah <= b.y or b.y + bh <= a.y
-    used = sum(level.outer[0] * level.outer[1] for level in levels)
+    used = sum(np.prod(level.outer(stride)) for level in levels)
     assert used > 0.5 * across * down
 
 
 def test_a_photo_too_small_for_any_window_has_no_levels() -> None:
-    assert cascade.layout(3, 400, 40.0, 0.709) == ((), (0, 0))
+    assert cascade.layout(3, 400, SCAN) == ((), (0, 0))
 
 
-def _lamp(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _lamp(pixels: np.ndarray, stride: int = 2) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A P-Net that sees a face where a window's mean is bright."""
     import cv2
 
     grey = pixels[0].mean(0)
     means = cv2.boxFilter(grey, -1, (12, 12), anchor=(0, 0), borderType=cv2.BORDER_CONSTANT)
-    face = np.clip((means[: grey.shape[0] - 11 : 2, : grey.shape[1] - 11 : 2] - 130) / 125, 0, 1)
+    face = np.clip((means[: grey.shape[0] - 11 : stride, : grey.shape[1] - 11 : stride] - 130) / 125, 0, 1)
     return face[None], np.zeros((1, 4, *face.shape), np.float32), np.zeros((1, 10, *face.shape), np.float32)
 
 
-def test_proposals_lie_where_the_network_saw_them() -> None:
+@pytest.mark.parametrize(("stride", "bright"), [(2, 0.9), (4, 0.75)])
+def test_proposals_lie_where_the_network_saw_them(stride: int, bright: float) -> None:
     image = np.full((240, 320, 3), 20, np.uint8)
     image[60:108, 100:148] = 255  # the face fills pixels 100..147, 60..107
-    found = cascade.propose(cascade.Crops(image), _lamp, 40.0, 0.709, 0.6)
+    scan, net = replace(SCAN, stride=stride), partial(_lamp, stride=stride)
+    found = cascade.propose(cascade.Crops(image), net, scan, 0.6)
     best = found.boxes[0]
-    assert found.scores[0] > 0.9
+    assert found.scores[0] > bright
     truth = Box(99.5, 59.5, 147.5, 107.5)
     overlaps = [Box(*box).iou(truth) for box in found.boxes.tolist()]
-    assert Box(*best).iou(truth) == max(overlaps)
+    assert Box(*best).iou(truth) == pytest.approx(max(overlaps))
     assert max(overlaps) == pytest.approx((40 / 48) ** 2)  # the finest window, 40 pixels, within 48
     assert np.abs(np.array(Box(*best).center) - truth.center).max() < 3
 
@@ -69,13 +77,13 @@ def test_windows_that_stand_alone_are_dropped_and_crowds_stay() -> None:
     image[40:130, 60:150] = 255  # seen from many cells
     image[180:215, 230:265] = 255  # smaller than a window: seen from few, dimly
     crops = cascade.Crops(image)
-    every, backed = (cascade.propose(crops, _lamp, 40.0, 0.709, 0.4, support) for support in (0.0, 2.0))
+    every, backed = (cascade.propose(crops, _lamp, SCAN, 0.4, support) for support in (0.0, 2.0))
     lone = every.boxes[:, 0] > 200
     assert lone.any()
     assert not lone.all()
     assert (backed.boxes[:, 0] < 200).all()
     assert backed.scores[0] == every.scores[~lone].max()
-    assert len(cascade.propose(crops, _lamp, 40.0, 0.709, 0.4, 1e9)) == 0
+    assert len(cascade.propose(crops, _lamp, SCAN, 0.4, 1e9)) == 0
 
 
 def test_suppression_is_that_of_the_textbook() -> None:
@@ -148,7 +156,8 @@ def test_exported_networks_answer_as_trained(stem: str, activation: str, tmp_pat
     from meanshape.methods.nets import mtcnn as nets
 
     torch.manual_seed(0)
-    for kind, side, grid in ((nets.PNet, 30, 10), (nets.RNet, 24, 1), (nets.ONet, 48, 1)):
+    far = partial(nets.PNet, stride=4)
+    for kind, side, grid in ((nets.PNet, 30, 10), (far, 32, 6), (nets.RNet, 24, 1), (nets.ONet, 48, 1)):
         net = kind(activation=activation, norm=True, stem=stem)
         for number, layer in enumerate(m for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d)):
             layer.running_mean.normal_()

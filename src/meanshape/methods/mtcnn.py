@@ -53,6 +53,7 @@ class Config:
     norm: bool = False  # batch normalisation while training
     # each network's first layer: a convolution and a "pool"ing, or one convolution of "stride" 2
     stems: tuple[str, str, str] = ("pool", "pool", "pool")
+    stride: int = 2  # pixels between P-Net's windows: 2 or 4
     min_face: float = 40.0
     factor: float = 0.709
     stretch: float = 1.0  # P-Net's window on the finest level, in smallest faces
@@ -106,8 +107,8 @@ class Cascade:
         smallest = self.config.min_face if min_face is None else min_face
         step = self.config.factor if factor is None else factor
         crops = cascade.Crops(image)
-        finest, support = smallest * self.config.stretch, self.config.support
-        found = cascade.propose(crops, self.pnet, finest, step, first, support)
+        scan = cascade.Scan(smallest * self.config.stretch, step, self.config.stride)
+        found = cascade.propose(crops, self.pnet, scan, first, self.config.support)
         found = cascade.refine(crops, self.rnet, found, second)
         return cascade.conclude(crops, self.onet, found, third, self.config.looks, self.config.mirror)
 

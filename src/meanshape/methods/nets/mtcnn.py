@@ -14,14 +14,14 @@ NEGATIVE, POSITIVE, PART, LANDMARK = range(4)  # the kinds of training windows
 
 
 def _block(
-    inputs: int, outputs: int, kernel: int, activation: str, norm: bool, pool: int = 0
+    inputs: int, outputs: int, kernel: int, activation: str, norm: bool, pool: int = 0, stride: int = 1
 ) -> list[nn.Module]:
     """Return convolution, norm, activation and (for `pool` > 0) Caffe's ceiling max-pooling of stride 2.
 
     ReLU commutes with the maximum, and so does a norm whose factors are positive: both may come after the
     pooling, on a quarter of the values.
     """
-    layers: list[nn.Module] = [nn.Conv2d(inputs, outputs, kernel, bias=not norm)]
+    layers: list[nn.Module] = [nn.Conv2d(inputs, outputs, kernel, stride, bias=not norm)]
     shrink = [nn.MaxPool2d(pool, 2, ceil_mode=True)] if pool else []
     last: list[nn.Module] = [nn.BatchNorm2d(outputs)] if norm else []
     last.append(_activation(outputs, activation))
@@ -73,7 +73,10 @@ class _Net(nn.Module):
 
 
 class PNet(_Net):
-    """Proposal network: fully convolutional, one 12-pixel window per cell, stride 2."""
+    """Proposal network: fully convolutional, one 12-pixel window per cell, `stride` 2 or 4 pixels apart.
+
+    At stride 4 the second convolution takes every other place, and the third is 2x2: it sees 12 pixels, too.
+    """
 
     size = 12
 
@@ -83,13 +86,14 @@ class PNet(_Net):
         activation: str = "prelu",
         norm: bool = False,
         stem: str = "pool",
+        stride: int = 2,
     ) -> None:
         super().__init__()
         a, b, c = channels
         self.trunk = nn.Sequential(
             *_stem(a, activation, stem, 2),
-            *_block(a, b, 3, activation, norm),
-            *_block(b, c, 3, activation, norm),
+            *_block(a, b, 3, activation, norm, stride=stride // 2),
+            *_block(b, c, 3 if stride == 2 else 2, activation, norm),
         )
         self.heads = _Heads(c, convolution=True)
 

@@ -69,7 +69,7 @@ def train(
         torch.manual_seed(seed + turn)
         share = turn / (3 + again)
         progress(share, f"{name}: cutting windows")
-        pools = _pools(faces, photos, out, number, second, recipe, rng)
+        pools = _pools(faces, photos, out, number, second, config, rng)
         net = build(config, number)
         if second:
             net.load_state_dict(torch.load(out / f"{NAMES[0]}.checkpoint.pt", weights_only=True)["net"])
@@ -111,22 +111,23 @@ def _pools(
     out: Path,
     number: int,
     second: bool,
-    recipe: Recipe,
+    config: Config,
     rng: np.random.Generator,
 ) -> Pools:
     """Return the windows that a stage learns from: drawn at random, and mined by the stages before it."""
+    recipe = config.recipe
     pools = _proposals(faces, photos, number, recipe, rng)
     if second:
-        return _mistaken(pools, faces, photos, out, recipe, rng)
+        return _mistaken(pools, faces, photos, out, config, rng)
     if number:
-        return _harder(pools, faces, photos, _finder(out, number, recipe, rng), number, recipe, rng)
+        return _harder(pools, faces, photos, _finder(out, number, config, rng), number, recipe, rng)
     return pools
 
 
 def build(config: Config, number: int) -> nets.PNet | nets.RNet | nets.ONet:
     """Return the untrained network of a stage."""
     if number == 0:
-        return nets.PNet(config.pnet, config.activation, config.norm, config.stems[0])
+        return nets.PNet(config.pnet, config.activation, config.norm, config.stems[0], config.stride)
     if number == 1:
         return nets.RNet(config.rnet, config.activation, config.norm, config.stems[1])
     return nets.ONet(config.onet, config.activation, config.norm, config.stems[2])
@@ -175,7 +176,7 @@ def _proposals(
     return pools
 
 
-def _finder(out: Path, number: int, recipe: Recipe, rng: np.random.Generator) -> Callable[[Pixels], Floats]:
+def _finder(out: Path, number: int, config: Config, rng: np.random.Generator) -> Callable[[Pixels], Floats]:
     """Return the stages before `number` as one search, at low thresholds and changing smallest faces."""
     from meanshape.methods.mtcnn import session
 
@@ -183,11 +184,11 @@ def _finder(out: Path, number: int, recipe: Recipe, rng: np.random.Generator) ->
     rnet = session(out / "rnet.onnx", 1) if number == 2 else None
 
     def find(image: Pixels) -> Floats:
-        smallest = float(rng.choice([24, 32, 40]))
+        scan = cascade.Scan(float(rng.choice([24, 32, 40])), 0.709, config.stride)
         crops = cascade.Crops(image)
-        found = cascade.propose(crops, pnet, smallest, 0.709, recipe.mine_above[number - 1])
+        found = cascade.propose(crops, pnet, scan, config.recipe.mine_above[number - 1])
         if rnet is not None:
-            found = cascade.refine(crops, rnet, found, recipe.mine_above[2])
+            found = cascade.refine(crops, rnet, found, config.recipe.mine_above[2])
         return cascade.square(found.boxes) if len(found) else found.boxes
 
     return find
@@ -198,13 +199,13 @@ def _mistaken(
     faces: Faces,
     photos: list[Pixels],
     out: Path,
-    recipe: Recipe,
+    config: Config,
     rng: np.random.Generator,
 ) -> Pools:
     """Return the pools with as many negatives that P-Net takes for faces as there are others."""
     from meanshape.methods.mtcnn import session
 
-    pnet = session(out / "pnet.onnx", 1)
+    pnet, recipe = session(out / "pnet.onnx", 1), config.recipe
     groups = scenes(faces, photos, recipe.scenes // 4, rng)
     some = rng.permutation(len(faces))[: max(10, 5 * recipe.scenes)]
     cells = []
@@ -214,7 +215,8 @@ def _mistaken(
         (patch_scenes(faces, some.tolist(), rng), False, 15),
     ):
         for scene in items:
-            seen, pixels = cascade.cells(scene.image, pnet, float(rng.choice([30, 40])), 0.709, 0.4)
+            scan = cascade.Scan(float(rng.choice([30, 40])), 0.709, config.stride)
+            seen, pixels = cascade.cells(scene.image, pnet, scan, 0.4)
             wrong = sort_windows(seen, scene, recipe, complete)[0] == NEGATIVE
             cells.append(rng.permutation(pixels[wrong])[:most])
     mined = Samples.negatives(np.concatenate(cells))

@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 Answer = NDArray[np.float32]
 Net = Callable[[NDArray[np.float32]], tuple[Answer, Answer, Answer]]
 
-CELL, STRIDE = 12, 2  # P-Net's window and step
+CELL = 12  # P-Net's window
 MARGIN = 3  # grey pixels around each level: windows may hang over the photo's border
 SMALLEST = 9  # a level's short side: the largest face overlaps the photo's short side by a third
 GREY = 127
@@ -52,6 +52,15 @@ class Windows:
 
 
 @dataclass(frozen=True)
+class Scan:
+    """How P-Net's window goes over a photo: its side on the finest level, and what scales and moves it."""
+
+    min_face: float  # pixels of the photo
+    factor: float  # from level to level
+    stride: int = 2  # pixels of a level
+
+
+@dataclass(frozen=True)
 class Level:
     """One scale of the pyramid: its size, and where it lies (top-left, margin included) on the canvas."""
 
@@ -60,32 +69,32 @@ class Level:
     x: int
     y: int
 
-    @property
-    def outer(self) -> tuple[int, int]:
-        """Width and height with margins, even, so that the next level starts on P-Net's grid."""
-        return (self.width + 2 * MARGIN + 1) // 2 * 2, (self.height + 2 * MARGIN + 1) // 2 * 2
+    def outer(self, stride: int) -> tuple[int, int]:
+        """Return width and height with margins, rounded up so that the next level starts on P-Net's grid."""
+        wide, high = (-(-(side + 2 * MARGIN) // stride) * stride for side in (self.width, self.height))
+        return wide, high
 
 
 @lru_cache(maxsize=64)
-def layout(
-    width: int, height: int, min_face: float, factor: float
-) -> tuple[tuple[Level, ...], tuple[int, int]]:
+def layout(width: int, height: int, scan: Scan) -> tuple[tuple[Level, ...], tuple[int, int]]:
     """Place all pyramid levels of a photo on one canvas: one P-Net call serves them all.
 
     Returns the levels and the canvas's width and height; of some canvas widths, the one that wastes least.
     """
-    scale, sizes = CELL / min_face, []
+    scale, sizes = CELL / scan.min_face, []
     while min(width, height) * scale >= SMALLEST:
         sizes.append((max(1, round(width * scale)), max(1, round(height * scale))))
-        scale *= factor
+        scale *= scan.factor
     if not sizes:
         return (), (0, 0)
-    outer = [Level(w, h, 0, 0).outer[0] for w, h in sizes]
-    tried = [_pack(sizes, outer[0] + more) for more in (0, *outer[1:])]
+    outer = [Level(w, h, 0, 0).outer(scan.stride)[0] for w, h in sizes]
+    tried = [_pack(sizes, outer[0] + more, scan.stride) for more in (0, *outer[1:])]
     return min(tried, key=lambda packed: packed[1][0] * packed[1][1])
 
 
-def _pack(sizes: list[tuple[int, int]], across: int) -> tuple[tuple[Level, ...], tuple[int, int]]:
+def _pack(
+    sizes: list[tuple[int, int]], across: int, stride: int
+) -> tuple[tuple[Level, ...], tuple[int, int]]:
     """Place levels on a canvas `across` pixels wide.
 
     Free space is kept as rectangles: each level goes into the first it fits in, and leaves what is right
@@ -94,24 +103,22 @@ def _pack(sizes: list[tuple[int, int]], across: int) -> tuple[tuple[Level, ...],
     free = [(0, 0, across, 1 << 30)]
     levels = []
     for w, h in sizes:
-        ow, oh = Level(w, h, 0, 0).outer
+        ow, oh = Level(w, h, 0, 0).outer(stride)
         slot = next(i for i, (_, _, fw, fh) in enumerate(free) if fw >= ow and fh >= oh)
         x, y, fw, fh = free.pop(slot)
         levels.append(Level(w, h, x, y))
         free[slot:slot] = [(x + ow, y, fw - ow, oh), (x, y + oh, fw, fh - oh)]
-    return tuple(levels), (across, max(v.y + v.outer[1] for v in levels))
+    return tuple(levels), (across, max(v.y + v.outer(stride)[1] for v in levels))
 
 
-def propose(
-    crops: Crops, pnet: Net, min_face: float, factor: float, threshold: float, support: float = 0.0
-) -> Windows:
+def propose(crops: Crops, pnet: Net, scan: Scan, threshold: float, support: float = 0.0) -> Windows:
     """Return P-Net's windows above `threshold`, moved by its offsets, those of one place made one.
 
     The window that stays is the mean of those it stands for, weighed by their scores: a better place than
     that of the best alone. Their scores together must reach `support`: around a face P-Net sees one again
     and again, at neighbouring places and scales; a window that stands alone is mostly a mistake.
     """
-    seen = _slide(crops, pnet, min_face, factor, threshold)
+    seen = _slide(crops, pnet, scan, threshold)
     side = seen.windows[:, 2:] - seen.windows[:, :2]
     boxes, scores = seen.windows + np.concatenate([side, side], axis=1) * seen.offsets, seen.scores
     keep = suppress(boxes, scores, NEAR)
@@ -126,9 +133,9 @@ def propose(
     return Windows(merged[backed], scores[keep[backed]])
 
 
-def cells(image: Bytes, pnet: Net, min_face: float, factor: float, threshold: float) -> tuple[Floats, Bytes]:
+def cells(image: Bytes, pnet: Net, scan: Scan, threshold: float) -> tuple[Floats, Bytes]:
     """Return the windows (N, 4) that P-Net takes for faces, as it slid over them, and their pixels."""
-    seen = _slide(Crops(image), pnet, min_face, factor, threshold)
+    seen = _slide(Crops(image), pnet, scan, threshold)
     pixels = [seen.canvas[y : y + CELL, x : x + CELL] for x, y in seen.corners.tolist()]
     return seen.windows, np.array(pixels, np.uint8).reshape(-1, CELL, CELL, 3)
 
@@ -144,10 +151,10 @@ class _Seen:
     offsets: Floats
 
 
-def _slide(crops: Crops, pnet: Net, min_face: float, factor: float, threshold: float) -> _Seen:
+def _slide(crops: Crops, pnet: Net, scan: Scan, threshold: float) -> _Seen:
     """Run P-Net over all levels at once and gather what it sees above `threshold`."""
     height, width = crops.levels[0].shape[:2]
-    plan = _plan(width, height, float(min_face), factor)
+    plan = _plan(width, height, scan)
     if not plan.levels:
         none = np.empty((0, 4))
         return _Seen(np.empty((0, 0, 3), np.uint8), none, np.empty((0, 2), int), np.empty(0), none)
@@ -156,7 +163,7 @@ def _slide(crops: Crops, pnet: Net, min_face: float, factor: float, threshold: f
     cell = np.flatnonzero(face.ravel() > threshold)
     cell = cell[plan.owner[cell] >= 0]
     owner = plan.owner[cell]
-    corner = np.stack([cell % face.shape[2], cell // face.shape[2]], 1) * STRIDE
+    corner = np.stack([cell % face.shape[2], cell // face.shape[2]], 1) * scan.stride
     zoom = plan.zoom[owner]
     first = (corner - plan.place[owner]) * zoom - 0.5
     return _Seen(
@@ -180,13 +187,13 @@ class _Plan:
 
 
 @lru_cache(maxsize=64)
-def _plan(width: int, height: int, min_face: float, factor: float) -> _Plan:
-    levels, (across, down) = layout(width, height, min_face, factor)
-    owner = np.full([max(0, (n - CELL) // STRIDE + 1) for n in (down, across)], -1)
+def _plan(width: int, height: int, scan: Scan) -> _Plan:
+    (levels, (across, down)), stride = layout(width, height, scan), scan.stride
+    owner = np.full([max(0, (n - CELL) // stride + 1) for n in (down, across)], -1)
     for number, level in enumerate(levels):
-        ow, oh = level.outer
-        y, x = level.y // STRIDE, level.x // STRIDE
-        owner[y : y + (oh - CELL) // STRIDE + 1, x : x + (ow - CELL) // STRIDE + 1] = number
+        ow, oh = level.outer(stride)
+        y, x = level.y // stride, level.x // stride
+        owner[y : y + (oh - CELL) // stride + 1, x : x + (ow - CELL) // stride + 1] = number
     place = np.array([[level.x + MARGIN, level.y + MARGIN] for level in levels]).reshape(-1, 2)
     zoom = np.array([[width / level.width, height / level.height] for level in levels]).reshape(-1, 2)
     return _Plan(levels, (across, down), owner.ravel(), place, zoom)
