@@ -20,7 +20,7 @@ help:
 	@echo "make wheel-smoke  build the wheel twice, try it alone on every Python that is here"
 	@echo "make test-oldest  run the tests on the oldest versions that pyproject.toml allows"
 	@echo "make sbom    write dist/meanshape.cdx.json: what the wheel brings along (CycloneDX)"
-	@echo "make audit   ask PyPI for known weaknesses of what the wheel brings along"
+	@echo "make audit   ask PyPI for known weaknesses of what the wheel and its extras bring along"
 	@echo "make clean   remove .venv and what tools left behind"
 
 demo: .venv/.installed
@@ -63,8 +63,9 @@ sbom: .venv/plain
 	mkdir -p dist
 	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible -o dist/meanshape.cdx.json .venv/plain/bin/python
 
-audit: .venv/plain
-	$(BIN)/pip-audit --path .venv/plain/lib/python*/site-packages
+# AUDIT=--oldest asks about the oldest versions that pyproject.toml allows, AUDIT='--source osv' another source.
+audit: .venv/.release
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tests/packaging/audit.py $(AUDIT)
 
 .venv/plain: pyproject.toml .venv/.release
 	$(BIN)/uv venv -q --clear --python $(BIN)/python $@
