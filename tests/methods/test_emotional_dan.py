@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from meanshape.methods.nets import emotional_dan_data as data  # noqa: E402
 from meanshape.methods.nets import emotional_dan_finish as finish  # noqa: E402
 from meanshape.methods.nets import emotional_dan_training as training  # noqa: E402
 from meanshape.methods.nets.dan import heatmap  # noqa: E402
+from meanshape.methods.nets.emotional_dan import Residual  # noqa: E402
 from meanshape.methods.nets.emotional_dan_cascade import is_quick, quicken  # noqa: E402
 from meanshape.training.sampling import CropBank, CropSampler  # noqa: E402
 
@@ -158,37 +160,49 @@ def test_the_joint_stage_starts_from_the_stage_before() -> None:
     assert torch.allclose(own[0].weight[:, 0], given[0].weight[:, :3].sum(1))
 
 
-def test_more_blocks_change_nothing_until_they_have_learnt(saved: Path) -> None:
-    """Weights from before a net had residual blocks go on in one with some, which both heads read."""
-    config = EmotionalDAN.load(saved).config
-    grown = replace(config, residual=(1, 0, 2, 0))
-    before, after = (
-        training.start(c, np.load(saved / "mean.npy"), FELT, saved).eval() for c in (config, grown)
-    )
-    crops = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
-    for old, new in zip(training.run(before, crops), training.run(after, crops), strict=True):
-        assert np.array_equal(old, new)
-    assert [len(blocks) for blocks in after.joint.residual.values()] == [1, 2]
-    more = sum(p.numel() for p in after.joint.shared) - sum(p.numel() for p in before.joint.shared)
-    assert more == 2 * (9 * 8**2 + 2 * 8) + 4 * (9 * 32**2 + 2 * 32)
-
-
-def test_blocks_learn_and_are_in_the_graph(faces: list[Sample], saved: Path, tmp_path: Path) -> None:
-    model = EmotionalDAN(
-        replace(EmotionalDAN.load(saved).config, residual=(0, 1, 1, 0), steps=6, minutes=0.0)
-    )
+def test_a_second_net_learns_beside_the_first(faces: list[Sample], saved: Path, tmp_path: Path) -> None:
+    """With `steady` it learns alone; the answer is the mean of both, in the graph, too."""
+    before = EmotionalDAN.load(saved)
+    model = EmotionalDAN(replace(before.config, second=(4, 8, 16), steady=True, steps=6, minutes=0.0))
     model.initial = saved
     model.fit(faces)
-    blocks = model._module.joint.residual
-    norms = [block.change[-1].weight for level in blocks.values() for block in level]
-    assert len(norms) == 2 and all(float(norm.abs().max()) > 0 for norm in norms)
+    first, second = model._module.joint, model._module.second
+    old = training.start(before.config, np.load(saved / "mean.npy"), FELT, saved).joint
+    for name, value in old.state_dict().items():
+        if not name.startswith("points"):  # damped
+            assert torch.equal(value, first.state_dict()[name]), name
+    blocks = [layer for layer in second.trunk if isinstance(layer, Residual)]
+    assert len(blocks) == 2 and all(float(block.change[-1].weight.abs().max()) > 0 for block in blocks)
+
+    seen = torch.from_numpy(np.random.default_rng(0).uniform(0, 255, (3, 2, 32, 32)).astype(np.float32))
+    with torch.no_grad():
+        means = [(a + b) / 2 for a, b in zip(first(seen), second(seen[:, :1]), strict=True)]
+        for answer, mean in zip(replaced(model._module, mirror=False).answer(seen), means, strict=True):
+            assert torch.allclose(answer, mean, atol=1e-5)
+
     kept = model.save(tmp_path / "grown")
     again = training.start(model.config, np.load(kept / "mean.npy"), FELT, kept).eval()
     crops = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
     for ours in (EmotionalDAN.load(kept)._run(crops)[1], training.run(again, crops)[-1]):
         assert ours == pytest.approx(model._run(crops)[1], abs=0.02)
-    with pytest.raises(WeightsError, match="more blocks"):
-        training.start(replace(model.config, residual=()), np.load(kept / "mean.npy"), FELT, kept)
+    with pytest.raises(WeightsError, match="second net"):
+        training.start(replace(model.config, second=(), steady=False), np.load(kept / "mean.npy"), FELT, kept)
+
+
+def replaced(module: training.EmotionalDAN, *, mirror: bool) -> training.EmotionalDAN:
+    """The same module, with or without looking at the mirror image."""
+    other = copy.copy(module)
+    other.mirror = mirror
+    return other
+
+
+def test_even_chances_lift_rare_classes() -> None:
+    labels = np.repeat([0, 1], [90, 10])
+    assert torch.equal(training.even_chances(labels, 2, 0.0), torch.zeros(2))
+    bias = training.even_chances(labels, 2, 1.0)
+    assert float(bias[1] - bias[0]) == pytest.approx(np.log(9), rel=1e-5)
+    # a classifier that only knows how frequent the classes are says nothing after that
+    assert torch.allclose(torch.log(torch.tensor([0.9, 0.1])) + bias, torch.zeros(2), atol=1e-6)
 
 
 def test_a_quick_cascade_keeps_what_it_can() -> None:
@@ -312,7 +326,8 @@ WRONG = [
     {"points_share": 0.0},
     {"maps": ()},
     {"quick": (8,) * 7},
-    {"residual": (1,)},
+    {"second": (8, 8, 8, 8, 8)},
+    {"steady": True},
 ]
 
 

@@ -54,11 +54,13 @@ class Config:
     quick_steps: tuple[int, int] = (2000, 1600)  # to teach it, and to let the second stage get used to it
     size: int = 48  # side of the joint stage's frame, pixels
     maps: tuple[int, ...] = (16, 48, 128, 192)  # of each pair of its convolutions
-    residual: tuple[int, ...] = ()  # blocks of two more behind each pair; none: no such blocks
+    second: tuple[int, ...] = ()  # of a residual net that sees the same face; the answer is the mean of both
+    steady: bool = False  # only the second net learns
     features: int = 256
     dropout: float = 0.1
     warm_start: bool = True  # from the convolutions of the stage before
     use_heatmap: bool = True  # whether the joint stage sees the shape so far
+    even: float = 0.0  # share of the classes' frequencies that the logits are freed of; 1: all count alike
     mirror: bool = True  # the emotion is the mean of what the face and its mirror image say
     share: float = 0.5  # of the points in the loss
     points_share: float = 0.0833  # of faces with points in a batch
@@ -85,17 +87,17 @@ class Config:
         """Check that the joint stage can be built."""
         if self.size % 2 ** len(self.maps) or not self.maps:
             raise ConfigError(f"size must be a multiple of {2 ** len(self.maps)}, got {self.size}")
-        if len(self.residual) not in (0, len(self.maps)) or min(self.residual, default=0) < 0:
-            raise ConfigError(
-                f"residual must be none or {len(self.maps)} counts, one for each of maps, got {self.residual}"
-            )
+        if self.second and self.size % 2 ** len(self.second):
+            raise ConfigError(f"size must be a multiple of {2 ** len(self.second)} for second")
+        if self.steady and not self.second:
+            raise ConfigError("steady is for a model with a second net, of which second gives the maps")
         if self.quick and self.cascade.sizes[0] % 2 ** len(self.quick):
             raise ConfigError(
                 f"the cascade's first size must be a multiple of {2 ** len(self.quick)} for quick"
             )
         if self.quick and len(self.cascade.sizes) != 2:
             raise ConfigError(f"quick is for cascades of two stages, got {len(self.cascade.sizes)}")
-        for name in ("share", "points_share", "smoothing", "taught"):
+        for name in ("share", "points_share", "smoothing", "taught", "even"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} must lie in 0..1, got {getattr(self, name)}")
         if self.points_share == 0:

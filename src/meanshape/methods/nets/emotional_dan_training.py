@@ -59,9 +59,10 @@ class JointTrainer(Trainer):
     ) -> None:
         super().__init__(module, task, schedule, None if turn else folder, "joint", seed)
         if turn:
-            convolutions = [parameter for parameter in module.joint.parameters() if parameter.ndim == 4]
+            learning = [p for p in module.parameters() if p.requires_grad]
+            convolutions = [p for p in learning if p.ndim == 4]
             apart = {id(weight) for weight in convolutions}
-            others = [p for p in module.parameters() if p.requires_grad and id(p) not in apart]
+            others = [p for p in learning if id(p) not in apart]
             mixed: Any = Orthogonal(convolutions, others, schedule.rate, turn, schedule.weight_decay)
             self.optimiser = mixed
             self.folder = folder
@@ -105,17 +106,22 @@ class JointTask:
         if "face" in batch:
             mixed, target = self._mixed(batch)
             seen.append(module.with_heatmap(mixed, batch["placed"]))
-        update, logits = module.joint(torch.cat(seen))
+        both = torch.cat(seen)
         back, back_shift = inverse(matrix, shift)
-        found = (placed + module.step(update[:count])) @ back + back_shift
-        distances, known = point_distances(found, batch["points"], batch["norm"])
-        error = masked_mean(self.shape_loss(distances), known)
-        if target is None:
-            return error
-        if self.config.own_points:
-            error = (error + self._own(module, batch, update[count:])) / 2
-        wrong = -(target * torch.log_softmax(logits[count:], -1)).sum(-1).mean()
-        return self.config.share * error + (1 - self.config.share) * wrong
+        costs = []
+        for stage in module.learning:  # each net answers for itself
+            update, logits = module.said(stage, both)
+            found = (placed + module.step(update[:count])) @ back + back_shift
+            distances, known = point_distances(found, batch["points"], batch["norm"])
+            error = masked_mean(self.shape_loss(distances), known)
+            if target is None:
+                costs.append(error)
+                continue
+            if self.config.own_points:
+                error = (error + self._own(module, batch, update[count:])) / 2
+            wrong = -(target * torch.log_softmax(logits[count:], -1)).sum(-1).mean()
+            costs.append(self.config.share * error + (1 - self.config.share) * wrong)
+        return torch.stack(costs).sum()
 
     def _mixed(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Faces and what their logits should say: smoothed, weighted by class, at times mixed."""
@@ -169,6 +175,14 @@ def class_weights(labels: NDArray[np.int64], classes: int, power: float) -> Tens
     return torch.from_numpy(weights * counts.sum() / (weights * counts).sum()).float()
 
 
+def even_chances(labels: NDArray[np.int64], classes: int, share: float) -> Tensor:
+    """What is added to logits so that rare classes are not overlooked for being rare: minus the logarithm of
+    the classes' frequencies, times a share of it (Menon et al. 2021, logit adjustment).
+    """
+    counts = np.maximum(np.bincount(labels, minlength=classes), 1)
+    return -share * torch.from_numpy(np.log(counts / counts.sum())).float()
+
+
 def point_error(module: EmotionalDAN, sampler: CropSampler, training: bool) -> float:
     """NME over inter-pupil distance in percent, after the joint stage."""
     total = min(64, len(sampler.bank)) if training else len(sampler.bank)
@@ -207,8 +221,9 @@ def damp_points(module: EmotionalDAN, sampler: CropSampler) -> float:
             )
             costs.append(float(masked_mean(distances, known)))
         best = shares[int(np.argmin(costs))]
-        module.joint.points.weight.mul_(best)
-        module.joint.points.bias.mul_(best)
+        for stage in module.stages:
+            stage.points.weight.mul_(best)
+            stage.points.bias.mul_(best)
     return best
 
 
@@ -247,7 +262,8 @@ def fit(
     sampler = _sampler(config, crops, emotions, len(labels), seed)
     task = JointTask(sampler, checked, valid_emotions, config)
     if schedule is not None:
-        module.joint.requires_grad_(True)
+        for stage in module.stages[-1:] if config.steady else module.stages:
+            stage.requires_grad_(True)
         JointTrainer(module, task, schedule, folder, seed, config.turn).run(
             lambda share, text: progress(share, f"joint: {text}")
         )
@@ -277,7 +293,8 @@ def finish(module: EmotionalDAN, task: JointTask, seed: int, progress: Progress)
     logits = emotion_logits(module, checked)
     learn_shape_head(module, learnt, seed)
     weight = weigh_shape_head(module, logits, checked)
-    logits = emotion_logits(module, checked)
+    module.bias.copy_(even_chances(learnt.labels, task.sampler.classes, task.config.even))
+    logits = emotion_logits(module, checked) + module.bias
     module.temperature.fill_(best_temperature(logits, checked.labels))
     progress(1.0, f"shape head at {weight:.1f}: {emotion_figures(logits, checked.labels)}")
 
@@ -293,7 +310,7 @@ def start(
         features=config.features,
         labels=max(1, len(labels)),  # a head of nothing is no head
         dropout=config.dropout,
-        residual=config.residual,
+        second=config.second,
         use_heatmap=config.use_heatmap,
         mirror=config.mirror,
     )
@@ -301,15 +318,15 @@ def start(
     anything.to(memory_format=torch.channels_last)
     if initial is not None:
         whole = _method(initial) == "emotional_dan"
-        quick, residual = (_counts(initial, name) if whole else () for name in ("quick", "residual"))
+        quick, second = (_counts(initial, name) if whole else () for name in ("quick", "second"))
         if quick:
             if quick != config.quick:
                 raise WeightsError(f"{initial}: its cascade is another than quick = {config.quick} asks for")
             quicken(module.cascade, config.quick)
-        own = config.residual or (0,) * len(residual)
-        if any(there > here for there, here in zip(residual, own, strict=False)):
-            raise WeightsError(f"{initial}: has more blocks than residual = {config.residual} asks for")
+        if second and second != config.second:
+            raise WeightsError(f"{initial}: its second net is another than second = {config.second} asks for")
         load_state(module if whole else module.cascade, initial / STATE)
+        module.bias.zero_()  # `finish` settles it anew
     return module
 
 
