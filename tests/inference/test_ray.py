@@ -83,6 +83,8 @@ def test_partitions_of_parquet_hold_every_photo(
     assert sorted(row["source"] for row in table) == sorted(sources)
     assert sum(row["error"] is not None for row in table) == 1
     assert all(len(row["x"]) == 68 for row in table if row["error"] is None)
+    schemas = [pyarrow.parquet.read_schema(file) for file in Path(out).glob("*.parquet")]
+    assert {"face", "x", "more"} <= set(schemas[0].names) and all(schema == schemas[0] for schema in schemas)
     with pytest.raises(OutputError, match="holds files already"):
         ray_engine.write_parquet({}, sources, out, 1)
 

@@ -55,7 +55,7 @@ def write(path: str | Path, predictions: Iterable[Prediction], relative: bool = 
         try:
             with parquet.ParquetWriter(str(part), _schema(arrow)) as writer:
                 for group in _groups(predictions, relative):  # never all rows in memory
-                    writer.write_table(arrow.Table.from_pylist(group, schema=_schema(arrow)))
+                    writer.write_table(table(group))
             part.replace(path)
         except BaseException:
             part.unlink(missing_ok=True)
@@ -103,6 +103,12 @@ def _schema(arrow: Any) -> Any:
         "more": word,
     }
     return arrow.schema(list(columns.items()))
+
+
+def table(rows: list[dict[str, Any]]) -> Any:
+    """Return rows as an Arrow table: every column, whatever the rows have."""
+    arrow, _ = _pyarrow()
+    return arrow.Table.from_pylist(rows, schema=_schema(arrow))
 
 
 def rows(prediction: Prediction, relative: bool = False) -> list[dict[str, Any]]:

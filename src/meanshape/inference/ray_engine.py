@@ -58,8 +58,7 @@ def write_parquet(options: Mapping[str, Any], sources: Sequence[str], folder: st
     local = Path(folder)
     if "://" not in folder and local.is_dir() and any(local.iterdir()):
         raise OutputError(f"{folder}: holds files already; choose an empty folder")
-    rows = _lines(options, sources, count).flat_map(_rows)
-    rows.write_parquet(folder)
+    _lines(options, sources, count).map_batches(_table).write_parquet(folder)
     return len(list(local.glob("*.parquet"))) if "://" not in folder else -1
 
 
@@ -75,11 +74,11 @@ def _lines(options: Mapping[str, Any], sources: Sequence[str], count: int) -> An
     )
 
 
-def _rows(line: dict[str, str]) -> list[dict[str, Any]]:
-    """Return the rows of Parquet that a line becomes: one a face."""
-    from meanshape.formats.parquet import rows
+def _table(batch: dict[str, Any]) -> Any:
+    """Return the table of Parquet that lines become: a row a face, the same columns in every partition."""
+    from meanshape.formats import parquet
 
-    return rows(jsonl.parse(line["line"]))
+    return parquet.table([row for line in batch["line"] for row in parquet.rows(jsonl.parse(str(line)))])
 
 
 def _ray() -> Any:

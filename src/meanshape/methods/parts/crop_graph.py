@@ -150,5 +150,7 @@ def crop_model(graph: Graph, opset: int, ir_version: int) -> Any:
         f" => (uint8[1, {tall}, {wide}, 3] pixels, float[2] zoom, float[2] back) {{"
     )
     model = onnx.parser.parse_model(head + body + "}")
+    for node in model.graph.node:
+        node.name = node.output[0]  # ONNX Runtime 1.18 fuses nodes and confuses them where they have no name
     onnx.checker.check_model(model)
     return model
