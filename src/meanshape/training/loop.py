@@ -15,7 +15,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
@@ -47,6 +47,14 @@ class Schedule:
     validate_steps: int = 0  # where steps end it; 0: twenty times in all, but no sooner than after 500
     checkpoint_every: float = 120.0
     patience: int = 0  # validations without improvement before a stage is called done; 0: never
+
+    @classmethod
+    def of(cls, config: Any, **others: Any) -> Self:
+        """The schedule that a method's config describes; ``others`` are what it does not, or what differs."""
+        same = {name: getattr(config, name) for name in ("batch", "rate", "warmup", "weight_decay", "ema")}
+        if getattr(config, "constant_rate", False):
+            same["floor"] = 1.0
+        return cls(**(same | others))
 
 
 class Task(Protocol):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -66,6 +68,17 @@ class LocalConv2d(nn.Module):
         ]
         lines = [torch.cat(blocks[row * columns : (row + 1) * columns], 3) for row in range(rows)]
         return torch.cat(lines, 2)
+
+
+def conv_pairs(channels: int, widths: Sequence[int]) -> list[nn.Module]:
+    """Two 3x3 convolutions (conv - BN - ReLU) for each width, and a 2x2 pool behind each two."""
+    layers: list[nn.Module] = []
+    for maps in widths:
+        for _ in range(2):
+            layers += [nn.Conv2d(channels, maps, 3, padding=1, bias=False), nn.BatchNorm2d(maps), nn.ReLU()]
+            channels = maps
+        layers.append(nn.MaxPool2d(2))
+    return layers
 
 
 def grey(image: Tensor) -> Tensor:

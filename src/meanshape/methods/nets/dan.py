@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from meanshape.methods.nets.blocks import grey, reduced, see
+from meanshape.methods.nets.blocks import conv_pairs, grey, reduced, see
 
 HEATMAP_REACH = 8  # the heatmap covers a 17 x 17 square around each point
 
@@ -25,25 +25,18 @@ class Stage(nn.Module):
         super().__init__()
         # Heatmap and feature image come on another scale than the picture.
         layers: list[nn.Module] = [nn.BatchNorm2d(channels + extra)] if extra else []
-        channels += extra
-        for maps in (64, 128, 256, 512):
-            maps = max(4, round(maps * width))
-            for _ in range(2):
-                layers += [
-                    nn.Conv2d(channels, maps, 3, padding=1, bias=False),
-                    nn.BatchNorm2d(maps),
-                    nn.ReLU(),
-                ]
-                channels = maps
-            layers.append(nn.MaxPool2d(2))
+        widths = [max(4, round(maps * width)) for maps in (64, 128, 256, 512)]
+        layers += conv_pairs(channels + extra, widths)
         self.trunk = nn.Sequential(*layers, nn.Flatten(), nn.Dropout(dropout))
         # Training only: the third pair's maps also say where each point is (see ``localisation_loss``).
         self.tap = len(layers) - 9
-        self.locate = nn.Conv2d(max(4, round(256 * width)), outputs // 2, 1)
+        self.locate = nn.Conv2d(widths[2], outputs // 2, 1)
         self.located: Tensor | None = None
         self.bf16 = False
         self.fc1 = nn.Sequential(
-            nn.Linear(channels * (size // 16) ** 2, features, bias=False), nn.BatchNorm1d(features), nn.ReLU()
+            nn.Linear(widths[3] * (size // 16) ** 2, features, bias=False),
+            nn.BatchNorm1d(features),
+            nn.ReLU(),
         )
         self.fc2 = nn.Linear(features, outputs)
         for module in self.modules():

@@ -164,17 +164,7 @@ def stage_schedule(config: Config, index: int) -> Schedule | None:
     steps = config.steps[index] if index < len(config.steps) else 0
     if not minutes and not steps:
         return None
-    return Schedule(
-        minutes=minutes or None,
-        steps=steps or None,
-        batch=config.batch,
-        rate=config.rate,
-        floor=1.0 if config.constant_rate else 0.005,
-        warmup=config.warmup,
-        weight_decay=config.weight_decay,
-        ema=config.ema,
-        patience=config.patience,
-    )
+    return Schedule.of(config, minutes=minutes or None, steps=steps or None, patience=config.patience)
 
 
 def run(module: DAN, crops: NDArray[np.uint8], stage: int) -> NDArray[np.float32]:

@@ -142,15 +142,7 @@ def schedule_of(config: Config, level: int) -> Schedule | None:
     steps = config.steps[level - 1]
     if not steps:
         return None
-    return Schedule(
-        steps=steps,
-        batch=config.batch,
-        rate=config.rate,
-        warmup=config.warmup,
-        weight_decay=config.weight_decay,
-        ema=config.ema,
-        validate_every=120.0,
-    )
+    return Schedule.of(config, steps=steps, validate_every=120.0)
 
 
 def run(module: DCNN, crops: NDArray[np.uint8]) -> list[NDArray[np.float32]]:

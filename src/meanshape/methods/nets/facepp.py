@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from meanshape.methods.nets.blocks import halved, reduced, see
+from meanshape.methods.nets.blocks import conv_pairs, halved, reduced, see
 from meanshape.methods.nets.dan import prepared
 
 Frames = tuple[Tensor, Tensor]  # (N, k, 2, 2), (N, k, 1, 2)
@@ -27,19 +27,8 @@ class ConvNet(nn.Module):
 
     def __init__(self, size: int, widths: Sequence[int], features: int, outputs: int, dropout: float) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
-        channels = 3
-        for maps in widths:
-            for _ in range(2):
-                layers += [
-                    nn.Conv2d(channels, maps, 3, padding=1, bias=False),
-                    nn.BatchNorm2d(maps),
-                    nn.ReLU(),
-                ]
-                channels = maps
-            layers.append(nn.MaxPool2d(2))
-        self.trunk = nn.Sequential(*layers, nn.Flatten(), nn.Dropout(dropout))
-        inputs = channels * (size >> len(widths)) ** 2
+        self.trunk = nn.Sequential(*conv_pairs(3, widths), nn.Flatten(), nn.Dropout(dropout))
+        inputs = widths[-1] * (size >> len(widths)) ** 2
         self.dense = nn.Sequential(
             nn.Linear(inputs, features, bias=False), nn.BatchNorm1d(features), nn.ReLU()
         )

@@ -225,15 +225,8 @@ def fit(
 
 def schedule_of(config: Config, level: int) -> Schedule:
     """The schedule of a level."""
-    return Schedule(
-        steps=config.steps[level - 1],
-        batch=config.batch,
-        rate=config.rate * (0.5 if level == LEVELS else 1.0),
-        warmup=config.warmup,
-        weight_decay=config.weight_decay,
-        ema=config.ema,
-        validate_every=120.0,
-    )
+    rate = config.rate * (0.5 if level == LEVELS else 1.0)
+    return Schedule.of(config, steps=config.steps[level - 1], rate=rate, validate_every=120.0)
 
 
 def run(module: FacePP, crops: NDArray[np.uint8], level: int) -> NDArray[np.float32]:

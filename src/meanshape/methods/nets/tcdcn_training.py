@@ -231,15 +231,7 @@ def fit(
         upright=config.upright, mean=mean,
     )  # fmt: skip
     learning = Learning(config, tasks, sampler, others, folder)
-    schedule = Schedule(
-        steps=config.steps,
-        batch=config.batch,
-        rate=config.rate,
-        floor=1.0 if config.constant_rate else 0.005,
-        warmup=config.warmup,
-        weight_decay=config.weight_decay,
-        ema=config.ema,
-    )
+    schedule = Schedule.of(config, steps=config.steps)
     Trainer(module, learning, schedule, folder, "points", seed).run(progress)
     module.eval()
     if tasks and config.refit:

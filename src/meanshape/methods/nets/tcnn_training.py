@@ -97,15 +97,7 @@ def fit_vanilla(
     vanilla.spread.copy_(pixels.std(0) + 8)
     if initial is not None:
         load_state(vanilla, initial / STATE)
-    schedule = Schedule(
-        steps=config.steps,
-        batch=config.batch,
-        rate=config.rate,
-        floor=1.0 if config.constant_rate else 0.005,
-        warmup=config.warmup,
-        weight_decay=config.weight_decay,
-        ema=config.ema,
-    )
+    schedule = Schedule.of(config, steps=config.steps)
     looking = make_looking(config, mean)
     Trainer(vanilla, LearningVanilla(config, looking, sampler, valid), schedule, folder, "vanilla", seed).run(
         progress

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanshape.core.geometry import Points
-from meanshape.core.image import Pixels
 from meanshape.methods.parts.pixel_pool import Float, Pool, principal
+from meanshape.methods.parts.table_stage import TableStage
 from meanshape.methods.parts.training_set import Lesson
 
 
@@ -34,16 +34,11 @@ class Ferns:
         return self.radius + 1
 
 
-@dataclass(slots=True)
-class FernStage:
-    """Pairs of pixels (F, d, 2), thresholds (F, d), bins (F, 2^d, q) and what their numbers mean (q, 2 K)."""
+class FernStage(TableStage):
+    """Pairs of pixels (F, d, 2) and thresholds (F, d) of ferns; their tables are bins (F, 2^d, q)."""
 
-    pool: Pool
-    margin: int
-    pairs: NDArray[np.int64]
-    thresholds: NDArray[np.int16]
-    bins: Float
-    basis: Float
+    __slots__ = ()
+    stored = "bins"
 
     @classmethod
     def fit(cls, lesson: Lesson, settings: Ferns, rng: np.random.Generator) -> tuple[Self, Points]:
@@ -69,33 +64,9 @@ class FernStage:
         stage = cls(pool, settings.margin(), pairs, thresholds, bins, basis)
         return stage, lesson.shapes + (moved @ basis).reshape(lesson.shapes.shape)
 
-    def see(self, frame: Pixels) -> Pixels:
-        """Return what the stage looks at: the frame."""
-        return frame
-
-    def __call__(self, frame: Pixels, shape: Points) -> Points:
-        """Return the points (K, 2), in frame pixels without the margin, after this stage."""
-        grey = self.pool.values(frame, shape, self.margin)
-        number = _number(grey[self.pairs[..., 0]] - grey[self.pairs[..., 1]], self.thresholds)
-        update = self.bins[np.arange(len(number)), number].sum(0) @ self.basis
-        return np.asarray(shape + update.reshape(shape.shape))
-
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return what is stored."""
-        return {
-            **self.pool.arrays(),
-            "pairs": self.pairs.astype(np.int16),
-            "thresholds": self.thresholds,
-            "bins": self.bins.astype(np.float16),
-            "basis": self.basis.astype(np.float16),
-        }
-
-    @classmethod
-    def read(cls, arrays: dict[str, NDArray[Any]], settings: Ferns) -> Self:
-        """Return the stage that was stored."""
-        bins, basis = arrays["bins"].astype(np.float32), arrays["basis"].astype(np.float32)
-        pool, margin = Pool.read(arrays), settings.margin()
-        return cls(pool, margin, arrays["pairs"].astype(np.int64), arrays["thresholds"], bins, basis)
+    def rows(self, grey: NDArray[np.int16]) -> NDArray[np.int64]:
+        """Return the bin (F,) of each fern."""
+        return _number(grey[self.pairs[..., 0]] - grey[self.pairs[..., 1]], self.thresholds)
 
 
 class _Chooser:

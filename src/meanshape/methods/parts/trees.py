@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from meanshape.core.errors import MissingExtra
 from meanshape.core.geometry import Points
-from meanshape.core.image import Pixels
-from meanshape.methods.parts.pixel_pool import Float, Pool, principal
+from meanshape.methods.parts.pixel_pool import Pool, principal
+from meanshape.methods.parts.table_stage import TableStage
 from meanshape.methods.parts.training_set import Lesson
 
 
@@ -60,16 +60,11 @@ def walk(
     return np.asarray(node - nodes)
 
 
-@dataclass(slots=True)
-class TreeStage:
-    """Pairs (T, nodes, 2), thresholds (T, nodes), leaves (T, 2^d, q), what their numbers mean (q, 2 K)."""
+class TreeStage(TableStage):
+    """Pairs (T, nodes, 2) and thresholds (T, nodes) of trees; their tables are leaves (T, 2^d, q)."""
 
-    pool: Pool
-    margin: int
-    pairs: NDArray[np.int64]
-    thresholds: NDArray[np.int16]
-    leaves: Float
-    basis: Float
+    __slots__ = ()
+    stored = "leaves"
 
     @classmethod
     def fit(cls, lesson: Lesson, settings: Trees, rng: np.random.Generator) -> tuple[Self, Points]:
@@ -98,32 +93,9 @@ class TreeStage:
         stage = cls(pool, settings.margin(), pairs, thresholds, leaves, basis)
         return stage, lesson.shapes + (moved @ basis).reshape(lesson.shapes.shape)
 
-    def see(self, frame: Pixels) -> Pixels:
-        """Return what the stage looks at: the frame."""
-        return frame
-
-    def __call__(self, frame: Pixels, shape: Points) -> Points:
-        """Return the points (K, 2), in frame pixels without the margin, after this stage."""
-        leaf = walk(self.pool.values(frame, shape, self.margin), self.pairs, self.thresholds)
-        update = self.leaves[np.arange(len(leaf)), leaf].sum(0) @ self.basis
-        return np.asarray(shape + update.reshape(shape.shape))
-
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return what is stored."""
-        return {
-            **self.pool.arrays(),
-            "pairs": self.pairs.astype(np.int16),
-            "thresholds": self.thresholds,
-            "leaves": self.leaves.astype(np.float16),
-            "basis": self.basis.astype(np.float16),
-        }
-
-    @classmethod
-    def read(cls, arrays: dict[str, NDArray[Any]], settings: Trees) -> Self:
-        """Return the stage that was stored."""
-        leaves, basis = arrays["leaves"].astype(np.float32), arrays["basis"].astype(np.float32)
-        pool, margin = Pool.read(arrays), settings.margin()
-        return cls(pool, margin, arrays["pairs"].astype(np.int64), arrays["thresholds"], leaves, basis)
+    def rows(self, grey: NDArray[np.int16]) -> NDArray[np.int64]:
+        """Return the leaf (T,) of each tree."""
+        return walk(grey, self.pairs, self.thresholds)
 
 
 def _pair_chances(pool: Pool, lesson: Lesson, settings: Trees) -> NDArray[np.float64]:
