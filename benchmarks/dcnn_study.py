@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from running import milliseconds
 
 import meanshape as ms
 from meanshape.core import config as configs
@@ -46,16 +46,6 @@ def describe(each: NDArray[np.float64]) -> dict[str, Any]:
         "points": [round(float(v), 3) for v in each.mean(0)],
         "above_5_percent": [round(float(v), 2) for v in 100 * (each > 5).mean(0)],
     }
-
-
-def seconds(model: DCNN, sample: Sample, rounds: int = 200) -> float:
-    """Processor time of one face, milliseconds, the picture decoded already."""
-    pixels = sample.pixels()
-    model.predict(pixels, sample.box)
-    start = time.process_time()
-    for _ in range(rounds):
-        model.predict(pixels, sample.box)
-    return 1000 * (time.process_time() - start) / rounds
 
 
 def shared(train: list[Sample], valid: list[Sample], steps: int) -> dict[str, Any]:
@@ -87,7 +77,7 @@ def main() -> None:
         for level in range(1, LEVELS + 1):
             results[f"level {level}"] = describe(errors(model, samples, level))
             print(level, results[f"level {level}"], flush=True)
-        results["milliseconds"] = round(seconds(model, samples[0]), 2)
+        results["milliseconds"] = round(milliseconds(model, samples[0]), 2)
         print(results["milliseconds"], "ms a face")
     if options.train:
         results["weights"] = shared(load_data(options.train), samples, options.steps)

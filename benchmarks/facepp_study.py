@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from running import milliseconds
 from safetensors.torch import load_file, save_file
 
 import meanshape as ms
@@ -61,16 +62,6 @@ def errors(model: FacePP, samples: list[Sample], level: int, share: float = 0.0)
         "contour": round(float(percent[:, CONTOUR].mean()), 3),
         "above_8_percent": round(100 * float((percent.mean(1) > 8).mean()), 2),
     }
-
-
-def seconds(model: FacePP, sample: Sample, rounds: int = 200) -> float:
-    """Processor time of one face, milliseconds, the picture decoded already."""
-    pixels = sample.pixels()
-    model.predict(pixels, sample.box)
-    start = time.process_time()
-    for _ in range(rounds):
-        model.predict(pixels, sample.box)
-    return 1000 * (time.process_time() - start) / rounds
 
 
 def first_levels(run: Path, folder: Path) -> Path:
@@ -129,7 +120,7 @@ def main() -> None:
             results[f"level {level}"] = errors(model, samples, level)
             results[f"level {level}, moved by 10 %"] = errors(model, samples, level, 0.1)
             print(level, results[f"level {level}"], results[f"level {level}, moved by 10 %"], flush=True)
-        results["milliseconds"] = round(seconds(model, samples[0]), 2)
+        results["milliseconds"] = round(milliseconds(model, samples[0]), 2)
         print(results["milliseconds"], "ms a face")
     if options.json:
         options.json.write_text(json.dumps(results, indent=1) + "\n", "utf-8")

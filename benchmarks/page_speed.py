@@ -12,10 +12,7 @@ from __future__ import annotations
 import argparse
 import base64
 import json
-import re
 import shutil
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -23,6 +20,7 @@ from typing import Any
 import av
 import numpy as np
 from PIL import Image
+from running import served
 
 from meanshape.datasets.synthetic.clips import clip
 
@@ -53,16 +51,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    server = subprocess.Popen(
-        [sys.executable, "-m", "meanshape", "serve", "--port", "0"], stderr=subprocess.PIPE, text=True
-    )
-    assert server.stderr
-    port = int(re.search(r":(\d+)/", server.stderr.readline())[1])  # type: ignore[index]
-    try:
-        with tempfile.TemporaryDirectory() as scratch:
-            found = measured(f"http://127.0.0.1:{port}", given, Path(scratch))
-    finally:
-        server.terminate()
+    with served() as (port, _), tempfile.TemporaryDirectory() as scratch:
+        found = measured(f"http://127.0.0.1:{port}", given, Path(scratch))
     print(json.dumps(found, indent=1))
     if given.json:
         given.json.write_text(json.dumps(found, indent=1) + "\n")

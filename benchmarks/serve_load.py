@@ -12,12 +12,12 @@ import argparse
 import http.client
 import json
 import re
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
 from pathlib import Path
+
+from running import served
 
 BOUNDARY = "meanshape-load"
 
@@ -53,12 +53,7 @@ def main() -> None:
     parser.add_argument("--large", type=Path)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    server = subprocess.Popen(
-        [sys.executable, "-m", "meanshape", "serve", "--port", "0"], stderr=subprocess.PIPE, text=True
-    )
-    assert server.stderr
-    port = int(re.search(r":(\d+)/", server.stderr.readline())[1])  # type: ignore[index]
-    try:
+    with served() as (port, process):
         body, found = body_of(given.photo), {}
         ask(port, body)
         if given.large:
@@ -84,7 +79,7 @@ def main() -> None:
         rows = []
         while time.monotonic() < until:
             time.sleep(given.seconds / 10)
-            rows.append(round(memory(server.pid), 1))
+            rows.append(round(memory(process), 1))
         for thread in threads:
             thread.join()
         found |= {
@@ -92,8 +87,6 @@ def main() -> None:
             "memory_mb": rows,
             "good_per_second": answers["200"] / given.seconds,
         }
-    finally:
-        server.terminate()
     print(json.dumps(found, indent=1))
     if given.json:
         given.json.write_text(json.dumps(found, indent=1) + "\n")
