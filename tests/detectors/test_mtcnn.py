@@ -148,7 +148,7 @@ def test_networks_have_the_layers_of_the_paper() -> None:
     assert count == [6_632 + 330, 100_178 + 1_290, 389_040]
 
 
-@pytest.mark.parametrize("stem", ["pool", "stride"])
+@pytest.mark.parametrize("stem", ["pool", "stride", "strides"])
 @pytest.mark.parametrize("activation", ["relu", "prelu"])
 def test_exported_networks_answer_as_trained(stem: str, activation: str, tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")

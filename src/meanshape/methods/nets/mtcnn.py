@@ -99,7 +99,11 @@ class PNet(_Net):
 
 
 class RNet(_Net):
-    """Refinement network: 24-pixel windows."""
+    """Refinement network: 24-pixel windows.
+
+    The stem "strides" does without the second pooling, too: its convolution has stride 2, and the third is
+    3x3 to end with the same map of 3x3.
+    """
 
     size = 24
 
@@ -112,10 +116,11 @@ class RNet(_Net):
     ) -> None:
         super().__init__()
         a, b, c, d = channels
+        pool, stride, last = (0, 2, 3) if stem == "strides" else (3, 1, 2)
         self.trunk = nn.Sequential(
             *_stem(a, activation, stem, 3),
-            *_block(a, b, 3, activation, norm, pool=3),
-            *_block(b, c, 2, activation, norm),
+            *_block(a, b, 3, activation, norm, pool=pool, stride=stride),
+            *_block(b, c, last, activation, norm),
             nn.Flatten(),
             nn.Linear(c * 9, d),
             _activation(d, activation),
