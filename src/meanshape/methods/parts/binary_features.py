@@ -6,14 +6,14 @@ ridge regression of the whole shape.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from meanshape.core.geometry import Points
-from meanshape.core.image import Pixels
 from meanshape.methods.parts.pixel_pool import Float, Pool, principal
+from meanshape.methods.parts.table_stage import TableStage
 from meanshape.methods.parts.training_set import Lesson
 from meanshape.methods.parts.trees import growing, walk
 
@@ -36,18 +36,12 @@ class Binary:
 
 
 @dataclass(slots=True)
-class BinaryStage:
-    """Pairs (T, nodes, 2) and thresholds (T, nodes) of all points' trees, leaves (T, 2^d, q), basis (q, 2 K),
-    offset (2 K).
-    """
+class BinaryStage(TableStage):
+    """All points' trees, whose leaves were learnt together; they move the points from an offset (2 K)."""
 
-    pool: Pool
-    margin: int
-    pairs: NDArray[np.int64]
-    thresholds: NDArray[np.int16]
-    leaves: Float
-    basis: Float
     offset: Float
+
+    stored: ClassVar[str] = "leaves"
 
     @classmethod
     def fit(cls, lesson: Lesson, settings: Binary, rng: np.random.Generator) -> tuple[Self, Points]:
@@ -64,34 +58,24 @@ class BinaryStage:
         stage = cls(pool, settings.margin(), pairs, thresholds, leaves, basis, offset)
         return stage, lesson.shapes + (answers @ basis + offset).reshape(lesson.shapes.shape)
 
-    def see(self, frame: Pixels) -> Pixels:
-        """Return what the stage looks at: the frame."""
-        return frame
+    def rows(self, grey: NDArray[np.int16]) -> NDArray[np.int64]:
+        """Return the leaf (T,) of each tree."""
+        return walk(grey, self.pairs, self.thresholds)
 
-    def __call__(self, frame: Pixels, shape: Points) -> Points:
-        """Return the points (K, 2), in frame pixels without the margin, after this stage."""
-        leaf = walk(self.pool.values(frame, shape, self.margin), self.pairs, self.thresholds)
-        update = self.leaves[np.arange(len(leaf)), leaf].sum(0) @ self.basis + self.offset
-        return np.asarray(shape + update.reshape(shape.shape))
+    def move(self, rows: NDArray[np.int64]) -> Float:
+        """Return how far the leaves (T,) move the points (2 K,)."""
+        return TableStage.move(self, rows) + self.offset
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return what is stored."""
-        half = np.float16
-        return {
-            **self.pool.arrays(),
-            "pairs": self.pairs.astype(np.int16),
-            "thresholds": self.thresholds,
-            "leaves": self.leaves.astype(half),
-            "basis": self.basis.astype(half),
-            "offset": self.offset.astype(half),
-        }
+        return TableStage.arrays(self) | {"offset": self.offset.astype(np.float16)}
 
     @classmethod
-    def read(cls, arrays: dict[str, NDArray[Any]], settings: Binary) -> Self:
+    def read(cls, arrays: dict[str, NDArray[Any]], settings: Any) -> Self:
         """Return the stage that was stored."""
-        leaves, basis, offset = (arrays[name].astype(np.float32) for name in ("leaves", "basis", "offset"))
-        pool, pairs = Pool.read(arrays), arrays["pairs"].astype(np.int64)
-        return cls(pool, settings.margin(), pairs, arrays["thresholds"], leaves, basis, offset)
+        tables, basis, offset = (arrays[name].astype(np.float32) for name in (cls.stored, "basis", "offset"))
+        pairs = arrays["pairs"].astype(np.int64)
+        return cls(Pool.read(arrays), settings.margin(), pairs, arrays["thresholds"], tables, basis, offset)
 
 
 def _forests(

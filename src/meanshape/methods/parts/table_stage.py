@@ -39,8 +39,12 @@ class TableStage:
     def __call__(self, frame: Pixels, shape: Points) -> Points:
         """Return the points (K, 2), in frame pixels without the margin, after this stage."""
         rows = self.rows(self.pool.values(frame, shape, self.margin))
-        update = self.tables[np.arange(len(rows)), rows].sum(0) @ self.basis
-        return np.asarray(shape + update.reshape(shape.shape))
+        return np.asarray(shape + self.move(rows).reshape(shape.shape))
+
+    def move(self, rows: NDArray[np.int64]) -> Float:
+        """Return how far the rows (T,) move the points (2 K,)."""
+        moves: Float = self.tables[np.arange(len(rows)), rows].sum(0) @ self.basis
+        return moves
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return what is stored."""
