@@ -51,7 +51,8 @@ class Config:
     onet: tuple[int, int, int, int, int] = (32, 64, 64, 128, 256)
     activation: str = "prelu"  # or "relu"
     norm: bool = False  # batch normalisation while training
-    # each network's first layer: a convolution and a "pool"ing, or one convolution of "stride" 2
+    # each network's first layer: a convolution and a "pool"ing, or one convolution of "stride" 2;
+    # "strides" (R-Net): the second layer, too
     stems: tuple[str, str, str] = ("pool", "pool", "pool")
     stride: int = 2  # pixels between P-Net's windows: 2 or 4
     min_face: float = 40.0
@@ -68,15 +69,16 @@ class Config:
     def shipped(cls) -> Config:
         """Return the config of the shipped weights."""
         return cls(
-            pnet=(16, 16, 24),
+            pnet=(16, 32, 32),
             rnet=(24, 32, 64, 128),
             activation="relu",
             norm=True,
-            stems=("stride", "stride", "pool"),
-            factor=0.68,
+            stems=("stride", "strides", "pool"),
+            stride=4,
+            factor=0.72,
             stretch=1.05,
-            thresholds=(0.45, 0.3, 0.9),
-            support=1.0,
+            thresholds=(0.1, 0.3, 0.9),
+            support=0.5,
             canonical=(-0.046, 0.057, 1.055, 1.138),
             looks=2,
             mirror=True,

@@ -56,6 +56,7 @@ class Recipe:
             patches=5_000,
             scenes=400,
             empty_scenes=1_500,
+            mine_above=(0.15, 0.25, 0.04),
             ratio_last=(2, 1, 1, 5),
             landmark_size=(0.86, 1.16),
             landmark_shift=0.1,
@@ -64,7 +65,7 @@ class Recipe:
             batch_last=160,
             rate=2e-3,
             decay=1e-4,
-            steps=(9_000, 2_000, 3_000),
+            steps=(9_000, 4_000, 3_000),
         )
 
     @classmethod
