@@ -52,10 +52,11 @@ docs: .venv/bin/python
 wheel-smoke: .venv/.release
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tests/packaging/wheel_smoke.py
 
+# The oldest Python, too. With the oldest torch and, on Linux, its CUDA libraries: some gigabytes.
 OLDEST := .venv/oldest
 test-oldest: .venv/.release
-	$(BIN)/uv venv -q --clear --python $(BIN)/python $(OLDEST)
-	$(BIN)/uv pip install -q --python $(OLDEST) --resolution lowest-direct -e '.[plot,video,web,parquet,mat73,test]' 'httpx>=0.27'
+	$(BIN)/uv venv -q --clear --python 3.11 $(OLDEST)
+	$(BIN)/uv pip install -q --python $(OLDEST) --resolution lowest-direct -e '.[train,plot,video,web,ray,parquet,mat73,test]' 'httpx2>=2.0'
 	$(OLDEST)/bin/python -m pytest $(ARGS) -W default::DeprecationWarning \
 		-W default::pytest.PytestUnraisableExceptionWarning --ignore tests/test_house.py --ignore tests/packaging
 
