@@ -13,7 +13,8 @@ positives and parts; points: landmark windows) and only the hardest 70 % of a ba
 few thousand photos ask for it: ReLU for PReLU and channels in multiples of 8, which ONNX Runtime fuses and
 vectorises (P-Net takes a third of the time); batch normalisation while training, folded into the
 convolutions after; smooth L1 for the box and point losses; every window with a face trains all tasks;
-faces get their boxes by one rule from their points. O-Net looks twice: again at the box it found first.
+faces get their boxes by one rule from their points. O-Net looks twice: again at the mirror image of what it
+found first, and the two are averaged.
 
 This file predicts five points in a given box; `detectors/mtcnn.py` finds the boxes with the same weights.
 """
@@ -61,7 +62,7 @@ class Config:
     thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7)
     support: float = 0.0  # what the scores of P-Net's windows of one place must reach together
     looks: int = 1  # how often O-Net looks at a face
-    mirror: bool = False  # the last look is at the mirrored face, too, and the two are averaged
+    mirror: bool = False  # the last look is at the face's mirror image; what the looks say is averaged
     canonical: tuple[float, float, float, float] = (-0.05, 0.047, 1.05, 1.127)  # see `Box.part`
     recipe: Recipe = field(default_factory=Recipe)
 
@@ -182,11 +183,13 @@ class MTCNN(LandmarkModel):
         squares = cascade.square(
             cascade.from_part(np.array([b.as_list() for b in boxes]), self.config.canonical)
         )
-        points = np.empty((len(boxes), 5, 2))
+        points = np.zeros((len(boxes), 5, 2))
         for turn in range(self.config.looks):
-            both = self.config.mirror and turn == self.config.looks - 1
+            mirror = self.config.mirror and turn == self.config.looks - 1
             pixels = np.concatenate([c(s[None], 48) for c, s in zip(crops, squares, strict=True)])
-            boxes_now, points = cascade.decode(squares, *cascade.answer(self._cascade.onet, pixels, both)[1:])
+            _, offsets, flat = cascade.answer(self._cascade.onet, pixels, mirror)
+            boxes_now, seen = cascade.decode(squares, offsets, flat)
+            points = (turn * points + seen) / (turn + 1)
             again = cascade.square(boxes_now)
             ratio = (again[:, 2] - again[:, 0]) / (squares[:, 2] - squares[:, 0])
             calm = (ratio > 0.5) & (ratio < 2)  # a box far from the given one is not believed

@@ -320,7 +320,7 @@ def look(
 ) -> tuple[Floats, Floats, Floats]:
     """Run R- or O-Net on squares (N, 4): scores (N,), boxes (N, 4) and points (N, 5, 2) in the photo.
 
-    With `mirror` each crop is seen mirrored, too, and the two answers are averaged.
+    With `mirror` the net sees each crop's mirror image, and its answer is turned back.
     """
     scores = np.empty(len(squares))
     boxes, points = np.empty((len(squares), 4)), np.empty((len(squares), 5, 2))
@@ -333,17 +333,14 @@ def look(
 
 
 def answer(net: Net, pixels: Bytes, mirror: bool) -> tuple[Answer, Answer, Answer]:
-    """Return what a network says of crops (N, S, S, 3), with `mirror` on average over both ways round."""
+    """Return what a network says of crops (N, S, S, 3), or of their mirror images, turned back."""
     if not mirror:
         return net(planes(pixels))
-    count = len(pixels)
-    face, offsets, flat = net(planes(np.concatenate([pixels, pixels[:, :, ::-1]])))
-    turned = offsets[count:, [2, 1, 0, 3]] * np.array([-1, 1, -1, 1], np.float32)
-    back = flat[count:, MIRROR] * np.repeat(np.array([-1, 1], np.float32), 5)
-    back[:, :5] += 1
-    means = ((a[:count] + b) / 2 for a, b in ((face, face[count:]), (offsets, turned), (flat, back)))
-    one, two, three = (mean.astype(np.float32) for mean in means)
-    return one, two, three
+    face, offsets, flat = net(planes(pixels[:, :, ::-1]))
+    offsets = offsets[:, [2, 1, 0, 3]] * np.array([-1, 1, -1, 1], np.float32)
+    flat = flat[:, MIRROR] * np.repeat(np.array([-1, 1], np.float32), 5)
+    flat[:, :5] += 1
+    return face, offsets, flat
 
 
 def refine(crops: Crops, rnet: Net, found: Windows, threshold: float) -> Windows:
@@ -361,16 +358,16 @@ def conclude(
 ) -> Windows:
     """Return the faces that O-Net sees in R-Net's windows, with five points, best first.
 
-    With two looks each face is cut out again by its own box: the first look starts from R-Net's rough
-    window, the second (with `mirror`: both ways round) sees the face where training showed it most often.
+    With two looks each face is cut out again by its own box, and looked at (with `mirror`: at its mirror
+    image) where training showed it most often; what the looks say is averaged.
     """
-    found = Windows(found.boxes, found.scores, np.empty((len(found), 5, 2)))
+    found = Windows(found.boxes, found.scores, np.zeros((len(found), 5, 2)))
     for turn in range(looks):
         if not len(found):
             break
-        scores, boxes, points = look(crops, onet, square(found.boxes), 48, mirror and turn == looks - 1)
-        if turn:  # both looks must agree
-            scores = (scores + found.scores) / 2
+        seen = look(crops, onet, square(found.boxes), 48, mirror and turn == looks - 1)
+        before = found.scores, found.boxes, found.points
+        scores, boxes, points = ((turn * b + s) / (turn + 1) for b, s in zip(before, seen, strict=True))
         good = np.flatnonzero((scores > threshold) & (boxes[:, 2:] > boxes[:, :2]).all(1))
         found = Windows(boxes[good], scores[good], points[good])
         found = found.take(suppress(found.boxes, found.scores, 0.4, inside=0.7))
