@@ -142,7 +142,7 @@ class MTCNN(LandmarkModel):
         return cls(
             Config(
                 pnet=(8, 8, 8), rnet=(8, 8, 16, 32), onet=(8, 16, 16, 32, 64),
-                activation="relu", norm=True, stems=("stride", "stride", "pool"), looks=2,
+                activation="relu", norm=True, stems=("stride", "strides", "pool"), stride=4, looks=2,
                 recipe=Recipe.tiny(),
             )
         )  # fmt: skip
