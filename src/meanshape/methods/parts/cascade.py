@@ -24,7 +24,7 @@ Net = Callable[[NDArray[np.float32]], tuple[Answer, Answer, Answer]]
 CELL = 12  # P-Net's window
 MARGIN = 3  # grey pixels around each level: windows may hang over the photo's border
 SMALLEST = 7  # a level's short side: the largest face is 1.7 times the photo's
-SMALL = 2 * CELL  # levels below this cost next to nothing, and few windows fit: they are half a step apart
+SMALL = 18  # levels below this cost next to nothing, and few windows fit: they are a third of a step apart
 GREY = 127
 MOST = 3000  # proposals that go on to R-Net, and windows per batch
 BATCH = 256
@@ -85,7 +85,7 @@ def layout(width: int, height: int, scan: Scan) -> tuple[tuple[Level, ...], tupl
     scale, sizes = CELL / scan.min_face, []
     while (short := min(width, height) * scale) >= SMALLEST:
         sizes.append((max(1, round(width * scale)), max(1, round(height * scale))))
-        scale *= scan.factor if short > SMALL else scan.factor**0.5
+        scale *= scan.factor if short > SMALL else scan.factor ** (1 / 3)
     if not sizes:
         return (), (0, 0)
     outer = [Level(w, h, 0, 0).outer(scan.stride)[0] for w, h in sizes]
