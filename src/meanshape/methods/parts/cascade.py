@@ -359,7 +359,7 @@ def conclude(
     """Return the faces that O-Net sees in R-Net's windows, with five points, best first.
 
     With two looks each face is cut out again by its own box, and looked at (with `mirror`: at its mirror
-    image) where training showed it most often; what the looks say is averaged.
+    image) where training showed it most often; what the looks say is averaged, the score that counts, too.
     """
     found = Windows(found.boxes, found.scores, np.zeros((len(found), 5, 2)))
     for turn in range(looks):
@@ -368,7 +368,8 @@ def conclude(
         seen = look(crops, onet, square(found.boxes), 48, mirror and turn == looks - 1)
         before = found.scores, found.boxes, found.points
         scores, boxes, points = ((turn * b + s) / (turn + 1) for b, s in zip(before, seen, strict=True))
-        good = np.flatnonzero((scores > threshold) & (boxes[:, 2:] > boxes[:, :2]).all(1))
+        hope = ((turn + 1) * scores + looks - turn - 1) / looks  # their mean, if the looks to come are sure
+        good = np.flatnonzero((hope > threshold) & (boxes[:, 2:] > boxes[:, :2]).all(1))
         found = Windows(boxes[good], scores[good], points[good])
         found = found.take(suppress(found.boxes, found.scores, 0.4, inside=0.7))
     return found
