@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +20,6 @@ from meanshape.methods.nets import emotional_dan_data as data  # noqa: E402
 from meanshape.methods.nets import emotional_dan_finish as finish  # noqa: E402
 from meanshape.methods.nets import emotional_dan_training as training  # noqa: E402
 from meanshape.methods.nets.dan import heatmap  # noqa: E402
-from meanshape.methods.nets.emotional_dan import Residual  # noqa: E402
 from meanshape.methods.nets.emotional_dan_cascade import is_quick, quicken  # noqa: E402
 from meanshape.training.sampling import CropBank, CropSampler  # noqa: E402
 
@@ -160,42 +158,6 @@ def test_the_joint_stage_starts_from_the_stage_before() -> None:
     assert torch.allclose(own[0].weight[:, 0], given[0].weight[:, :3].sum(1))
 
 
-def test_a_second_net_learns_beside_the_first(faces: list[Sample], saved: Path, tmp_path: Path) -> None:
-    """With `steady` it learns alone; the answer is the mean of both, in the graph, too."""
-    before = EmotionalDAN.load(saved)
-    model = EmotionalDAN(replace(before.config, second=(4, 8, 16), steady=True, steps=6, minutes=0.0))
-    model.initial = saved
-    model.fit(faces)
-    first, second = model._module.joint, model._module.second
-    old = training.start(before.config, np.load(saved / "mean.npy"), FELT, saved).joint
-    for name, value in old.state_dict().items():
-        if not name.startswith("points"):  # damped
-            assert torch.equal(value, first.state_dict()[name]), name
-    blocks = [layer for layer in second.trunk if isinstance(layer, Residual)]
-    assert len(blocks) == 2 and all(float(block.change[-1].weight.abs().max()) > 0 for block in blocks)
-
-    seen = torch.from_numpy(np.random.default_rng(0).uniform(0, 255, (3, 2, 32, 32)).astype(np.float32))
-    with torch.no_grad():
-        means = [(a + b) / 2 for a, b in zip(first(seen), second(seen[:, :1]), strict=True)]
-        for answer, mean in zip(replaced(model._module, mirror=False).answer(seen), means, strict=True):
-            assert torch.allclose(answer, mean, atol=1e-5)
-
-    kept = model.save(tmp_path / "grown")
-    again = training.start(model.config, np.load(kept / "mean.npy"), FELT, kept).eval()
-    crops = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
-    for ours in (EmotionalDAN.load(kept)._run(crops)[1], training.run(again, crops)[-1]):
-        assert ours == pytest.approx(model._run(crops)[1], abs=0.02)
-    with pytest.raises(WeightsError, match="second net"):
-        training.start(replace(model.config, second=(), steady=False), np.load(kept / "mean.npy"), FELT, kept)
-
-
-def replaced(module: training.EmotionalDAN, *, mirror: bool) -> training.EmotionalDAN:
-    """The same module, with or without looking at the mirror image."""
-    other = copy.copy(module)
-    other.mirror = mirror
-    return other
-
-
 def test_even_chances_lift_rare_classes() -> None:
     labels = np.repeat([0, 1], [90, 10])
     assert torch.equal(training.even_chances(labels, 2, 0.0), torch.zeros(2))
@@ -326,8 +288,7 @@ WRONG = [
     {"points_share": 0.0},
     {"maps": ()},
     {"quick": (8,) * 7},
-    {"second": (8, 8, 8, 8, 8)},
-    {"steady": True},
+    {"even": -0.1},
 ]
 
 

@@ -54,8 +54,6 @@ class Config:
     quick_steps: tuple[int, int] = (2000, 1600)  # to teach it, and to let the second stage get used to it
     size: int = 48  # side of the joint stage's frame, pixels
     maps: tuple[int, ...] = (16, 48, 128, 192)  # of each pair of its convolutions
-    second: tuple[int, ...] = ()  # of a residual net that sees the same face; the answer is the mean of both
-    steady: bool = False  # only the second net learns
     features: int = 256
     dropout: float = 0.1
     warm_start: bool = True  # from the convolutions of the stage before
@@ -87,10 +85,6 @@ class Config:
         """Check that the joint stage can be built."""
         if self.size % 2 ** len(self.maps) or not self.maps:
             raise ConfigError(f"size must be a multiple of {2 ** len(self.maps)}, got {self.size}")
-        if self.second and self.size % 2 ** len(self.second):
-            raise ConfigError(f"size must be a multiple of {2 ** len(self.second)} for second")
-        if self.steady and not self.second:
-            raise ConfigError("steady is for a model with a second net, of which second gives the maps")
         if self.quick and self.cascade.sizes[0] % 2 ** len(self.quick):
             raise ConfigError(
                 f"the cascade's first size must be a multiple of {2 ** len(self.quick)} for quick"

@@ -13,36 +13,31 @@ from meanshape.methods.nets.blocks import grey
 from meanshape.methods.nets.dan import DAN, Stage, heatmap, inverse, prepared, similarity, warp
 
 
-class Residual(nn.Module):
-    """conv - BN - ReLU - conv - BN, added to maps (N, C, H, W) that come from a ReLU; at first nothing."""
-
-    def __init__(self, maps: int) -> None:
-        super().__init__()
-        first, second = (nn.Conv2d(maps, maps, 3, padding=1, bias=False) for _ in range(2))
-        norm = nn.BatchNorm2d(maps)
-        nn.init.zeros_(norm.weight)
-        self.change = nn.Sequential(first, nn.BatchNorm2d(maps), nn.ReLU(inplace=True), second, norm)
-
-    def forward(self, maps: Tensor) -> Tensor:
-        """Maps of the same size."""
-        return torch.relu(maps + self.change(maps))
-
-
 class JointStage(nn.Module):
-    """Convolutions and fc1, which both heads read: points and emotion."""
+    """Pairs of 3x3 convolutions (conv - BN - ReLU) and fc1, which both heads read.
+
+    Maps are halved after the first convolution of a pair, not after the second as in DAN: more than twice as
+    fast. Input: the upright face and the heatmap of the shape so far (N, 2, size, size).
+    """
 
     def __init__(
-        self, trunk: list[nn.Module], flat: int, features: int, points: int, labels: int, dropout: float
+        self, size: int, maps: tuple[int, ...], features: int, points: int, labels: int, dropout: float
     ) -> None:
         super().__init__()
-        self.trunk = nn.Sequential(*trunk, nn.Flatten(), nn.Dropout(dropout))
+        layers: list[nn.Module] = [nn.BatchNorm2d(2)]
+        channels = 2
+        for count in maps:
+            for pool in ([nn.MaxPool2d(2)], []):
+                conv = nn.Conv2d(channels, count, 3, padding=1, bias=False)
+                nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+                layers += [conv, *pool, nn.BatchNorm2d(count), nn.ReLU(inplace=True)]
+                channels = count
+        flat = channels * (size // 2 ** len(maps)) ** 2
+        self.trunk = nn.Sequential(*layers, nn.Flatten(), nn.Dropout(dropout))
         self.fc1 = nn.Sequential(nn.Linear(flat, features, bias=False), nn.BatchNorm1d(features), nn.ReLU())
         self.drop = nn.Dropout(dropout)
         self.points = nn.Linear(features, 2 * points)
         self.emotion = nn.Linear(features, labels)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         nn.init.normal_(self.points.weight, std=0.001)  # starts as the shape that the stage before it gives
         nn.init.zeros_(self.points.bias)
 
@@ -65,38 +60,6 @@ class JointStage(nn.Module):
     def shared(self) -> list[nn.Parameter]:
         """The parameters that both heads read."""
         return [*self.trunk.parameters(), *self.fc1.parameters()]
-
-
-def pairs(maps: tuple[int, ...]) -> list[nn.Module]:
-    """Layers of pairs of 3x3 convolutions, for the upright face and the heatmap of the shape so far.
-
-    Maps are halved after the first convolution of a pair, not after the second as in DAN: more than twice as
-    fast.
-    """
-    layers: list[nn.Module] = [nn.BatchNorm2d(2)]
-    channels = 2
-    for count in maps:
-        for pool in ([nn.MaxPool2d(2)], []):
-            conv = nn.Conv2d(channels, count, 3, padding=1, bias=False)
-            layers += [conv, *pool, nn.BatchNorm2d(count), nn.ReLU(inplace=True)]
-            channels = count
-    return layers
-
-
-def residual_blocks(maps: tuple[int, ...]) -> list[nn.Module]:
-    """Layers of a small residual net for the upright face alone.
-
-    One convolution at full size, then for each count of maps one of stride 2 and a residual block; the last
-    maps are averaged 2 x 2.
-    """
-    layers: list[nn.Module] = [nn.BatchNorm2d(1)]
-    channels = 1
-    for index, count in enumerate(maps):
-        conv = nn.Conv2d(channels, count, 3, 2 if index else 1, 1, bias=False)
-        layers += [conv, nn.BatchNorm2d(count), nn.ReLU(inplace=True)]
-        layers += [Residual(count)] if index else []
-        channels = count
-    return [*layers, nn.AvgPool2d(2)]
 
 
 def _grey(weight: Tensor) -> Tensor:
@@ -137,9 +100,8 @@ class EmotionalDAN(nn.Module):
     ----------
     cascade
         The stages before.
-    size, maps, second
-        Side of the joint stage's frame in pixels; maps of each pair of convolutions (`pairs`); those of a
-        second net that sees the same face (`residual_blocks`; none: no such net): the answer is their mean.
+    size, maps
+        Side of the joint stage's frame in pixels; maps of each pair of convolutions.
     labels
         How many emotions there are.
     mirror
@@ -158,19 +120,13 @@ class EmotionalDAN(nn.Module):
         features: int,
         labels: int,
         dropout: float,
-        second: tuple[int, ...] = (),
         use_heatmap: bool = True,
         mirror: bool = False,
     ) -> None:
         super().__init__()
         self.cascade, self.size, self.use_heatmap, self.mirror = cascade, size, use_heatmap, mirror
         points = cascade.mean.shape[0]
-        flat = maps[-1] * (size // 2 ** len(maps)) ** 2
-        self.joint = JointStage(pairs(maps), flat, features, points, labels, dropout)
-        self.second: JointStage | None = None
-        if second:
-            flat = second[-1] * (size // 2 ** len(second)) ** 2
-            self.second = JointStage(residual_blocks(second), flat, features, points, labels, dropout)
+        self.joint = JointStage(size, maps, features, points, labels, dropout)
         self.shape_head = ShapeHead(points, labels)
         self.register_buffer("temperature", torch.ones(()))
         self.register_buffer("bias", torch.zeros(labels))
@@ -183,31 +139,15 @@ class EmotionalDAN(nn.Module):
         logits = logits + self.shape_head(self.offsets(shapes[-1] @ matrix + shift))
         return [*shapes, self.move(shapes[-1], update, matrix, shift), self.probabilities(logits)]
 
-    @property
-    def stages(self) -> list[JointStage]:
-        """The joint stage and, if there is one, the second net beside it."""
-        return [self.joint] if self.second is None else [self.joint, self.second]
-
-    @property
-    def learning(self) -> list[JointStage]:
-        """Those of `stages` whose weights learn."""
-        return [stage for stage in self.stages if stage.emotion.weight.requires_grad]
-
-    def said(self, stage: JointStage, seen: Tensor) -> tuple[Tensor, Tensor]:
-        """One net's update of the points and logits, of what the joint stage sees."""
-        update, logits = stage(seen if stage is self.joint else seen[:, :1])
-        return update, logits
-
     def answer(self, seen: Tensor) -> tuple[Tensor, Tensor]:
-        """The mean of the nets' updates of the points and of their logits; these, if asked for, the mean over
-        what is seen and its mirror image.
+        """The joint stage's update of the points and logits; these, if asked for, the mean over what is seen
+        and its mirror image.
         """
-        both = torch.cat([seen, seen.flip(3)]) if self.mirror else seen
-        answers = [self.said(stage, both) for stage in self.stages]
-        update, logits = (torch.stack(parts).mean(0) for parts in zip(*answers, strict=True))
         if not self.mirror:
+            update, logits = self.joint(seen)
             return update, logits
-        return update.reshape(2, -1, update.shape[1])[0], logits.reshape(2, -1, logits.shape[1]).mean(0)
+        updates, logits = self.joint(torch.cat([seen, seen.flip(3)]))
+        return updates.unflatten(0, (2, -1))[0], logits.unflatten(0, (2, -1)).mean(0)
 
     def frame(self, shape: Tensor) -> tuple[Tensor, Tensor]:
         """The similarity, crop to upright frame, that takes a shape nearest to the mean shape."""

@@ -106,22 +106,17 @@ class JointTask:
         if "face" in batch:
             mixed, target = self._mixed(batch)
             seen.append(module.with_heatmap(mixed, batch["placed"]))
-        both = torch.cat(seen)
+        update, logits = module.joint(torch.cat(seen))
         back, back_shift = inverse(matrix, shift)
-        costs = []
-        for stage in module.learning:  # each net answers for itself
-            update, logits = module.said(stage, both)
-            found = (placed + module.step(update[:count])) @ back + back_shift
-            distances, known = point_distances(found, batch["points"], batch["norm"])
-            error = masked_mean(self.shape_loss(distances), known)
-            if target is None:
-                costs.append(error)
-                continue
-            if self.config.own_points:
-                error = (error + self._own(module, batch, update[count:])) / 2
-            wrong = -(target * torch.log_softmax(logits[count:], -1)).sum(-1).mean()
-            costs.append(self.config.share * error + (1 - self.config.share) * wrong)
-        return torch.stack(costs).sum()
+        found = (placed + module.step(update[:count])) @ back + back_shift
+        distances, known = point_distances(found, batch["points"], batch["norm"])
+        error = masked_mean(self.shape_loss(distances), known)
+        if target is None:
+            return error
+        if self.config.own_points:
+            error = (error + self._own(module, batch, update[count:])) / 2
+        wrong = -(target * torch.log_softmax(logits[count:], -1)).sum(-1).mean()
+        return self.config.share * error + (1 - self.config.share) * wrong
 
     def _mixed(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Faces and what their logits should say: smoothed, weighted by class, at times mixed."""
@@ -221,9 +216,8 @@ def damp_points(module: EmotionalDAN, sampler: CropSampler) -> float:
             )
             costs.append(float(masked_mean(distances, known)))
         best = shares[int(np.argmin(costs))]
-        for stage in module.stages:
-            stage.points.weight.mul_(best)
-            stage.points.bias.mul_(best)
+        module.joint.points.weight.mul_(best)
+        module.joint.points.bias.mul_(best)
     return best
 
 
@@ -262,8 +256,7 @@ def fit(
     sampler = _sampler(config, crops, emotions, len(labels), seed)
     task = JointTask(sampler, checked, valid_emotions, config)
     if schedule is not None:
-        for stage in module.stages[-1:] if config.steady else module.stages:
-            stage.requires_grad_(True)
+        module.joint.requires_grad_(True)
         JointTrainer(module, task, schedule, folder, seed, config.turn).run(
             lambda share, text: progress(share, f"joint: {text}")
         )
@@ -310,7 +303,6 @@ def start(
         features=config.features,
         labels=max(1, len(labels)),  # a head of nothing is no head
         dropout=config.dropout,
-        second=config.second,
         use_heatmap=config.use_heatmap,
         mirror=config.mirror,
     )
@@ -318,13 +310,11 @@ def start(
     anything.to(memory_format=torch.channels_last)
     if initial is not None:
         whole = _method(initial) == "emotional_dan"
-        quick, second = (_counts(initial, name) if whole else () for name in ("quick", "second"))
+        quick = _counts(initial, "quick") if whole else ()
         if quick:
             if quick != config.quick:
                 raise WeightsError(f"{initial}: its cascade is another than quick = {config.quick} asks for")
             quicken(module.cascade, config.quick)
-        if second and second != config.second:
-            raise WeightsError(f"{initial}: its second net is another than second = {config.second} asks for")
         load_state(module if whole else module.cascade, initial / STATE)
         module.bias.zero_()  # `finish` settles it anew
     return module
