@@ -58,7 +58,7 @@ class Config:
     dropout: float = 0.1
     warm_start: bool = True  # from the convolutions of the stage before
     use_heatmap: bool = True  # whether the joint stage sees the shape so far
-    even: float = 0.0  # share of the classes' frequencies that the logits are freed of; 1: all count alike
+    even: float = 0.3  # share of the classes' frequencies that the logits are freed of; 1: all count alike
     mirror: bool = True  # the emotion is the mean of what the face and its mirror image say
     share: float = 0.5  # of the points in the loss
     points_share: float = 0.0833  # of faces with points in a batch
