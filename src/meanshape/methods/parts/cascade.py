@@ -365,6 +365,7 @@ def conclude(
     for turn in range(looks):
         if not len(found):
             break
+        assert found.points is not None
         seen = look(crops, onet, square(found.boxes), 48, mirror and turn == looks - 1)
         before = found.scores, found.boxes, found.points
         scores, boxes, points = ((turn * b + s) / (turn + 1) for b, s in zip(before, seen, strict=True))
