@@ -78,7 +78,7 @@ class Config:
             stride=4,
             factor=0.72,
             stretch=0.98,
-            thresholds=(0.1, 0.3, 0.8),
+            thresholds=(0.1, 0.3, 0.9),
             support=0.5,
             canonical=(-0.046, 0.057, 1.055, 1.138),
             looks=2,
