@@ -17,9 +17,9 @@ from meanshape.core.types import Box, Sample  # noqa: E402
 from meanshape.datasets import fer2013, synthetic  # noqa: E402
 from meanshape.methods.emotional_dan import Config, EmotionalDAN, label_set  # noqa: E402
 from meanshape.methods.nets import emotional_dan_data as data  # noqa: E402
-from meanshape.methods.nets import emotional_dan_finish as finish  # noqa: E402
 from meanshape.methods.nets import emotional_dan_training as training  # noqa: E402
-from meanshape.methods.nets.dan import heatmap  # noqa: E402
+from meanshape.methods.nets.blocks import grey  # noqa: E402
+from meanshape.methods.nets.dan import heatmap, prepared, similarity, warp  # noqa: E402
 from meanshape.methods.nets.emotional_dan_cascade import is_quick, quicken  # noqa: E402
 from meanshape.training.sampling import CropBank, CropSampler  # noqa: E402
 
@@ -85,7 +85,7 @@ def test_a_mirror_shows_the_same_emotion() -> None:
         training.start(replace(Config(), mirror=mirror), mean, FELT, None).eval() for mirror in (True, False)
     )
     alone.load_state_dict(both.state_dict())
-    seen = torch.rand(3, 2, 48, 48, generator=torch.Generator().manual_seed(0))
+    seen = torch.rand(3, 2, 64, 64, generator=torch.Generator().manual_seed(0))
     (update, logits), (turned_update, turned) = both.answer(seen), both.answer(seen.flip(3))
     assert torch.allclose(logits, turned, atol=1e-5) and not torch.allclose(update, turned_update)
     one, other = alone.answer(seen), alone.answer(seen.flip(3))
@@ -146,16 +146,34 @@ def test_most_parameters_feed_both_heads(quick: tuple[int, ...]) -> None:
     assert (count(module.cascade.parameters()) + shared) / count(module.parameters()) > 0.95
 
 
-def test_the_joint_stage_starts_from_the_stage_before() -> None:
+def test_a_joint_stage_of_another_build_starts_anew_behind_the_same_cascade(saved: Path) -> None:
+    config = EmotionalDAN.load(saved).config
+    mean = np.load(saved / "mean.npy")
+    same = training.start(config, mean, FELT, saved)
+    other = training.start(replace(config, maps=(8, 16, 32, 48)), mean, FELT, saved)
+    for (name, one), another in zip(same.cascade.named_parameters(), other.cascade.parameters(), strict=True):
+        assert torch.equal(one, another), name
+    heads = [m.joint.emotion.weight for m in (same, other)]
+    assert heads[0].shape == heads[1].shape and not torch.equal(*heads)
+
+
+def test_it_sees_the_frame_of_the_stage_before_or_its_own() -> None:
+    """In either it sees the same face; its own frame is the more upright."""
     mean = np.random.default_rng(0).uniform(0, 1, (68, 2))
-    module = training.start(Config(), mean, ["a"] * 7, None)
-    stage = module.cascade.stages[-1]
-    module.joint.start_from(stage)
-    own = [m for m in module.joint.trunk if isinstance(m, torch.nn.Conv2d)]
-    given = [m for m in stage.trunk if isinstance(m, torch.nn.Conv2d)]
-    assert torch.equal(own[1].weight, given[1].weight)
-    assert torch.equal(own[2].weight[:32, :16], given[2].weight)
-    assert torch.allclose(own[0].weight[:, 0], given[0].weight[:, :3].sum(1))
+    torch.manual_seed(0)
+    crops = 255 * torch.rand(2, 3, 8, 8).repeat_interleave(16, 2).repeat_interleave(16, 3)
+    for size in (0, 32):
+        module = training.start(replace(Config(), size=size), mean, ["a"], None).eval()
+        seen: list[torch.Tensor] = []
+        module.joint.register_forward_pre_hook(lambda _, inputs, seen=seen: seen.append(inputs[0]))
+        shape = module(crops)[-3]
+        matrix, shift = module.frame(shape)
+        shown = prepared(warp(grey(crops), matrix, shift, module.size))
+        assert module.size == (size or 64)
+        assert torch.allclose(seen[0][:2, :1], shown, atol=1e-3)
+        upright = module.cascade.start(module.size, module.cascade.frame_scale)
+        nearest = similarity(shape @ matrix + shift, upright)[0] - torch.eye(2)
+        assert (nearest.abs().max() < 1e-4) == bool(size)
 
 
 def test_even_chances_lift_rare_classes() -> None:
@@ -196,19 +214,47 @@ def test_a_cascade_is_made_quick_once(faces: list[Sample], saved: Path, tmp_path
     crops = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
     assert np.abs(training.run(again, crops)[0] - training.run(model._module, crops)[0]).max() < 0.05
     assert np.abs(EmotionalDAN.load(kept)._run(crops)[0] - model._run(crops)[0]).max() < 0.05
+    still = replace(config, cascade=replace(config.cascade, steps=(), minutes=(0.0, 0.0)))
+    for more in (False, True):
+        model = EmotionalDAN(replace(still, quick_again=more))
+        model.initial = kept
+        model.fit(faces[:24])
+        same = torch.equal(model._module.cascade.stages[0].fc2.weight, again.cascade.stages[0].fc2.weight)
+        assert same != more
+    model = EmotionalDAN(config)
+    model.initial = kept
+    with pytest.raises(ConfigError, match="quick_again"):
+        model.fit(faces[:24])
     with pytest.raises(WeightsError, match="quick"):
         training.start(replace(config, quick=()), np.load(kept / "mean.npy"), FELT, kept)
 
 
-def test_a_model_teaches_what_it_says_of_a_face_and_its_mirror_image(fitted: EmotionalDAN) -> None:
-    assert fitted.run_folder is not None
-    bank = data.build(fitted._module, (), FELT, fitted.markup, fitted.run_folder / "frames-train.npz")
-    few = replace(bank, frames=bank.frames[:6], placed=bank.placed[:6], labels=bank.labels[:6])
-    taught = finish.taught_by(fitted._module, few).taught
-    assert taught is not None and taught.shape == (6, 2)
-    assert taught.sum(1) == pytest.approx(1, abs=1e-5)
-    turned = replace(few, frames=few.frames[:, :, ::-1], placed=few._turned(few.placed))
-    assert finish.taught_by(fitted._module, turned).taught == pytest.approx(taught, abs=0.02)
+def test_a_model_teaches_what_it_says_of_a_face_and_its_mirror_image(
+    fitted: EmotionalDAN, saved: Path, tmp_path: Path
+) -> None:
+    assert fitted.markup is not None
+    faces = [with_emotion(seed) for seed in range(6)]
+    faces = [replace(s, box=Box.whole(72, 72)) for s in faces]
+    turned = [replace(s, image=np.ascontiguousarray(s.pixels()[:, ::-1])) for s in faces]
+    teacher = training._teacher(saved, FELT)
+    one, other = (data.build(fitted._module, s, FELT, fitted.markup, None, teacher) for s in (faces, turned))
+    assert one.taught is not None and other.taught is not None and one.taught.shape == (6, 2)
+    assert one.taught.sum(1) == pytest.approx(1, abs=1e-5)
+    assert one.taught == pytest.approx(other.taught, abs=0.02)
+    # frames that were kept without a teacher are made again with one, and then kept
+    cache = tmp_path / "frames.npz"
+    assert data.build(fitted._module, faces, FELT, fitted.markup, cache).taught is None
+    again = data.build(fitted._module, faces, FELT, fitted.markup, cache, teacher).taught
+    assert np.array_equal(again, one.taught)
+    kept = data.build(fitted._module, (), FELT, fitted.markup, cache, teacher).taught
+    assert np.array_equal(kept, one.taught)
+
+
+def test_a_teacher_must_know_the_same_labels(saved: Path) -> None:
+    with pytest.raises(ConfigError, match="--init"):
+        training._teacher(None, FELT)
+    with pytest.raises(WeightsError, match="other labels"):
+        training._teacher(saved, ("sad", "bored"))
 
 
 def test_a_moved_face_and_its_points_move_alike() -> None:
@@ -276,10 +322,10 @@ def test_labels_come_in_our_order_then_by_name() -> None:
 def test_a_heatmap_is_what_the_joint_stage_sees() -> None:
     mean = np.random.default_rng(0).uniform(0, 1, (68, 2))
     module = training.start(Config(), mean, ["a"], None)
-    placed = torch.rand(2, 68, 2) * 48
-    seen = module.with_heatmap(torch.full((2, 1, 48, 48), 127.5), placed)
-    assert torch.equal(seen[:, :1], torch.zeros(2, 1, 48, 48))
-    assert torch.equal(seen[:, 1:], heatmap(placed, 48, 2))
+    placed = torch.rand(2, 68, 2) * 64
+    seen = module.with_heatmap(torch.ones(2, 1, 64, 64), placed)
+    assert torch.equal(seen[:, :1], torch.ones(2, 1, 64, 64))
+    assert torch.equal(seen[:, 1:], heatmap(placed, 64, 2))
 
 
 WRONG = [

@@ -45,46 +45,43 @@ class Config:
     """What is decided before an EmotionalDAN is trained. Defaults are the shipped model's."""
 
     cascade: dan.Config = field(default_factory=lambda: dan.Config(minutes=(0.0, 0.0)))  # 0: as it was loaded
-    quick: tuple[int, ...] = (
-        16,
-        32,
-        64,
-        64,
-    )  # of a lean first stage; none: the cascade as it is
+    quick: tuple[int, ...] = (16, 32, 64, 64)  # maps of a lean first stage; none: the cascade as it is
     quick_steps: tuple[int, int] = (2000, 1600)  # to teach it, and to let the second stage get used to it
-    size: int = 48  # side of the joint stage's frame, pixels
-    maps: tuple[int, ...] = (16, 48, 128, 192)  # of each pair of its convolutions
-    features: int = 256
-    dropout: float = 0.1
-    warm_start: bool = True  # from the convolutions of the stage before
+    quick_again: bool = False  # teach a quick cascade that was loaded once more, with more faces for instance
+    size: int = 0  # side of a frame of the joint stage's own, pixels; 0: it sees that of the stage before
+    maps: tuple[int, ...] = (16, 40, 80, 128)  # of its convolutions, from halving to halving
+    residual: bool = True  # they are residual blocks; else pairs of convolutions, as DAN's
+    features: int = 128
+    dropout: float = 0.15
     use_heatmap: bool = True  # whether the joint stage sees the shape so far
-    even: float = 0.3  # share of the classes' frequencies that the logits are freed of; 1: all count alike
+    even: float = 0.7  # share of the classes' frequencies that the logits are freed of; 1: all count alike
     mirror: bool = True  # the emotion is the mean of what the face and its mirror image say
-    share: float = 0.5  # of the points in the loss
-    points_share: float = 0.0833  # of faces with points in a batch
+    share: float = 0.3  # of the points in the loss
+    points_share: float = 0.047  # of faces with points in a batch
     own_points: bool = False  # faces with an emotion also pay for the points that the cascade places on them
     smoothing: float = 0.1  # of the labels
     taught: float = 0.0  # of what the EmotionalDAN that it starts from says, in the labels
-    balance: float = 0.15  # classes count by their frequency to this power, inverted
-    mixup: float = 0.0  # of its Beta distribution, in every second batch; 0: none
-    batch: int = 96
+    balance: float = 0.1  # classes count by their frequency to this power, inverted
+    mixup: float = 0.2  # of its Beta distribution, in every second batch; 0: none
+    batch: int = 128
     rate: float = 1.5e-3
     turn: float = 0.02  # share of its norm that a convolution moves in an orthogonal step; 0: AdamW moves it
     weight_decay: float = 0.05
     ema: float = 0.998
-    warmup: int = 50
-    minutes: float = 60.0
+    warmup: int = 100
+    minutes: float = 94.0
     steps: int = 0  # where given, minutes do not count
     augmentation: Augmentation = field(
         default_factory=lambda: Augmentation(
-            shift=0.03, scale=0.06, rotation=5, colour=0.3, blur=0.1, jpeg=0, noise=0.05, occluder=0.15
+            shift=0.05, scale=0.1, rotation=8, colour=0.3, blur=0.1, jpeg=0, noise=0.05, occluder=0.3
         )
     )  # of the joint stage's frame
 
     def __post_init__(self) -> None:
         """Check that the joint stage can be built."""
-        if self.size % 2 ** len(self.maps) or not self.maps:
-            raise ConfigError(f"size must be a multiple of {2 ** len(self.maps)}, got {self.size}")
+        size = self.size or self.cascade.sizes[-1]
+        if size % 2 ** len(self.maps) or not self.maps:
+            raise ConfigError(f"size must be a multiple of {2 ** len(self.maps)}, got {size}")
         if self.quick and self.cascade.sizes[0] % 2 ** len(self.quick):
             raise ConfigError(
                 f"the cascade's first size must be a multiple of {2 ** len(self.quick)} for quick"
@@ -111,9 +108,11 @@ PRESETS = {
         quick=(),
         size=224,
         maps=(64, 128, 256, 512),
+        residual=False,
+        features=256,
         dropout=0.5,
-        warm_start=False,
         mirror=False,
+        share=0.5,
         smoothing=0.0,
         balance=0.0,
         mixup=0.0,
@@ -153,11 +152,10 @@ class EmotionalDAN(LandmarkModel):
         """DAN's tiny cascade and a joint stage for a few dozen faces."""
         cascade = dan.DAN.tiny().config
         moves = replace(cascade.augmentation, rotation=2, shift=0.02)
-        small = Config(
-            cascade, (), size=32, maps=(8, 16, 32, 64), features=64, dropout=0.0, augmentation=moves
-        )
-        slow = replace(small, rate=2e-4, turn=0.002)  # nothing would damp its moves
-        return cls(replace(slow, batch=16, steps=20, warmup=5, ema=0.9, points_share=0.5))
+        small = Config(cascade, (), maps=(8, 16, 32, 64), features=64, augmentation=moves)
+        sure = replace(small, dropout=0.0, mixup=0.0, share=0.5, points_share=0.5)
+        slow = replace(sure, rate=2e-4, turn=0.002)  # nothing would damp its moves
+        return cls(replace(slow, batch=16, steps=20, warmup=5, ema=0.9))
 
     def fit(
         self,
@@ -220,19 +218,22 @@ class EmotionalDAN(LandmarkModel):
         self._session = OnnxSession(folder / GRAPH, self.threads, self.providers)
 
     def _run(self, crops: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Points (N, 2, K, 2) in pixels of the crops, after DAN's last stage and after the joint one, and
-        probabilities (N, L).
+        """Points (N, 2, K, 2) in pixels of the crops, of the cascade's last stage but one, if it has several,
+        and of the joint one; and probabilities (N, L).
+
+        The joint stage hardly moves points; how far the one before it did tells more of how sure they are.
         """
         stages = len(self.config.cascade.sizes)
+        before = max(1, stages - 1)
         if self._session is not None:
             *points, shares = self._session(
-                {"pixels": crops}, f"stage{stages}", f"stage{stages + 1}", "emotion"
+                {"pixels": crops}, f"stage{before}", f"stage{stages + 1}", "emotion"
             )
         else:
             from meanshape.methods.nets import emotional_dan_training
 
-            *_, before, last, shares = emotional_dan_training.run(self._module, crops)
-            points = [before, last]
+            *shapes, shares = emotional_dan_training.run(self._module, crops)
+            points = [shapes[before - 1], shapes[-1]]
         return np.stack(points, 1).astype(np.float64), shares.astype(np.float64)
 
     def _answer(

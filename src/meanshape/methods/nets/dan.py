@@ -14,6 +14,7 @@ from torch.nn import functional
 from meanshape.methods.nets.blocks import conv_pairs, grey, reduced, see
 
 HEATMAP_REACH = 8  # the heatmap covers a 17 x 17 square around each point
+FAR = 1e30  # square of a distance beyond it
 
 
 class Stage(nn.Module):
@@ -108,17 +109,18 @@ def prepared(pixels: Tensor) -> Tensor:
 
 
 def heatmap(points: Tensor, size: int, stride: int = 1) -> Tensor:
-    """H = 1 / (1 + distance to the nearest point), zero outside the 17 x 17 squares: (N, 1, size, size).
+    """H = 1 / (1 + distance to the nearest point), 1e-15 outside the 17 x 17 squares: (N, 1, size, size).
 
     With a stride the map is computed on every stride-th pixel and repeated (faster, nearly the same).
     """
     line = torch.arange(size // stride, dtype=points.dtype, device=points.device) * stride + (stride - 1) / 2
     points = points.clamp(HEATMAP_REACH, size - 1 - HEATMAP_REACH).transpose(1, 2)
     away = line[:, None] - points[:, :, None]  # (N, 2, size, K): points last, where a minimum is found fast
-    far = float(16 * size * size)
-    x2, y2 = torch.where(away.abs() > HEATMAP_REACH + 0.5, far, away * away).unbind(1)
-    nearest = (x2[:, None] + y2[:, :, None]).amin(-1)[:, None]
-    values = torch.where(nearest >= far, 0.0, 1 / (1 + torch.sqrt(nearest + 1e-6)))
+    square = away * away
+    square = torch.where(square > (HEATMAP_REACH + 0.5) ** 2, FAR, square)
+    x2, y2 = torch.split(square, 1, 1)
+    nearest = (x2 + y2.transpose(1, 2)).amin(-1)[:, None]
+    values = 1 / (1 + torch.sqrt(nearest + 1e-6))
     return values if stride == 1 else functional.interpolate(values, scale_factor=stride, mode="nearest")
 
 
@@ -139,6 +141,7 @@ class DAN(nn.Module):
 
     mean: Tensor
     frame: tuple[Tensor, Tensor]  # crop -> frame of the stage that ran last: p @ matrix + shift
+    seen: Tensor  # the picture that it saw there, prepared
 
     def __init__(
         self,
@@ -184,9 +187,11 @@ class DAN(nn.Module):
         if self.channels == 1:
             image = grey(image)
         ratio = self.crop_size // self.sizes[0]
-        features, update = self.stages[0](prepared(reduced(image, ratio)))
+        seen = prepared(reduced(image, ratio))
+        features, update = self.stages[0](seen)
         shift = torch.full((1, 1, 2), (1 - ratio) / (2 * ratio), device=image.device)
         self.frame = torch.eye(2, device=image.device)[None] / ratio, shift
+        self.seen = seen.detach()
         shape = self.start(self.crop_size, self.crop_scale) + self._step(update, 0) * ratio
         shapes = [shape]
         for index in range(1, stages or len(self.stages)):
@@ -201,6 +206,7 @@ class DAN(nn.Module):
         self.frame = matrix.detach(), shift.detach()
         placed = shape @ matrix + shift
         inputs = [prepared(warp(image, matrix, shift, size, exact=self.channels == 3))]
+        self.seen = inputs[0].detach()
         if self.use_heatmap:
             inputs.append(heatmap(placed, size, self.heatmap_stride))
         if self.use_features:

@@ -6,38 +6,58 @@ pixels of the input crop.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
-from meanshape.methods.nets.blocks import grey
-from meanshape.methods.nets.dan import DAN, Stage, heatmap, inverse, prepared, similarity, warp
+from meanshape.methods.nets.blocks import conv_pairs, grey
+from meanshape.methods.nets.dan import DAN, heatmap, inverse, prepared, similarity, warp
+
+
+class Residual(nn.Module):
+    """Two 3x3 convolutions whose result is added to what they saw (He et al. 2016)."""
+
+    def __init__(self, maps: int) -> None:
+        super().__init__()
+        first, second = (nn.Conv2d(maps, maps, 3, padding=1, bias=False) for _ in range(2))
+        self.body = nn.Sequential(first, nn.BatchNorm2d(maps), nn.ReLU(), second, nn.BatchNorm2d(maps))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Maps (N, C, H, W) to the same shape."""
+        return torch.relu(image + self.body(image))
 
 
 class JointStage(nn.Module):
-    """Pairs of 3x3 convolutions (conv - BN - ReLU) and fc1, which both heads read.
+    """Convolutions and fc1, which both heads read.
 
-    Maps are halved after the first convolution of a pair, not after the second as in DAN: more than twice as
-    fast. Input: the upright face and the heatmap of the shape so far (N, 2, size, size).
+    A 5x5 convolution, then for each further width a 3x3 one and a residual block; each width halves the
+    frame with the stride of its first convolution. Not ``residual``: pairs of convolutions with poolings, as
+    DAN's. Input: the upright face and the heatmap of the shape so far (N, 2, size, size).
     """
 
     def __init__(
-        self, size: int, maps: tuple[int, ...], features: int, points: int, labels: int, dropout: float
+        self,
+        size: int,
+        maps: tuple[int, ...],
+        features: int,
+        points: int,
+        labels: int,
+        dropout: float,
+        *,
+        residual: bool = True,
     ) -> None:
         super().__init__()
-        layers: list[nn.Module] = [nn.BatchNorm2d(2)]
-        channels = 2
-        for count in maps:
-            for pool in ([nn.MaxPool2d(2)], []):
-                conv = nn.Conv2d(channels, count, 3, padding=1, bias=False)
-                nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
-                layers += [conv, *pool, nn.BatchNorm2d(count), nn.ReLU(inplace=True)]
-                channels = count
-        flat = channels * (size // 2 ** len(maps)) ** 2
+        layers = [nn.BatchNorm2d(2), *(residual_pyramid(2, maps) if residual else conv_pairs(2, maps))]
         self.trunk = nn.Sequential(*layers, nn.Flatten(), nn.Dropout(dropout))
+        flat = maps[-1] * (size // 2 ** len(maps)) ** 2
         self.fc1 = nn.Sequential(nn.Linear(flat, features, bias=False), nn.BatchNorm1d(features), nn.ReLU())
         self.drop = nn.Dropout(dropout)
         self.points = nn.Linear(features, 2 * points)
         self.emotion = nn.Linear(features, labels)
+        for module in self.trunk.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         nn.init.normal_(self.points.weight, std=0.001)  # starts as the shape that the stage before it gives
         nn.init.zeros_(self.points.bias)
 
@@ -46,27 +66,23 @@ class JointStage(nn.Module):
         features = self.fc1(self.trunk(image))
         return self.points(features), self.emotion(self.drop(features))
 
-    def start_from(self, other: Stage) -> None:
-        """Take over the convolutions of a DAN stage; maps that it does not have start at random."""
-        own = [layer for layer in self.trunk if isinstance(layer, nn.Conv2d)]
-        given = [layer for layer in other.trunk if isinstance(layer, nn.Conv2d)]
-        with torch.no_grad():
-            for index, (target, source) in enumerate(zip(own, given, strict=False)):
-                weight = source.weight if index else _grey(source.weight)
-                rows, columns = (min(target.weight.shape[i], weight.shape[i]) for i in (0, 1))
-                target.weight[:rows, :columns] = weight[:rows, :columns]
-
     @property
     def shared(self) -> list[nn.Parameter]:
         """The parameters that both heads read."""
         return [*self.trunk.parameters(), *self.fc1.parameters()]
 
 
-def _grey(weight: Tensor) -> Tensor:
-    """A first convolution's weights for (grey, heatmap) instead of (colours, heatmap, ...)."""
-    colours = 3 if weight.shape[1] >= 3 else 1
-    grey = weight[:, :colours].sum(1, keepdim=True)
-    return torch.cat([grey, weight[:, colours : colours + 1]], 1)
+def residual_pyramid(channels: int, maps: Sequence[int]) -> list[nn.Module]:
+    """The convolutions of a `JointStage` that is ``residual``."""
+    layers: list[nn.Module] = []
+    for index, count in enumerate(maps):
+        kernel = 3 if index else 5
+        conv = nn.Conv2d(channels, count, kernel, 2, kernel // 2, bias=False)
+        layers += [conv, nn.BatchNorm2d(count), nn.ReLU()]
+        if index:
+            layers.append(Residual(count))
+        channels = count
+    return layers
 
 
 class ShapeHead(nn.Module):
@@ -100,8 +116,11 @@ class EmotionalDAN(nn.Module):
     ----------
     cascade
         The stages before.
-    size, maps
-        Side of the joint stage's frame in pixels; maps of each pair of convolutions.
+    size
+        Side in pixels of a frame of the joint stage's own, upright by the cascade's last shape; 0: it sees
+        the frame of the cascade's last stage, which is nearly as upright and there already.
+    maps, residual
+        Of the joint stage's convolutions, see `JointStage`.
     labels
         How many emotions there are.
     mirror
@@ -120,13 +139,15 @@ class EmotionalDAN(nn.Module):
         features: int,
         labels: int,
         dropout: float,
+        residual: bool = True,
         use_heatmap: bool = True,
         mirror: bool = False,
     ) -> None:
         super().__init__()
-        self.cascade, self.size, self.use_heatmap, self.mirror = cascade, size, use_heatmap, mirror
+        self.cascade, self.use_heatmap, self.mirror = cascade, use_heatmap, mirror
+        self.own_frame, self.size = bool(size), size or cascade.sizes[-1]
         points = cascade.mean.shape[0]
-        self.joint = JointStage(size, maps, features, points, labels, dropout)
+        self.joint = JointStage(self.size, maps, features, points, labels, dropout, residual=residual)
         self.shape_head = ShapeHead(points, labels)
         self.register_buffer("temperature", torch.ones(()))
         self.register_buffer("bias", torch.zeros(labels))
@@ -135,9 +156,14 @@ class EmotionalDAN(nn.Module):
         """S_1 ... S_T and the probabilities."""
         shapes = self.cascade(image)
         matrix, shift = self.frame(shapes[-1])
-        update, logits = self.answer(self.see(image, shapes[-1], matrix, shift))
-        logits = logits + self.shape_head(self.offsets(shapes[-1] @ matrix + shift))
-        return [*shapes, self.move(shapes[-1], update, matrix, shift), self.probabilities(logits)]
+        placed = shapes[-1] @ matrix + shift
+        if self.own_frame:
+            face = prepared(warp(grey(image), matrix, shift, self.size))
+        else:
+            face = self.cascade.seen if self.cascade.channels == 1 else grey(self.cascade.seen)
+        update, logits = self.answer(self.with_heatmap(face, placed))
+        logits = logits + self.shape_head(self.offsets(placed))
+        return [*shapes, self.move(placed, update, matrix, shift), self.probabilities(logits)]
 
     def answer(self, seen: Tensor) -> tuple[Tensor, Tensor]:
         """The joint stage's update of the points and logits; these, if asked for, the mean over what is seen
@@ -147,16 +173,16 @@ class EmotionalDAN(nn.Module):
             update, logits = self.joint(seen)
             return update, logits
         updates, logits = self.joint(torch.cat([seen, seen.flip(3)]))
-        return updates.unflatten(0, (2, -1))[0], logits.unflatten(0, (2, -1)).mean(0)
+        both = logits.reshape(2, -1, self.joint.emotion.out_features)
+        return updates.reshape(2, -1, self.joint.points.out_features)[0], both.mean(0)
 
     def frame(self, shape: Tensor) -> tuple[Tensor, Tensor]:
-        """The similarity, crop to upright frame, that takes a shape nearest to the mean shape."""
+        """The similarity from the crop to the joint stage's frame: the cascade's last one, or one that takes
+        a shape nearest to the mean shape.
+        """
+        if not self.own_frame:
+            return self.cascade.frame
         return similarity(shape, self.cascade.start(self.size, self.cascade.frame_scale))
-
-    def see(self, image: Tensor, shape: Tensor, matrix: Tensor, shift: Tensor) -> Tensor:
-        """What the joint stage sees: the grey face in the frame, and the shape's heatmap."""
-        face = upright(image, matrix, shift, self.size)
-        return self.with_heatmap(face, shape @ matrix + shift)
 
     def offsets(self, placed: Tensor) -> Tensor:
         """How far points (N, K, 2) in the frame are from the mean shape's: (N, 2K), a typical one 1 long."""
@@ -164,16 +190,15 @@ class EmotionalDAN(nn.Module):
         return ((placed - mean) * (20 / self.size)).flatten(1)
 
     def with_heatmap(self, face: Tensor, placed: Tensor) -> Tensor:
-        """Grey faces (N, 1, size, size) in 0..255 and the heatmap of points in their frame."""
+        """Prepared grey faces (N, 1, size, size) and the heatmap of points in their frame."""
         if not self.use_heatmap:
-            return torch.cat([prepared(face), torch.zeros_like(face)], 1)
-        dots = heatmap(placed, self.size, self.cascade.heatmap_stride)
-        return torch.cat([prepared(face), dots], 1)
+            return torch.cat([face, torch.zeros_like(face)], 1)
+        return torch.cat([face, heatmap(placed, self.size, self.cascade.heatmap_stride)], 1)
 
-    def move(self, shape: Tensor, update: Tensor, matrix: Tensor, shift: Tensor) -> Tensor:
-        """S_t = T^-1(T(S_{t-1}) + dS_t)."""
+    def move(self, placed: Tensor, update: Tensor, matrix: Tensor, shift: Tensor) -> Tensor:
+        """S_t = T^-1(T(S_{t-1}) + dS_t), where ``placed`` is T(S_{t-1})."""
         back, back_shift = inverse(matrix, shift)
-        return (shape @ matrix + shift + self.step(update)) @ back + back_shift
+        return (placed + self.step(update)) @ back + back_shift
 
     def step(self, update: Tensor) -> Tensor:
         """The points' moves (N, K, 2) in pixels of the frame."""
@@ -182,14 +207,3 @@ class EmotionalDAN(nn.Module):
     def probabilities(self, logits: Tensor) -> Tensor:
         """Calibrated probabilities of the labels."""
         return torch.softmax((logits + self.bias) / self.temperature, -1)
-
-
-def upright(image: Tensor, matrix: Tensor, shift: Tensor, size: int) -> Tensor:
-    """The grey face (N, 1, size, size) in a frame; its pixels are first averaged, 2 x 2 together, so that no
-    photo aliases.
-    """
-    face = grey(image)
-    rows = face[:, :, :-1] + face[:, :, 1:]
-    smooth = (rows[..., :-1] + rows[..., 1:]) * 0.25  # centres are half a pixel further
-    half = matrix.new_full((1, 1, 2), 0.5)
-    return warp(smooth, matrix, shift + half @ matrix, size)

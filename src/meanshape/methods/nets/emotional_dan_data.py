@@ -8,7 +8,7 @@ frame. That saves a quarter of the time.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,9 @@ from meanshape.core.errors import ImageError
 from meanshape.core.image import warp
 from meanshape.core.markup import MarkUp
 from meanshape.core.types import Sample
-from meanshape.methods.nets.emotional_dan import EmotionalDAN, upright
+from meanshape.methods.nets.blocks import grey
+from meanshape.methods.nets.dan import warp as seen_in
+from meanshape.methods.nets.emotional_dan import EmotionalDAN
 from meanshape.training.augment import Augmentation, as_pixels, jitter_matrix
 from meanshape.training.sampling import Batch, CropSampler, square_matrix
 
@@ -77,14 +79,26 @@ class EmotionBank:
         return np.stack([s[0] for s in seen])[:, None].astype(np.float32), np.stack([s[1] for s in seen])
 
 
+Teacher = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+"""Crops (N, S, S, 3) to probabilities (N, L)."""
+
+
 def build(
-    module: EmotionalDAN, samples: Sequence[Sample], labels: Sequence[str], markup: MarkUp, cache: Path | None
+    module: EmotionalDAN,
+    samples: Sequence[Sample],
+    labels: Sequence[str],
+    markup: MarkUp,
+    cache: Path | None,
+    teacher: Teacher | None = None,
 ) -> EmotionBank:
-    """Run the cascade over labelled faces; with a ``cache`` file, once for a run and its resumptions."""
-    if cache is not None and cache.exists():
-        with np.load(cache) as kept:
-            return EmotionBank(kept["frames"], kept["placed"], kept["labels"], module.size, markup.mirror)
-    frames, placed, numbers = [], [], []
+    """Run the cascade over labelled faces; with a ``cache`` file, once for a run and its resumptions.
+
+    A ``teacher`` says what it thinks of each face and of its mirror image.
+    """
+    bank = None if cache is None or not cache.exists() else _kept(cache, module, markup)
+    if bank is not None and (teacher is None or bank.taught is not None):
+        return bank
+    frames, placed, numbers, taught = [], [], [], []
     with ThreadPoolExecutor(1) as pool:
         parts = [samples[i : i + TOGETHER] for i in range(0, len(samples), TOGETHER)]
         for crops, found in pool.map(lambda part: _crops(module, part), parts):
@@ -94,14 +108,26 @@ def build(
             frames.append(frame)
             placed.append(points)
             numbers += [labels.index(sample.attributes["emotion"]) for sample in found]
+            if teacher is not None:
+                mirrored = np.ascontiguousarray(crops[:, :, ::-1])
+                taught.append((teacher(crops) + teacher(mirrored)) / 2)
     bank = EmotionBank(
-        np.concatenate(frames), np.concatenate(placed), np.array(numbers), module.size, markup.mirror
-    )
+        np.concatenate(frames), np.concatenate(placed), np.array(numbers), module.size, markup.mirror,
+        np.concatenate(taught) if taught else None,
+    )  # fmt: skip
     if cache is not None:
         beside = cache.with_name(f"{cache.stem}.part.npz")
-        np.savez(beside, frames=bank.frames, placed=bank.placed, labels=bank.labels)
+        more = {} if bank.taught is None else {"taught": bank.taught}
+        np.savez(beside, frames=bank.frames, placed=bank.placed, labels=bank.labels, **more)  # type: ignore[arg-type]
         beside.replace(cache)
     return bank
+
+
+def _kept(cache: Path, module: EmotionalDAN, markup: MarkUp) -> EmotionBank:
+    """The bank that an earlier part of the run has kept."""
+    with np.load(cache) as kept:
+        taught = kept.get("taught")
+        return EmotionBank(kept["frames"], kept["placed"], kept["labels"], module.size, markup.mirror, taught)
 
 
 def _crops(module: EmotionalDAN, part: Sequence[Sample]) -> tuple[NDArray[np.uint8], list[Sample]]:
@@ -126,7 +152,7 @@ def _upright(module: EmotionalDAN, crops: NDArray[np.uint8]) -> tuple[NDArray[np
         shape = module.cascade(image)[-1]
         matrix, shift = module.frame(shape)
         side = 2 * round(module.size * MARGIN / 2)
-        wide = upright(image, matrix, shift + (side - module.size) / 2, side)[:, 0]
+        wide = seen_in(grey(image), matrix, shift + (side - module.size) / 2, side)[:, 0]
         return wide.round().clamp(0, 255).to(torch.uint8).numpy(), (shape @ matrix + shift).numpy()
 
 

@@ -7,14 +7,13 @@ off a heatmap only slowly.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from meanshape.methods.nets.dan import prepared
 from meanshape.methods.nets.emotional_dan import EmotionalDAN
 from meanshape.methods.nets.emotional_dan_data import EmotionBank
 
@@ -64,19 +63,13 @@ def weigh_shape_head(module: EmotionalDAN, joint: Tensor, bank: EmotionBank) -> 
     return best
 
 
-def taught_by(module: EmotionalDAN, bank: EmotionBank) -> EmotionBank:
-    """The bank with what a model says of each face and its mirror image as further labels."""
-    sides = [module.probabilities(emotion_logits(module, bank, flip)) for flip in (False, True)]
-    return replace(bank, taught=torch.stack(sides).mean(0).numpy())
-
-
 def emotion_logits(module: EmotionalDAN, bank: EmotionBank, flip: bool = False) -> Tensor:
     """Logits (N, L) of the faces of a bank, or of their mirror images."""
     parts = []
     with torch.no_grad():
         for start in range(0, len(bank), 128):
             face, placed = (torch.from_numpy(array) for array in bank.plain(start, 128, flip))
-            logits = module.answer(module.with_heatmap(face, placed))[1]
+            logits = module.answer(module.with_heatmap(prepared(face), placed))[1]
             parts.append(logits + module.shape_head(module.offsets(placed)))
     return torch.cat(parts)
 

@@ -2,37 +2,39 @@
 
 from __future__ import annotations
 
+import copy
 import tomllib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from meanshape.core.errors import WeightsError
+from meanshape.core.errors import ConfigError, WeightsError
 from meanshape.core.markup import MarkUp
 from meanshape.core.types import Sample
 from meanshape.core.weights import read_card
 from meanshape.methods.base import Progress
 from meanshape.methods.nets import dan_training
-from meanshape.methods.nets.dan import Stage, inverse
-from meanshape.methods.nets.emotional_dan import EmotionalDAN, upright
+from meanshape.methods.nets.blocks import grey
+from meanshape.methods.nets.dan import inverse, prepared, warp
+from meanshape.methods.nets.emotional_dan import EmotionalDAN
 from meanshape.methods.nets.emotional_dan_cascade import is_quick, learn, quicken
-from meanshape.methods.nets.emotional_dan_data import EmotionBank, JointSampler, build
+from meanshape.methods.nets.emotional_dan_data import EmotionBank, JointSampler, Teacher, build
 from meanshape.methods.nets.emotional_dan_finish import (
     best_temperature,
     emotion_figures,
     emotion_logits,
     learn_shape_head,
-    taught_by,
     weigh_shape_head,
 )
 from meanshape.methods.nets.export import export
 from meanshape.methods.nets.state import load_state, save_state
+from meanshape.methods.parts.onnx_session import OnnxSession
 from meanshape.training.loop import Batch, Schedule, Trainer
 from meanshape.training.losses import LOSSES, masked_mean, point_distances
 from meanshape.training.orthogonal import Orthogonal
@@ -41,7 +43,7 @@ from meanshape.training.sampling import CropBank, CropSampler
 if TYPE_CHECKING:
     from meanshape.methods.emotional_dan import Config
 
-GRAPH, STATE = "model.onnx", "weights.safetensors"
+GRAPH, LABELS, STATE = "model.onnx", "labels.txt", "weights.safetensors"
 CHECK_EVERY = 240.0  # seconds between validations: one over FER2013 takes ten
 
 
@@ -100,13 +102,14 @@ class JointTask:
             placed = shape @ matrix + shift
             # The frame is moved, the shape so far is not: an error of that shape looks just so.
             matrix, shift = moved(matrix, shift, batch["jitter"], module.size)
-            seen = [module.with_heatmap(upright(batch["image"], matrix, shift, module.size), placed)]
-        count = len(placed)
+            faces = [prepared(warp(grey(batch["image"]), matrix, shift, module.size))]
+        count, shapes = len(placed), [placed]
         target = None
         if "face" in batch:
             mixed, target = self._mixed(batch)
-            seen.append(module.with_heatmap(mixed, batch["placed"]))
-        update, logits = module.joint(torch.cat(seen))
+            faces.append(prepared(mixed))
+            shapes.append(batch["placed"])
+        update, logits = module.joint(module.with_heatmap(torch.cat(faces), torch.cat(shapes)))
         back, back_shift = inverse(matrix, shift)
         found = (placed + module.step(update[:count])) @ back + back_shift
         distances, known = point_distances(found, batch["points"], batch["norm"])
@@ -232,28 +235,30 @@ def fit(
     check = [s for s in valid or () if s.shape is not None] or None
     module = start(config, mean, labels, initial)
     if any(dan_training.stage_schedule(config.cascade, i) for i in range(len(config.cascade.sizes))):
+        if is_quick(module.cascade):
+            raise ConfigError(
+                f"{initial}: its cascade is quick, so quick_again trains it, not cascade.minutes"
+            )
         trained = dan_training.fit(
             config.cascade, mean, markup, with_points, check,
             seed=seed, folder=folder, initial=_cascade_folder(initial), progress=progress,
         )  # fmt: skip
         module.cascade.load_state_dict(trained.state_dict())
-    if config.warm_start and _method(initial) != "emotional_dan":
-        module.joint.start_from(cast(Stage, module.cascade.stages[-1]))
     module.requires_grad_(False).eval()
     crops = CropSampler(
         CropBank(with_points, markup), config.cascade.crop_size, config.cascade.crop_scale,
         config.cascade.batch, config.cascade.augmentation, seed + 100, 0.0, config.cascade.soft_share,
     )  # fmt: skip
     checked = CropBank(check, markup) if check else None
-    if config.quick and not is_quick(module.cascade):
-        quicken(module.cascade, config.quick)
+    if config.quick and (config.quick_again or not is_quick(module.cascade)):
+        if not is_quick(module.cascade):
+            quicken(module.cascade, config.quick)
         learn(module.cascade, crops, checked, config, folder, progress)
-    emotions = _bank(module, train, labels, markup, folder, "train")
-    valid_emotions = _bank(module, valid or (), labels, markup, folder, "valid")
     schedule = joint_schedule(config)
-    if schedule and config.taught and emotions and _method(initial) == "emotional_dan":
-        emotions = taught_by(module, emotions)
-    sampler = _sampler(config, crops, emotions, len(labels), seed)
+    teacher = _teacher(initial, labels) if schedule and config.taught else None
+    emotions = _bank(module, train, labels, markup, folder, "train", teacher)
+    valid_emotions = _bank(module, valid or (), labels, markup, folder, "valid")
+    sampler = _sampler(config, crops, emotions, module.size, len(labels), seed)
     task = JointTask(sampler, checked, valid_emotions, config)
     if schedule is not None:
         module.joint.requires_grad_(True)
@@ -265,12 +270,12 @@ def fit(
 
 
 def _sampler(
-    config: Config, crops: CropSampler, emotions: EmotionBank | None, classes: int, seed: int
+    config: Config, crops: CropSampler, emotions: EmotionBank | None, size: int, classes: int, seed: int
 ) -> JointSampler:
     """Batches of both kinds, or of faces with points alone."""
     count = round(config.batch * (1 - config.points_share)) if emotions is not None else 0
     points = replace(crops, batch_size=config.batch - count)
-    size, scale = config.size, config.cascade.frame_scale
+    scale = config.cascade.frame_scale
     return JointSampler(points, emotions, count, config.augmentation, size, scale, classes, seed)
 
 
@@ -303,6 +308,7 @@ def start(
         features=config.features,
         labels=max(1, len(labels)),  # a head of nothing is no head
         dropout=config.dropout,
+        residual=config.residual,
         use_heatmap=config.use_heatmap,
         mirror=config.mirror,
     )
@@ -315,7 +321,10 @@ def start(
             if quick != config.quick:
                 raise WeightsError(f"{initial}: its cascade is another than quick = {config.quick} asks for")
             quicken(module.cascade, config.quick)
-        load_state(module if whole else module.cascade, initial / STATE)
+        fresh = copy.deepcopy(module.joint)
+        loaded = load_state(module if whole else module.cascade, initial / STATE)
+        if whole and any(f"joint.{name}" not in loaded for name, _ in fresh.named_parameters()):
+            module.joint = fresh  # the other's is built otherwise
         module.bias.zero_()  # `finish` settles it anew
     return module
 
@@ -340,11 +349,21 @@ def _cascade_folder(initial: Path | None) -> Path | None:
 
 def _bank(
     module: EmotionalDAN, samples: Sequence[Sample], labels: Sequence[str], markup: MarkUp,
-    folder: Path | None, part: str,
+    folder: Path | None, part: str, teacher: Teacher | None = None,
 ) -> EmotionBank | None:  # fmt: skip
     found = [s for s in samples if s.attributes.get("emotion") in labels]
     cache = None if folder is None else folder / f"frames-{part}.npz"
-    return build(module, found, labels, markup, cache) if found else None
+    return build(module, found, labels, markup, cache, teacher) if found else None
+
+
+def _teacher(initial: Path | None, labels: Sequence[str]) -> Teacher:
+    """What the EmotionalDAN that a training starts from says of crops."""
+    if initial is None or _method(initial) != "emotional_dan":
+        raise ConfigError("taught above 0 wants an emotional_dan that teaches: --init its run folder")
+    if tuple((initial / LABELS).read_text("utf-8").split()) != tuple(labels):
+        raise WeightsError(f"{initial}: it tells other labels apart than {', '.join(labels)}")
+    session = OnnxSession(initial / GRAPH, torch.get_num_threads())
+    return lambda crops: session({"pixels": crops}, "emotion")[0]
 
 
 def joint_schedule(config: Config) -> Schedule | None:
