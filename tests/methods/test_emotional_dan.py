@@ -13,6 +13,7 @@ pytest.importorskip("onnx")
 
 from meanshape.core.errors import ConfigError, FormatError, NotFitted, WeightsError  # noqa: E402
 from meanshape.core.image import write_image  # noqa: E402
+from meanshape.core.markup import markup  # noqa: E402
 from meanshape.core.types import Box, Sample  # noqa: E402
 from meanshape.datasets import fer2013, synthetic  # noqa: E402
 from meanshape.methods.emotional_dan import Config, EmotionalDAN, label_set  # noqa: E402
@@ -236,7 +237,7 @@ def test_a_model_teaches_what_it_says_of_a_face_and_its_mirror_image(
     faces = [with_emotion(seed) for seed in range(6)]
     faces = [replace(s, box=Box.whole(72, 72)) for s in faces]
     turned = [replace(s, image=np.ascontiguousarray(s.pixels()[:, ::-1])) for s in faces]
-    teacher = training._teacher(saved, FELT)
+    teacher = training._teacher(replace(fitted.config, teacher=str(saved)), None, FELT)
     one, other = (data.build(fitted._module, s, FELT, fitted.markup, None, teacher) for s in (faces, turned))
     assert one.taught is not None and other.taught is not None and one.taught.shape == (6, 2)
     assert one.taught.sum(1) == pytest.approx(1, abs=1e-5)
@@ -252,9 +253,9 @@ def test_a_model_teaches_what_it_says_of_a_face_and_its_mirror_image(
 
 def test_a_teacher_must_know_the_same_labels(saved: Path) -> None:
     with pytest.raises(ConfigError, match="--init"):
-        training._teacher(None, FELT)
+        training._teacher(Config(), None, FELT)
     with pytest.raises(WeightsError, match="other labels"):
-        training._teacher(saved, ("sad", "bored"))
+        training._teacher(Config(), saved, ("sad", "bored"))
 
 
 def test_a_moved_face_and_its_points_move_alike() -> None:
@@ -310,8 +311,43 @@ def test_moves_that_do_harm_are_damped(fitted: EmotionalDAN, faces: list[Sample]
         module.joint.points.weight.zero_()
         module.joint.points.bias.copy_(torch.tensor([50.0, 0.0]).repeat(68))
     assert training.damp_points(module, sampler) == 0
-    assert float(module.joint.points.bias.abs().max()) == 0
+    assert float(module.trust) == 0
     module.joint.points.load_state_dict(kept)
+
+
+def test_what_validation_faces_have_settled_stays_without_them(faces: list[Sample], saved: Path) -> None:
+    """Trained on everything after that: the temperature, the shape head, how far the points are trusted."""
+    config = replace(EmotionalDAN.load(saved).config, steps=2, even=0.5)
+    config = replace(config, cascade=replace(config.cascade, steps=(), minutes=(0.0, 0.0)))
+    before = training.start(config, np.load(saved / "mean.npy"), FELT, saved)
+    model = EmotionalDAN(config)
+    model.initial = saved
+    model.fit(faces)
+    after = model._module
+    assert float(before.temperature) != 1
+    assert torch.equal(after.temperature, before.temperature) and torch.equal(after.trust, before.trust)
+    assert torch.equal(after.shape_head.last.weight, before.shape_head.last.weight)
+    assert not torch.equal(after.joint.emotion.weight, before.joint.emotion.weight)
+    felt = np.array([FELT.index(s.attributes["emotion"]) for s in faces if s.attributes])
+    assert torch.equal(after.bias, training.even_chances(felt, 2, 0.5))
+
+
+def test_a_narrow_picture_ends_at_the_face() -> None:
+    """Beyond the cut there is the reflection of what is inside; the points stay where they were."""
+    frame = np.arange(72, dtype=np.uint8)[None].repeat(72, 0)
+    placed = np.full((1, 2, 2), 24, np.float32)
+    bank = data.EmotionBank(frame[None], placed, np.zeros(1, np.int64), 48, (0, 1))
+    image, before, target = bank.look(0, cut=(0, 0, 20, 14))
+    assert image[0, 8:46].tolist() == list(range(20, 58))
+    assert image[0, :8].tolist() == list(range(27, 19, -1)) and image[0, 46:].tolist() == [57, 56]
+    assert np.array_equal(before, placed[0]) and np.array_equal(target, placed[0])
+    moves = replace(EmotionalDAN.tiny().config.augmentation, occluder=0, noise=0, blur=0, colour=0)
+    points = CropSampler(CropBank([synthetic.face(0, 72)], markup("ibug68")), 32, 1.5, 1, moves)
+    wide, narrow = (data.JointSampler(points, bank, 1, moves, 48, 1.2, 1, 0, share) for share in (0.0, 1.0))
+    assert wide._cut(np.random.default_rng(0), 72) == (0, 0, 0, 0)
+    cuts = np.array([narrow._cut(np.random.default_rng(seed), 72) for seed in range(200)])
+    assert cuts.min() >= 7 and 14 < cuts.max() <= 19  # 16 would be the face's own box
+    assert len({c[0] for c in cuts.tolist()}) > 3
 
 
 def test_labels_come_in_our_order_then_by_name() -> None:

@@ -60,7 +60,8 @@ class Config:
     points_share: float = 0.047  # of faces with points in a batch
     own_points: bool = False  # faces with an emotion also pay for the points that the cascade places on them
     smoothing: float = 0.1  # of the labels
-    taught: float = 0.0  # of what the EmotionalDAN that it starts from says, in the labels
+    taught: float = 0.0  # of what an EmotionalDAN that teaches says, in the labels
+    teacher: str = ""  # its run folder; none: the one that the training starts from
     balance: float = 0.1  # classes count by their frequency to this power, inverted
     mixup: float = 0.2  # of its Beta distribution, in every second batch; 0: none
     batch: int = 128

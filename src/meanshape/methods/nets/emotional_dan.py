@@ -129,6 +129,7 @@ class EmotionalDAN(nn.Module):
 
     temperature: Tensor
     bias: Tensor
+    trust: Tensor
 
     def __init__(
         self,
@@ -151,6 +152,7 @@ class EmotionalDAN(nn.Module):
         self.shape_head = ShapeHead(points, labels)
         self.register_buffer("temperature", torch.ones(()))
         self.register_buffer("bias", torch.zeros(labels))
+        self.register_buffer("trust", torch.ones(()))  # share of the points' moves that are made
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """S_1 ... S_T and the probabilities."""
@@ -198,7 +200,7 @@ class EmotionalDAN(nn.Module):
     def move(self, placed: Tensor, update: Tensor, matrix: Tensor, shift: Tensor) -> Tensor:
         """S_t = T^-1(T(S_{t-1}) + dS_t), where ``placed`` is T(S_{t-1})."""
         back, back_shift = inverse(matrix, shift)
-        return (placed + self.step(update)) @ back + back_shift
+        return (placed + self.trust * self.step(update)) @ back + back_shift
 
     def step(self, update: Tensor) -> Tensor:
         """The points' moves (N, K, 2) in pixels of the frame."""

@@ -197,11 +197,12 @@ def point_error(module: EmotionalDAN, sampler: CropSampler, training: bool) -> f
 
 
 def damp_points(module: EmotionalDAN, sampler: CropSampler) -> float:
-    """Scale the points' head to the share of its moves (0 to 1) that errs least on the validation faces.
+    """Trust the points' head as far (0 to 1 of its moves) as errs least on the validation faces.
 
     With few faces the last stage's moves are noisier than they need be; the paper has no such step.
     """
     before, after, truth, norm = [], [], [], []
+    module.trust.fill_(1)
     with torch.no_grad():
         for start in range(0, len(sampler.bank), 50):
             batch = sampler.plain(start, min(50, len(sampler.bank) - start))
@@ -218,9 +219,8 @@ def damp_points(module: EmotionalDAN, sampler: CropSampler) -> float:
                 first + share * (last - first), torch.cat(truth), torch.cat(norm)
             )
             costs.append(float(masked_mean(distances, known)))
-        best = shares[int(np.argmin(costs))]
-        module.joint.points.weight.mul_(best)
-        module.joint.points.bias.mul_(best)
+    best = shares[int(np.argmin(costs))]
+    module.trust.fill_(best)
     return best
 
 
@@ -255,7 +255,7 @@ def fit(
             quicken(module.cascade, config.quick)
         learn(module.cascade, crops, checked, config, folder, progress)
     schedule = joint_schedule(config)
-    teacher = _teacher(initial, labels) if schedule and config.taught else None
+    teacher = _teacher(config, initial, labels) if schedule and config.taught else None
     emotions = _bank(module, train, labels, markup, folder, "train", teacher)
     valid_emotions = _bank(module, valid or (), labels, markup, folder, "valid")
     sampler = _sampler(config, crops, emotions, module.size, len(labels), seed)
@@ -280,18 +280,24 @@ def _sampler(
 
 
 def finish(module: EmotionalDAN, task: JointTask, seed: int, progress: Progress) -> None:
-    """Settle what takes seconds: how far the points' head is trusted, the shape head, the temperature."""
+    """Settle what takes seconds: how far the points' head is trusted, the shape head, the temperature.
+
+    What takes faces that it has not learnt from stays, where none are given, as the weights it started from
+    have it: so one may train on all of a set with what its validation split has settled before.
+    """
     if task.valid_points is not None:
         progress(1.0, f"points: {damp_points(module, task.valid_points):.2f} of the last stage's moves")
     learnt, checked = task.sampler.emotions, task.valid_emotions
-    if learnt is None or checked is None:
+    if learnt is None:
+        return
+    module.bias.copy_(even_chances(learnt.labels, task.sampler.classes, task.config.even))
+    if checked is None:
         return
     nn.init.zeros_(module.shape_head.last.weight)
     nn.init.zeros_(module.shape_head.last.bias)
     logits = emotion_logits(module, checked)
     learn_shape_head(module, learnt, seed)
     weight = weigh_shape_head(module, logits, checked)
-    module.bias.copy_(even_chances(learnt.labels, task.sampler.classes, task.config.even))
     logits = emotion_logits(module, checked) + module.bias
     module.temperature.fill_(best_temperature(logits, checked.labels))
     progress(1.0, f"shape head at {weight:.1f}: {emotion_figures(logits, checked.labels)}")
@@ -325,7 +331,8 @@ def start(
         loaded = load_state(module if whole else module.cascade, initial / STATE)
         if whole and any(f"joint.{name}" not in loaded for name, _ in fresh.named_parameters()):
             module.joint = fresh  # the other's is built otherwise
-        module.bias.zero_()  # `finish` settles it anew
+            module.trust.fill_(1)
+            module.temperature.fill_(1)
     return module
 
 
@@ -356,13 +363,16 @@ def _bank(
     return build(module, found, labels, markup, cache, teacher) if found else None
 
 
-def _teacher(initial: Path | None, labels: Sequence[str]) -> Teacher:
-    """What the EmotionalDAN that a training starts from says of crops."""
-    if initial is None or _method(initial) != "emotional_dan":
-        raise ConfigError("taught above 0 wants an emotional_dan that teaches: --init its run folder")
-    if tuple((initial / LABELS).read_text("utf-8").split()) != tuple(labels):
-        raise WeightsError(f"{initial}: it tells other labels apart than {', '.join(labels)}")
-    session = OnnxSession(initial / GRAPH, torch.get_num_threads())
+def _teacher(config: Config, initial: Path | None, labels: Sequence[str]) -> Teacher:
+    """What the EmotionalDAN that teaches, or else the one that a training starts from, says of crops."""
+    folder = Path(config.teacher) if config.teacher else initial
+    if folder is None or _method(folder) != "emotional_dan":
+        raise ConfigError(
+            "taught above 0 wants an emotional_dan that teaches: --init or --set teacher= its run folder"
+        )
+    if tuple((folder / LABELS).read_text("utf-8").split()) != tuple(labels):
+        raise WeightsError(f"{folder}: it tells other labels apart than {', '.join(labels)}")
+    session = OnnxSession(folder / GRAPH, torch.get_num_threads())
     return lambda crops: session({"pixels": crops}, "emotion")[0]
 
 
