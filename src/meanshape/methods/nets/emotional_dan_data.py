@@ -8,6 +8,7 @@ frame. That saves a quarter of the time.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -116,7 +117,7 @@ def build(
         np.concatenate(taught) if taught else None,
     )  # fmt: skip
     if cache is not None:
-        beside = cache.with_name(f"{cache.stem}.part.npz")
+        beside = cache.with_name(f"{cache.stem}.{os.getpid()}.part.npz")  # torchrun's processes each make one
         more = {} if bank.taught is None else {"taught": bank.taught}
         np.savez(beside, frames=bank.frames, placed=bank.placed, labels=bank.labels, **more)  # type: ignore[arg-type]
         beside.replace(cache)
