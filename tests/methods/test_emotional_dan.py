@@ -315,15 +315,18 @@ def test_moves_that_do_harm_are_damped(fitted: EmotionalDAN, faces: list[Sample]
     module.joint.points.load_state_dict(kept)
 
 
-def test_what_validation_faces_have_settled_stays_without_them(faces: list[Sample], saved: Path) -> None:
+def test_what_validation_faces_have_settled_stays_without_them(
+    faces: list[Sample], saved: Path, tmp_path: Path
+) -> None:
     """Trained on everything after that: the temperature, the shape head, how far the points are trusted."""
     config = replace(EmotionalDAN.load(saved).config, steps=2, even=0.5)
     config = replace(config, cascade=replace(config.cascade, steps=(), minutes=(0.0, 0.0)))
     before = training.start(config, np.load(saved / "mean.npy"), FELT, saved)
     model = EmotionalDAN(config)
-    model.initial = saved
+    model.initial, model.run_folder = saved, tmp_path
     model.fit(faces)
     after = model._module
+    assert '"error": 0.0' in (tmp_path / "joint.jsonl").read_text()  # nothing to choose by: the last is kept
     assert float(before.temperature) != 1
     assert torch.equal(after.temperature, before.temperature) and torch.equal(after.trust, before.trust)
     assert torch.equal(after.shape_head.last.weight, before.shape_head.last.weight)
