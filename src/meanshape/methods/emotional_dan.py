@@ -64,6 +64,7 @@ class Config:
     teacher: str = ""  # its run folder; none: the one that the training starts from
     balance: float = 0.1  # classes count by their frequency to this power, inverted
     mixup: float = 0.2  # of its Beta distribution, in every second batch; 0: none
+    tight: float = 0.0  # faces with an emotion that come cut off as by a narrow picture
     batch: int = 128
     rate: float = 1.5e-3
     turn: float = 0.02  # share of its norm that a convolution moves in an orthogonal step; 0: AdamW moves it
@@ -89,7 +90,7 @@ class Config:
             )
         if self.quick and len(self.cascade.sizes) != 2:
             raise ConfigError(f"quick is for cascades of two stages, got {len(self.cascade.sizes)}")
-        for name in ("share", "points_share", "smoothing", "taught", "even"):
+        for name in ("share", "points_share", "smoothing", "taught", "even", "tight"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} must lie in 0..1, got {getattr(self, name)}")
         if self.points_share == 0:

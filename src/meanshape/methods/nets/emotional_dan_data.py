@@ -31,6 +31,7 @@ from meanshape.training.sampling import Batch, CropSampler, square_matrix
 
 MARGIN = 1.5  # side of a kept frame over the joint stage's
 TOGETHER = 64
+TIGHT = (-0.12, 0.06)  # how far into the face's box a narrow picture cuts, in boxes, at each side
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +51,21 @@ class EmotionBank:
         return len(self.labels)
 
     def look(
-        self, index: int, jitter: NDArray[np.float64] | None = None, flip: bool = False
+        self,
+        index: int,
+        jitter: NDArray[np.float64] | None = None,
+        flip: bool = False,
+        cut: tuple[int, int, int, int] = (0, 0, 0, 0),
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
-        """A face, moved by ``jitter`` about its centre: image, shape so far, where it should be."""
+        """A face, moved by ``jitter`` about its centre: image, shape so far, where it should be.
+
+        ``cut``: rows and columns of the kept frame (top, bottom, left, right) that its reflection replaces.
+        """
         frame, placed = self.frames[index], self.placed[index]
+        if any(cut):
+            side, (top, bottom, left, right) = frame.shape[0], cut
+            inner = frame[top : side - bottom, left : side - right]
+            frame = as_pixels(cv2.copyMakeBorder(inner, top, bottom, left, right, cv2.BORDER_REFLECT))
         middle, centre = (self.size - 1) / 2, (frame.shape[0] - 1) / 2
         moves = np.eye(2, 3) if jitter is None else jitter
         if flip:
@@ -173,6 +185,7 @@ class JointSampler:
     frame_scale: float
     classes: int
     seed: int
+    tight: float = 0.0  # how many of the faces with an emotion come cut off as by a narrow picture
 
     def batch(self, step: int) -> Batch:
         """image, points, norm and jitter of the one kind; face, placed, target and label of the other."""
@@ -190,6 +203,14 @@ class JointSampler:
     def _jitter(self, rng: np.random.Generator) -> NDArray[np.float64]:
         return jitter_matrix(rng, self.augmentation, self.size / self.frame_scale)
 
+    def _cut(self, rng: np.random.Generator, side: int) -> tuple[int, int, int, int]:
+        """How far the sides of a kept frame are cut off, as those of a picture that ends at the face are."""
+        if rng.random() >= self.tight:
+            return 0, 0, 0, 0
+        face = self.size / self.frame_scale
+        top, bottom, left, right = ((side - face) / 2 + face * rng.uniform(*TIGHT, 4)).round().astype(int)
+        return int(top), int(bottom), int(left), int(right)
+
     def _faces(self, bank: EmotionBank, step: int) -> Batch:
         faces = np.empty((self.count, 1, self.size, self.size), np.float32)
         placed = np.empty((self.count, *bank.placed.shape[1:]), np.float32)
@@ -199,7 +220,8 @@ class JointSampler:
         for row, index in enumerate(rows):
             rng = np.random.default_rng((self.seed, 6, step, row))
             flip = bool(rng.random() < self.augmentation.flip)
-            face, placed[row], target[row] = bank.look(int(index), self._jitter(rng), flip)
+            jitter, cut = self._jitter(rng), self._cut(rng, bank.frames.shape[1])
+            face, placed[row], target[row] = bank.look(int(index), jitter, flip, cut)
             faces[row, 0] = change_grey(rng, face, self.augmentation)
             label[row, bank.labels[index]] = 1
         batch = {"face": faces, "placed": placed, "target": target, "label": label}

@@ -278,7 +278,9 @@ def _sampler(
     count = round(config.batch * (1 - config.points_share)) if emotions is not None else 0
     points = replace(crops, batch_size=config.batch - count)
     scale = config.cascade.frame_scale
-    return JointSampler(points, emotions, count, config.augmentation, size, scale, classes, seed)
+    return JointSampler(
+        points, emotions, count, config.augmentation, size, scale, classes, seed, config.tight
+    )
 
 
 def finish(module: EmotionalDAN, task: JointTask, seed: int, progress: Progress) -> None:
