@@ -54,7 +54,7 @@ class Config:
     features: int = 128
     dropout: float = 0.15
     use_heatmap: bool = True  # whether the joint stage sees the shape so far
-    even: float = 0.7  # share of the classes' frequencies that the logits are freed of; 1: all count alike
+    even: float = 0.8  # share of the classes' frequencies that the logits are freed of; 1: all count alike
     mirror: bool = True  # the emotion is the mean of what the face and its mirror image say
     share: float = 0.3  # of the points in the loss
     points_share: float = 0.047  # of faces with points in a batch
@@ -64,7 +64,7 @@ class Config:
     teacher: str = ""  # its run folder; none: the one that the training starts from
     balance: float = 0.1  # classes count by their frequency to this power, inverted
     mixup: float = 0.2  # of its Beta distribution, in every second batch; 0: none
-    tight: float = 0.0  # faces with an emotion that come cut off as by a narrow picture
+    tight: float = 0.3  # faces with an emotion that come cut off as by a narrow picture
     batch: int = 128
     rate: float = 1.5e-3
     turn: float = 0.02  # share of its norm that a convolution moves in an orthogonal step; 0: AdamW moves it
