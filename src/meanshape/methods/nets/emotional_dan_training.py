@@ -27,6 +27,7 @@ from meanshape.methods.nets.emotional_dan_cascade import is_quick, learn, quicke
 from meanshape.methods.nets.emotional_dan_data import EmotionBank, JointSampler, Teacher, build
 from meanshape.methods.nets.emotional_dan_finish import (
     best_temperature,
+    damp_points,
     emotion_figures,
     emotion_logits,
     learn_shape_head,
@@ -196,34 +197,6 @@ def point_error(module: EmotionalDAN, sampler: CropSampler, training: bool) -> f
             )
             errors.append((distances * known).sum(1) / known.sum(1).clamp(min=1))
     return 100 * float(torch.cat(errors).mean())
-
-
-def damp_points(module: EmotionalDAN, sampler: CropSampler) -> float:
-    """Trust the points' head as far (0 to 1 of its moves) as errs least on the validation faces.
-
-    With few faces the last stage's moves are noisier than they need be; the paper has no such step.
-    """
-    before, after, truth, norm = [], [], [], []
-    module.trust.fill_(1)
-    with torch.no_grad():
-        for start in range(0, len(sampler.bank), 50):
-            batch = sampler.plain(start, min(50, len(sampler.bank) - start))
-            shapes = module(torch.from_numpy(batch["image"]))
-            before.append(shapes[-3])
-            after.append(shapes[-2])
-            truth.append(torch.from_numpy(batch["points"]))
-            norm.append(torch.from_numpy(batch["norm"]))
-        first, last = torch.cat(before), torch.cat(after)
-        shares = [step / 20 for step in range(21)]
-        costs = []
-        for share in shares:
-            distances, known = point_distances(
-                first + share * (last - first), torch.cat(truth), torch.cat(norm)
-            )
-            costs.append(float(masked_mean(distances, known)))
-    best = shares[int(np.argmin(costs))]
-    module.trust.fill_(best)
-    return best
 
 
 def fit(
