@@ -186,14 +186,25 @@ def test_miniature_reads_back_and_faults_are_found(tmp_path):
         samples("3", "nowhere")
 
 
-def test_what_is_trained_on_it_alone_has_no_weights_to_start_from():
-    """They are left out of the package; whoever asks for them is told so."""
+def test_what_is_trained_on_it_alone_can_be_trained_on():
+    """Its torch weights are left out of the package: they are read off its graph."""
     torch = pytest.importorskip("torch")
+    import numpy as np
+
+    import meanshape as ms
     from meanshape.core import weights
     from meanshape.core.errors import WeightsError
+    from meanshape.methods.nets.dan_training import build
     from meanshape.methods.nets.state import load_state
 
     folder = weights.folder("dan_synthetic")
     assert weights.read_card(folder).bytes(folder) <= 6e6
-    with pytest.raises(WeightsError, match="no torch weights to start from"):
+    model = ms.load("dan_synthetic")
+    module = build(model.config, np.load(folder / "mean.npy")).eval()
+    load_state(module, folder / "weights.safetensors")
+    crops = np.random.default_rng(0).integers(0, 256, (2, 128, 128, 3), np.uint8)
+    with torch.no_grad():
+        found = module(torch.from_numpy(crops).permute(0, 3, 1, 2).float())[-1].numpy()
+    assert np.abs(found - model._run(crops, 2)[:, -1]).max() < 0.05
+    with pytest.raises(WeightsError, match="none of its weights has the shape"):
         load_state(torch.nn.Linear(1, 1), folder / "weights.safetensors")

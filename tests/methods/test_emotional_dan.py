@@ -104,10 +104,14 @@ def test_one_run_gives_points_and_emotions(saved: Path) -> None:
 
 
 def test_colour_does_not_matter(fitted: EmotionalDAN) -> None:
-    pixels = with_emotion(91).pixels()
-    grey = np.rint(pixels @ [0.299, 0.587, 0.114]).astype(np.uint8)
-    here, there = fitted.emotion(pixels), fitted.emotion(grey)
-    assert here.probabilities["happy"] == pytest.approx(there.probabilities["happy"], abs=0.05)
+    """To the joint stage; the cascade, which sees it, places points a little otherwise."""
+    apart = []
+    for seed in range(90, 98):
+        pixels = with_emotion(seed).pixels()
+        grey = np.rint(pixels @ [0.299, 0.587, 0.114]).astype(np.uint8)
+        here, there = fitted.emotion(pixels), fitted.emotion(grey)
+        apart.append(abs(here.probabilities["happy"] - there.probabilities["happy"]))
+    assert np.mean(apart) < 0.05
 
 
 def test_below_twenty_pixels_it_is_less_sure(fitted: EmotionalDAN) -> None:
@@ -230,32 +234,54 @@ def test_a_cascade_is_made_quick_once(faces: list[Sample], saved: Path, tmp_path
         training.start(replace(config, quick=()), np.load(kept / "mean.npy"), FELT, kept)
 
 
-def test_a_model_teaches_what_it_says_of_a_face_and_its_mirror_image(
-    fitted: EmotionalDAN, saved: Path, tmp_path: Path
-) -> None:
-    assert fitted.markup is not None
-    faces = [with_emotion(seed) for seed in range(6)]
-    faces = [replace(s, box=Box.whole(72, 72)) for s in faces]
-    turned = [replace(s, image=np.ascontiguousarray(s.pixels()[:, ::-1])) for s in faces]
-    teacher = training._teacher(replace(fitted.config, teacher=str(saved)), None, FELT)
-    one, other = (data.build(fitted._module, s, FELT, fitted.markup, None, teacher) for s in (faces, turned))
-    assert one.taught is not None and other.taught is not None and one.taught.shape == (6, 2)
-    assert one.taught.sum(1) == pytest.approx(1, abs=1e-5)
-    assert one.taught == pytest.approx(other.taught, abs=0.02)
-    # frames that were kept without a teacher are made again with one, and then kept
-    cache = tmp_path / "frames.npz"
-    assert data.build(fitted._module, faces, FELT, fitted.markup, cache).taught is None
-    again = data.build(fitted._module, faces, FELT, fitted.markup, cache, teacher).taught
-    assert np.array_equal(again, one.taught)
-    kept = data.build(fitted._module, (), FELT, fitted.markup, cache, teacher).taught
-    assert np.array_equal(kept, one.taught)
+def test_a_teacher_sees_what_its_pupil_sees(fitted: EmotionalDAN, saved: Path) -> None:
+    """The same faces, changed alike; its answer replaces as much of the labels as it is trusted with."""
+    assert fitted._mean is not None and fitted.markup is not None
+    config = replace(fitted.config, teacher=str(saved), taught=1.0, smoothing=0.0, mixup=0.0, balance=0.0)
+    teacher = training._teacher(config, None, fitted._mean, FELT)
+    bank = data.build(fitted._module, [_boxed(seed) for seed in range(6)], FELT, fitted.markup, None)
+    sampler = data.JointSampler(_no_points(), bank, 6, config.augmentation, bank.size, 1.2, 2, 0)
+    batch = {name: torch.from_numpy(array) for name, array in sampler._faces(bank, 0).items()}
+    task = training.JointTask(sampler, None, None, config, teacher)
+    face, target = task._mixed(batch)
+    with torch.no_grad():
+        seen = teacher.with_heatmap(prepared(face), batch["placed"])
+        says = torch.softmax(teacher.joint(seen)[1], -1)
+    assert torch.allclose(target, says, atol=1e-6)
+    half = training.JointTask(sampler, None, None, replace(config, taught=0.5), teacher)
+    assert torch.allclose(half._mixed(batch)[1], (says + batch["label"]) / 2, atol=1e-6)
+    # one whose frame is larger sees the same face larger
+    large = replace(config, size=2 * bank.size)
+    wide = training.start(large, fitted._mean, FELT, None).eval()
+    assert task._says(wide, face, batch["placed"]).sum(1) == pytest.approx(1, abs=1e-5)
+
+
+def _boxed(seed: int) -> Sample:
+    return replace(with_emotion(seed), box=Box.whole(72, 72))
+
+
+def _no_points() -> CropSampler:
+    faces = CropBank([synthetic.face(0, 72)], markup("ibug68"))
+    return CropSampler(faces, 32, 1.5, 1, EmotionalDAN.tiny().config.augmentation, 0)
+
+
+def test_a_training_goes_on_from_the_graph_alone(saved: Path, tmp_path: Path) -> None:
+    """Where the torch weights are left out for size: the graph holds them all, its batch norms folded in."""
+    for name in ("model.onnx", "config.toml", "card.toml"):
+        (tmp_path / name).write_bytes((saved / name).read_bytes())
+    config, mean = EmotionalDAN.load(saved).config, np.load(saved / "mean.npy")
+    kept, read = (training.start(config, mean, FELT, folder).eval() for folder in (saved, tmp_path))
+    crops = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
+    for ours, theirs in zip(training.run(kept, crops), training.run(read, crops), strict=True):
+        assert np.abs(ours - theirs).max() < 0.02
+    assert torch.equal(kept.joint.fc1[0].weight, read.joint.fc1[0].weight)
 
 
 def test_a_teacher_must_know_the_same_labels(saved: Path) -> None:
     with pytest.raises(ConfigError, match="--init"):
-        training._teacher(Config(), None, FELT)
+        training._teacher(Config(), None, np.zeros((68, 2)), FELT)
     with pytest.raises(WeightsError, match="other labels"):
-        training._teacher(Config(), saved, ("sad", "bored"))
+        training._teacher(Config(), saved, np.zeros((68, 2)), ("sad", "bored"))
 
 
 def test_a_moved_face_and_its_points_move_alike() -> None:

@@ -71,6 +71,7 @@ class Config:
     weight_decay: float = 0.05
     ema: float = 0.998
     warmup: int = 100
+    bf16: bool = False  # as dan's, while the joint stage is trained
     minutes: float = 94.0
     steps: int = 0  # where given, minutes do not count
     augmentation: Augmentation = field(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +37,7 @@ TIGHT = (-0.12, 0.06)  # how far into the face's box a narrow picture cuts, in b
 @dataclass(frozen=True, slots=True)
 class EmotionBank:
     """Upright faces in memory: frames (N, S, S), labels (N,), points (N, K, 2) in pixels of the joint stage's
-    frame; where a model teaches, its probabilities (N, L) of the labels.
+    frame.
     """
 
     frames: NDArray[np.uint8]
@@ -45,7 +45,6 @@ class EmotionBank:
     labels: NDArray[np.int64]
     size: int
     mirror: tuple[int, ...]
-    taught: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -92,26 +91,18 @@ class EmotionBank:
         return np.stack([s[0] for s in seen])[:, None].astype(np.float32), np.stack([s[1] for s in seen])
 
 
-Teacher = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-"""Crops (N, S, S, 3) to probabilities (N, L)."""
-
-
 def build(
     module: EmotionalDAN,
     samples: Sequence[Sample],
     labels: Sequence[str],
     markup: MarkUp,
     cache: Path | None,
-    teacher: Teacher | None = None,
 ) -> EmotionBank:
-    """Run the cascade over labelled faces; with a ``cache`` file, once for a run and its resumptions.
-
-    A ``teacher`` says what it thinks of each face and of its mirror image.
-    """
-    bank = None if cache is None or not cache.exists() else _kept(cache, module, markup)
-    if bank is not None and (teacher is None or bank.taught is not None):
-        return bank
-    frames, placed, numbers, taught = [], [], [], []
+    """Run the cascade over labelled faces; with a ``cache`` file, once for a run and its resumptions."""
+    if cache is not None and cache.exists():
+        with np.load(cache) as kept:
+            return EmotionBank(kept["frames"], kept["placed"], kept["labels"], module.size, markup.mirror)
+    frames, placed, numbers = [], [], []
     with ThreadPoolExecutor(1) as pool:
         parts = [samples[i : i + TOGETHER] for i in range(0, len(samples), TOGETHER)]
         for crops, found in pool.map(lambda part: _crops(module, part), parts):
@@ -121,26 +112,14 @@ def build(
             frames.append(frame)
             placed.append(points)
             numbers += [labels.index(sample.attributes["emotion"]) for sample in found]
-            if teacher is not None:
-                mirrored = np.ascontiguousarray(crops[:, :, ::-1])
-                taught.append((teacher(crops) + teacher(mirrored)) / 2)
     bank = EmotionBank(
-        np.concatenate(frames), np.concatenate(placed), np.array(numbers), module.size, markup.mirror,
-        np.concatenate(taught) if taught else None,
-    )  # fmt: skip
+        np.concatenate(frames), np.concatenate(placed), np.array(numbers), module.size, markup.mirror
+    )
     if cache is not None:
         beside = cache.with_name(f"{cache.stem}.{os.getpid()}.part.npz")  # torchrun's processes each make one
-        more = {} if bank.taught is None else {"taught": bank.taught}
-        np.savez(beside, frames=bank.frames, placed=bank.placed, labels=bank.labels, **more)  # type: ignore[arg-type]
+        np.savez(beside, frames=bank.frames, placed=bank.placed, labels=bank.labels)
         beside.replace(cache)
     return bank
-
-
-def _kept(cache: Path, module: EmotionalDAN, markup: MarkUp) -> EmotionBank:
-    """The bank that an earlier part of the run has kept."""
-    with np.load(cache) as kept:
-        taught = kept.get("taught")
-        return EmotionBank(kept["frames"], kept["placed"], kept["labels"], module.size, markup.mirror, taught)
 
 
 def _crops(module: EmotionalDAN, part: Sequence[Sample]) -> tuple[NDArray[np.uint8], list[Sample]]:
@@ -216,16 +195,14 @@ class JointSampler:
         placed = np.empty((self.count, *bank.placed.shape[1:]), np.float32)
         target = np.empty_like(placed)
         label = np.zeros((self.count, self.classes), np.float32)
-        rows = self._walk(len(bank), step)
-        for row, index in enumerate(rows):
+        for row, index in enumerate(self._walk(len(bank), step)):
             rng = np.random.default_rng((self.seed, 6, step, row))
             flip = bool(rng.random() < self.augmentation.flip)
             jitter, cut = self._jitter(rng), self._cut(rng, bank.frames.shape[1])
             face, placed[row], target[row] = bank.look(int(index), jitter, flip, cut)
             faces[row, 0] = change_grey(rng, face, self.augmentation)
             label[row, bank.labels[index]] = 1
-        batch = {"face": faces, "placed": placed, "target": target, "label": label}
-        return batch if bank.taught is None else {**batch, "taught": bank.taught[rows]}
+        return {"face": faces, "placed": placed, "target": target, "label": label}
 
     def _walk(self, total: int, step: int) -> NDArray[np.int64]:
         """Which faces make the batch: without replacement within an epoch."""

@@ -111,6 +111,14 @@ def emotion_figures(logits: Tensor, labels: NDArray[np.int64]) -> dict[str, floa
     return {"accuracy": 100 * float(right.mean()), "balanced": 100 * float(np.mean(classes))}
 
 
+def even_chances(labels: NDArray[np.int64], classes: int, share: float) -> Tensor:
+    """What is added to logits so that rare classes are not overlooked for being rare: minus the logarithm of
+    the classes' frequencies, times a share of it (Menon et al. 2021, logit adjustment).
+    """
+    counts = np.maximum(np.bincount(labels, minlength=classes), 1)
+    return -share * torch.from_numpy(np.log(counts / counts.sum())).float()
+
+
 def best_temperature(logits: Tensor, labels: NDArray[np.int64]) -> float:
     """The temperature that makes the true labels likeliest."""
     truth = torch.from_numpy(labels)

@@ -13,7 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
+from meanshape.core.config import from_toml
 from meanshape.core.errors import ConfigError, WeightsError
 from meanshape.core.markup import MarkUp
 from meanshape.core.types import Sample
@@ -24,18 +26,18 @@ from meanshape.methods.nets.blocks import grey
 from meanshape.methods.nets.dan import inverse, prepared, warp
 from meanshape.methods.nets.emotional_dan import EmotionalDAN
 from meanshape.methods.nets.emotional_dan_cascade import is_quick, learn, quicken
-from meanshape.methods.nets.emotional_dan_data import EmotionBank, JointSampler, Teacher, build
+from meanshape.methods.nets.emotional_dan_data import EmotionBank, JointSampler, build
 from meanshape.methods.nets.emotional_dan_finish import (
     best_temperature,
     damp_points,
     emotion_figures,
     emotion_logits,
+    even_chances,
     learn_shape_head,
     weigh_shape_head,
 )
 from meanshape.methods.nets.export import export
 from meanshape.methods.nets.state import load_state, save_state
-from meanshape.methods.parts.onnx_session import OnnxSession
 from meanshape.training.loop import Batch, Schedule, Trainer
 from meanshape.training.losses import LOSSES, masked_mean, point_distances
 from meanshape.training.orthogonal import Orthogonal
@@ -81,8 +83,9 @@ class JointTask:
         valid_points: CropBank | None,
         valid_emotions: EmotionBank | None,
         config: Config,
+        teacher: EmotionalDAN | None = None,
     ) -> None:
-        self.sampler, self.config = sampler, config
+        self.sampler, self.config, self.teacher = sampler, config, teacher
         self.valid_points = None if valid_points is None else replace(sampler.points, bank=valid_points)
         self.valid_emotions = valid_emotions
         self.shape_loss = LOSSES[config.cascade.loss]
@@ -110,7 +113,9 @@ class JointTask:
             mixed, target = self._mixed(batch)
             faces.append(prepared(mixed))
             shapes.append(batch["placed"])
-        update, logits = module.joint(module.with_heatmap(torch.cat(faces), torch.cat(shapes)))
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.config.bf16):
+            update, logits = module.joint(module.with_heatmap(torch.cat(faces), torch.cat(shapes)))
+        update, logits = update.float(), logits.float()
         back, back_shift = inverse(matrix, shift)
         found = (placed + module.step(update[:count])) @ back + back_shift
         distances, known = point_distances(found, batch["points"], batch["norm"])
@@ -123,18 +128,29 @@ class JointTask:
         return self.config.share * error + (1 - self.config.share) * wrong
 
     def _mixed(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Faces and what their logits should say: smoothed, weighted by class, at times mixed."""
+        """Faces and what their logits should say: smoothed, weighted by class, at times mixed; taught."""
         face, label = batch["face"], batch["label"]
         assert self.weights is not None
         smooth, taught = self.config.smoothing, self.config.taught
         target = label * (1 - smooth) + smooth / label.shape[1]
-        if "taught" in batch:
-            target = (1 - taught) * target + taught * batch["taught"]
         target = target * (label @ self.weights)[:, None]
-        if not self.config.mixup or torch.rand(()) > 0.5:
-            return face, target
-        share = float(torch.distributions.Beta(self.config.mixup, self.config.mixup).sample())
-        return share * face + (1 - share) * face.flip(0), share * target + (1 - share) * target.flip(0)
+        if self.config.mixup and torch.rand(()) < 0.5:
+            share = float(torch.distributions.Beta(self.config.mixup, self.config.mixup).sample())
+            face, target = (share * both + (1 - share) * both.flip(0) for both in (face, target))
+        if self.teacher is not None:
+            says = self._says(self.teacher, face, batch["placed"])
+            target = (1 - taught) * target + taught * says * target.sum(1, keepdim=True)
+        return face, target
+
+    def _says(self, teacher: EmotionalDAN, face: Tensor, placed: Tensor) -> Tensor:
+        """What a teacher says (N, L) of the very faces that the pupil sees, moved, changed and mixed as they
+        are (Beyer et al. 2022, "A good teacher is patient and consistent").
+        """
+        ratio = teacher.size / face.shape[-1]
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=self.config.bf16):
+            larger = functional.interpolate(face, size=(teacher.size, teacher.size), mode="bilinear")
+            seen = teacher.with_heatmap(prepared(larger), (placed + 0.5) * ratio - 0.5)
+            return torch.softmax(teacher.joint(seen)[1].float(), -1)
 
     def _own(self, module: EmotionalDAN, batch: dict[str, Tensor], update: Tensor) -> Tensor:
         """Error of the points on faces without points, against those that the cascade itself placed."""
@@ -174,14 +190,6 @@ def class_weights(labels: NDArray[np.int64], classes: int, power: float) -> Tens
     counts = np.maximum(np.bincount(labels, minlength=classes), 1).astype(np.float64)
     weights = counts**-power
     return torch.from_numpy(weights * counts.sum() / (weights * counts).sum()).float()
-
-
-def even_chances(labels: NDArray[np.int64], classes: int, share: float) -> Tensor:
-    """What is added to logits so that rare classes are not overlooked for being rare: minus the logarithm of
-    the classes' frequencies, times a share of it (Menon et al. 2021, logit adjustment).
-    """
-    counts = np.maximum(np.bincount(labels, minlength=classes), 1)
-    return -share * torch.from_numpy(np.log(counts / counts.sum())).float()
 
 
 def point_error(module: EmotionalDAN, sampler: CropSampler, training: bool) -> float:
@@ -230,11 +238,11 @@ def fit(
             quicken(module.cascade, config.quick)
         learn(module.cascade, crops, checked, config, folder, progress)
     schedule = joint_schedule(config)
-    teacher = _teacher(config, initial, labels) if schedule and config.taught else None
-    emotions = _bank(module, train, labels, markup, folder, "train", teacher)
+    teacher = _teacher(config, initial, mean, labels) if schedule and config.taught else None
+    emotions = _bank(module, train, labels, markup, folder, "train")
     valid_emotions = _bank(module, valid or (), labels, markup, folder, "valid")
     sampler = _sampler(config, crops, emotions, module.size, len(labels), seed)
-    task = JointTask(sampler, checked, valid_emotions, config)
+    task = JointTask(sampler, checked, valid_emotions, config, teacher)
     if schedule is not None:
         module.joint.requires_grad_(True)
         JointTrainer(module, task, schedule, folder, seed, config.turn).run(
@@ -333,15 +341,17 @@ def _cascade_folder(initial: Path | None) -> Path | None:
 
 def _bank(
     module: EmotionalDAN, samples: Sequence[Sample], labels: Sequence[str], markup: MarkUp,
-    folder: Path | None, part: str, teacher: Teacher | None = None,
+    folder: Path | None, part: str,
 ) -> EmotionBank | None:  # fmt: skip
     found = [s for s in samples if s.attributes.get("emotion") in labels]
     cache = None if folder is None else folder / f"frames-{part}.npz"
-    return build(module, found, labels, markup, cache, teacher) if found else None
+    return build(module, found, labels, markup, cache) if found else None
 
 
-def _teacher(config: Config, initial: Path | None, labels: Sequence[str]) -> Teacher:
-    """What the EmotionalDAN that teaches, or else the one that a training starts from, says of crops."""
+def _teacher(
+    config: Config, initial: Path | None, mean: NDArray[np.float64], labels: Sequence[str]
+) -> EmotionalDAN:
+    """The EmotionalDAN that teaches, or else the one that a training starts from."""
     folder = Path(config.teacher) if config.teacher else initial
     if folder is None or _method(folder) != "emotional_dan":
         raise ConfigError(
@@ -349,8 +359,8 @@ def _teacher(config: Config, initial: Path | None, labels: Sequence[str]) -> Tea
         )
     if tuple((folder / LABELS).read_text("utf-8").split()) != tuple(labels):
         raise WeightsError(f"{folder}: it tells other labels apart than {', '.join(labels)}")
-    session = OnnxSession(folder / GRAPH, torch.get_num_threads())
-    return lambda crops: session({"pixels": crops}, "emotion")[0]
+    own = from_toml(type(config), (folder / "config.toml").read_text("utf-8"), where=str(folder))
+    return start(own, mean, labels, folder).requires_grad_(False).eval()
 
 
 def joint_schedule(config: Config) -> Schedule | None:

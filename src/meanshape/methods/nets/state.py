@@ -1,14 +1,23 @@
-"""Torch weights on disk: safetensors, matrices in half precision, everything else in single."""
+"""Torch weights on disk: safetensors, matrices in half precision, everything else in single; or the graph
+that was made of them, read back.
+"""
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from meanshape.core.errors import OutputError, WeightsError
+from meanshape.methods.parts.onnx_file import SUFFIX
+
+GRAPH, ROOT = "model.onnx", "module."
+EPSILON = 1e-5
+"""What torch's batch norm adds to a variance."""
 
 
 def save_state(module: nn.Module, path: Path) -> None:
@@ -26,13 +35,16 @@ def save_state(module: nn.Module, path: Path) -> None:
 def load_state(module: nn.Module, path: Path) -> set[str]:
     """Read what fits into the module and return its names.
 
+    Where there is no such file, the graph beside it is read.
+
     A state that shares no learnt weight of the same shape with the module is a `WeightsError`.
     """
-    try:
-        state = load_file(path)
-    except Exception as error:  # safetensors' error has no public base class
-        raise WeightsError(f"{path}: no torch weights to start from ({error})") from error
+    graph = path.with_name(GRAPH)
     own = module.state_dict()
+    try:
+        state = graph_state(graph, own) if graph.exists() and not path.exists() else load_file(path)
+    except Exception as error:  # neither safetensors' errors nor onnx's have a public base class
+        raise WeightsError(f"{path}: no torch weights to start from ({error})") from error
     fitting = {k: v.float() for k, v in state.items() if k in own and own[k].shape == v.shape}
     learnt = {name for name, value in module.named_parameters() if value.ndim > 1}
     if not learnt & set(fitting):
@@ -41,3 +53,43 @@ def load_state(module: nn.Module, path: Path) -> set[str]:
         for key, value in fitting.items():
             own[key].copy_(value)
     return set(fitting)
+
+
+def graph_state(path: Path, own: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The state that `export` made a graph of, by the names of ``own``, the module's.
+
+    The export has put every batch norm behind a convolution into that convolution's weights: such a norm
+    comes back as one that only adds the convolution's bias.
+    """
+    import onnx
+    from onnx import numpy_helper
+
+    graph = onnx.load(path).graph
+    kept = {
+        weight.name.removesuffix(SUFFIX): torch.from_numpy(np.array(numpy_helper.to_array(weight)))
+        for weight in graph.initializer
+    }
+    state = {name.removeprefix(ROOT): value for name, value in kept.items() if name.startswith(ROOT)}
+    for node in graph.node:
+        name = module_name(node.name)
+        if f"{name}.weight" not in own or f"{name}.weight" in state or node.input[1] not in kept:
+            continue
+        weight = kept[node.input[1]]
+        state[f"{name}.weight"] = weight.T.contiguous() if node.op_type == "MatMul" else weight
+        if node.op_type == "Conv" and f"{name}.bias" not in own:
+            place, _, index = name.rpartition(".")
+            norm = f"{place}.{int(index) + 1}"
+            still = torch.zeros_like(kept[node.input[2]])
+            state |= {f"{norm}.running_mean": still, f"{norm}.running_var": still + 1 - EPSILON}
+            state |= {f"{norm}.weight": still + 1, f"{norm}.bias": kept[node.input[2]]}
+    return state
+
+
+def module_name(node: str) -> str:
+    """The torch name of the module that a node of an exported graph belongs to.
+
+    ``/module/joint/trunk/trunk.7/body/body.0/Conv`` is of ``joint.trunk.7.body.0``.
+    """
+    parts = node.strip("/").split("/")[1:-1]
+    pairs = zip_longest(parts, parts[1:], fillvalue="")
+    return ".".join(part for part, after in pairs if not after.startswith(f"{part}."))
