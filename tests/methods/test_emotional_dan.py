@@ -181,15 +181,6 @@ def test_it_sees_the_frame_of_the_stage_before_or_its_own() -> None:
         assert (nearest.abs().max() < 1e-4) == bool(size)
 
 
-def test_even_chances_lift_rare_classes() -> None:
-    labels = np.repeat([0, 1], [90, 10])
-    assert torch.equal(training.even_chances(labels, 2, 0.0), torch.zeros(2))
-    bias = training.even_chances(labels, 2, 1.0)
-    assert float(bias[1] - bias[0]) == pytest.approx(np.log(9), rel=1e-5)
-    # a classifier that only knows how frequent the classes are says nothing after that
-    assert torch.allclose(torch.log(torch.tensor([0.9, 0.1])) + bias, torch.zeros(2), atol=1e-6)
-
-
 def test_a_quick_cascade_keeps_what_it_can() -> None:
     """The second stage goes on with its weights, without the feature image, and gives maps as large."""
     module = training.start(Config(), np.random.default_rng(0).uniform(0, 1, (68, 2)), ["a"] * 7, None)
@@ -284,47 +275,6 @@ def test_a_teacher_must_know_the_same_labels(saved: Path) -> None:
         training._teacher(Config(), saved, np.zeros((68, 2)), ("sad", "bored"))
 
 
-def test_a_moved_face_and_its_points_move_alike() -> None:
-    """A bright dot stays under the point that marks it, through jitter and mirror."""
-    frames = np.zeros((1, 72, 72), np.uint8)
-    placed = np.full((1, 2, 2), 24, np.float32)
-    placed[0, 0] = (14, 30)
-    frames[0, 30 + 12, 14 + 12] = 255
-    bank = data.EmotionBank(frames, placed, np.zeros(1, np.int64), 48, (0, 1))
-    angle = np.radians(20)
-    jitter = 1.1 * np.array([[np.cos(angle), -np.sin(angle), 2], [np.sin(angle), np.cos(angle), -1]])
-    for flip in (False, True):
-        image, before, target = bank.look(0, jitter, flip)
-        y, x = np.unravel_index(image.argmax(), image.shape)
-        assert np.hypot(*(target[0] - (x, y))) < 1
-        assert before[0] == pytest.approx((33, 30) if flip else (14, 30))
-
-
-def test_moving_a_frame_moves_what_is_seen_in_it() -> None:
-    matrix, shift = torch.eye(2)[None] * 2, torch.tensor([[[3.0, -1.0]]])
-    jitter = torch.tensor([[[0.0, -1.0, 0.5], [1.0, 0.0, 0.25]]])
-    points = torch.rand(1, 5, 2) * 20
-    here = points @ matrix + shift - 23.5
-    there = torch.einsum("nij,nkj->nki", jitter[:, :, :2], here) + jitter[:, None, :, 2] + 23.5
-    moved, moved_shift = training.moved(matrix, shift, jitter, 48)
-    assert torch.allclose(points @ moved + moved_shift, there, atol=1e-4)
-
-
-def test_classes_weigh_by_how_rare_they_are() -> None:
-    labels = np.array([0] * 90 + [1] * 10)
-    assert training.class_weights(labels, 2, 0.0).tolist() == [1, 1]
-    weights = training.class_weights(labels, 2, 0.5)
-    assert weights[1] / weights[0] == pytest.approx(3)
-    assert weights[torch.from_numpy(labels)].mean() == pytest.approx(1)
-
-
-def test_temperature_is_found() -> None:
-    rng = np.random.default_rng(0)
-    logits = rng.normal(0, 1.5, (4000, 3))
-    labels = np.array([rng.choice(3, p=np.exp(row) / np.exp(row).sum()) for row in logits])
-    assert training.best_temperature(torch.from_numpy(2 * logits), labels) == pytest.approx(2, rel=0.1)
-
-
 def test_moves_that_do_harm_are_damped(fitted: EmotionalDAN, faces: list[Sample]) -> None:
     """With a head that moves every point far to the right, nothing but no move at all is best."""
     module, config = fitted._module, fitted.config
@@ -359,24 +309,6 @@ def test_what_validation_faces_have_settled_stays_without_them(
     assert not torch.equal(after.joint.emotion.weight, before.joint.emotion.weight)
     felt = np.array([FELT.index(s.attributes["emotion"]) for s in faces if s.attributes])
     assert torch.equal(after.bias, training.even_chances(felt, 2, 0.5))
-
-
-def test_a_narrow_picture_ends_at_the_face() -> None:
-    """Beyond the cut there is the reflection of what is inside; the points stay where they were."""
-    frame = np.arange(72, dtype=np.uint8)[None].repeat(72, 0)
-    placed = np.full((1, 2, 2), 24, np.float32)
-    bank = data.EmotionBank(frame[None], placed, np.zeros(1, np.int64), 48, (0, 1))
-    image, before, target = bank.look(0, cut=(0, 0, 20, 14))
-    assert image[0, 8:46].tolist() == list(range(20, 58))
-    assert image[0, :8].tolist() == list(range(27, 19, -1)) and image[0, 46:].tolist() == [57, 56]
-    assert np.array_equal(before, placed[0]) and np.array_equal(target, placed[0])
-    moves = replace(EmotionalDAN.tiny().config.augmentation, occluder=0, noise=0, blur=0, colour=0)
-    points = CropSampler(CropBank([synthetic.face(0, 72)], markup("ibug68")), 32, 1.5, 1, moves)
-    wide, narrow = (data.JointSampler(points, bank, 1, moves, 48, 1.2, 1, 0, share) for share in (0.0, 1.0))
-    assert wide._cut(np.random.default_rng(0), 72) == (0, 0, 0, 0)
-    cuts = np.array([narrow._cut(np.random.default_rng(seed), 72) for seed in range(200)])
-    assert cuts.min() >= 7 and 14 < cuts.max() <= 19  # 16 would be the face's own box
-    assert len({c[0] for c in cuts.tolist()}) > 3
 
 
 def test_labels_come_in_our_order_then_by_name() -> None:
