@@ -31,6 +31,7 @@ from meanshape.training.sampling import Batch, CropSampler, square_matrix
 
 MARGIN = 1.5  # side of a kept frame over the joint stage's
 TOGETHER = 64
+BLUR = (0.4, 2.5)  # deviations, pixels of the joint stage's frame: up to that of a face 12 pixels wide
 TIGHT = (-0.12, 0.06)  # how far into the face's box a narrow picture cuts, in boxes, at each side
 
 
@@ -224,7 +225,8 @@ def change_grey(
         image = ((image / 255) ** gamma - 0.5) * contrast + 0.5 + rng.normal(0, 0.1)
         image = np.clip(image, 0, 1) * 255
     if rng.random() < augmentation.blur:
-        image = np.asarray(cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.4, 1.2))), np.float64)
+        sigma = math.exp(rng.uniform(*np.log(BLUR)))
+        image = np.asarray(cv2.GaussianBlur(image, (0, 0), sigma), np.float64)
     if rng.random() < augmentation.noise:
         image = np.clip(image + rng.normal(0, rng.uniform(2, 12), image.shape), 0, 255)
     if rng.random() < augmentation.occluder:
