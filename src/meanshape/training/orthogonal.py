@@ -28,6 +28,8 @@ class Orthogonal(torch.optim.Optimizer):
         All other parameters; those of two and more dimensions decay.
     turn
         What share of its norm a matrix moves where ``rate`` is at its peak.
+    bf16
+        Whether to make steps orthogonal in bfloat16: near is enough, and five times as fast with AVX-512.
     """
 
     def __init__(
@@ -39,7 +41,9 @@ class Orthogonal(torch.optim.Optimizer):
         weight_decay: float = 0.0,
         momentum: float = 0.9,
         betas: tuple[float, float] = (0.9, 0.99),
+        bf16: bool = False,
     ) -> None:
+        self.kind = torch.bfloat16 if bf16 else torch.float32
         rest = list(others)
         groups = [
             {"params": list(matrices), "relative": turn / rate, "decay": 0.0},
@@ -63,7 +67,7 @@ class Orthogonal(torch.optim.Optimizer):
         speed = state.setdefault("speed", torch.zeros_like(weight))
         speed.mul_(group["momentum"]).add_(gradient)
         ahead = gradient.add(speed, alpha=group["momentum"])
-        step = orthogonal(ahead.reshape(len(ahead), -1)).reshape(weight.shape)
+        step = orthogonal(ahead.reshape(len(ahead), -1), self.kind).reshape(weight.shape)
         norm = weight.norm()
         weight.add_(step * (group["lr"] * group["relative"] * norm / (step.norm() + 1e-12)), alpha=-1)
         weight.mul_(norm / (weight.norm() + 1e-12))
@@ -80,13 +84,13 @@ class Orthogonal(torch.optim.Optimizer):
         weight.addcdiv_(state["mean"], root, value=-group["lr"] / (1 - slow ** state["count"]))
 
 
-def orthogonal(matrix: Tensor) -> Tensor:
-    """A matrix (R, C) with its singular values brought near 1."""
+def orthogonal(matrix: Tensor, kind: torch.dtype = torch.float32) -> Tensor:
+    """A matrix (R, C) with its singular values brought near 1, reckoned in numbers of a ``kind``."""
     a, b, c = NEWTON_SCHULZ
     wide = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
-    wide = wide / (wide.norm() + 1e-7)
+    wide = (wide / (wide.norm() + 1e-7)).to(kind)
     for _ in range(ITERATIONS):
         square = wide @ wide.T
-        wide = a * wide + (b * square + c * square @ square) @ wide
-    result: Tensor = wide.T if matrix.shape[0] > matrix.shape[1] else wide
+        wide = torch.addmm(wide, torch.addmm(square, square, square, beta=b, alpha=c), wide, beta=a)
+    result = (wide.T if matrix.shape[0] > matrix.shape[1] else wide).to(matrix.dtype)
     return result

@@ -54,21 +54,17 @@ class JointTrainer(Trainer):
     """The usual loop; where ``turn`` is given, with orthogonal steps for the convolutions."""
 
     def __init__(
-        self,
-        module: EmotionalDAN,
-        task: JointTask,
-        schedule: Schedule,
-        folder: Path | None,
-        seed: int,
-        turn: float,
+        self, module: EmotionalDAN, task: JointTask, schedule: Schedule, folder: Path | None, seed: int
     ) -> None:
+        turn, bf16 = task.config.turn, task.config.bf16
         super().__init__(module, task, schedule, None if turn else folder, "joint", seed)
         if turn:
             learning = [p for p in module.parameters() if p.requires_grad]
             convolutions = [p for p in learning if p.ndim == 4]
             apart = {id(weight) for weight in convolutions}
             others = [p for p in learning if id(p) not in apart]
-            mixed: Any = Orthogonal(convolutions, others, schedule.rate, turn, schedule.weight_decay)
+            decay = schedule.weight_decay
+            mixed: Any = Orthogonal(convolutions, others, schedule.rate, turn, decay, bf16=bf16)
             self.optimiser = mixed
             self.folder = folder
             self._resume()
@@ -245,7 +241,7 @@ def fit(
     task = JointTask(sampler, checked, valid_emotions, config, teacher)
     if schedule is not None:
         module.joint.requires_grad_(True)
-        JointTrainer(module, task, schedule, folder, seed, config.turn).run(
+        JointTrainer(module, task, schedule, folder, seed).run(
             lambda share, text: progress(share, f"joint: {text}")
         )
     finish(module.requires_grad_(False).eval(), task, seed, progress)
