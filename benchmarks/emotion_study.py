@@ -2,9 +2,11 @@
 
     python benchmarks/emotion_study.py ablate DAN --points ibug300w:ROOT --emotions fer2013:ROOT --out FOLDER
     python benchmarks/emotion_study.py report RUN --emotions fer2013:ROOT:validation
+    python benchmarks/emotion_study.py even RUN --emotions fer2013:ROOT
 
 `ablate` trains the same joint stage for the same steps, seed and batches on what it may see and what it must
-answer; `report` measures a finished model: confusion, precision, recall, calibration, small faces.
+answer; `report` measures a finished model: confusion, precision, recall, calibration, small faces, narrow
+pictures; `even` what `even` and `mirror` of its configuration do.
 """
 
 from __future__ import annotations
@@ -26,6 +28,10 @@ from meanshape.datasets import load_data
 
 BINS = 15
 SMALL = (32, 24, 16, 12)
+NARROW = (1.1, 1.2, 1.3)
+SHARES = (0.0, 0.3, 0.5, 0.6, 0.8, 1.0)
+POSED = {"anger": 135, "disgust": 177, "fear": 75, "happy": 207, "sad": 84, "surprise": 249}
+"""Faces of each class in CK+48, as published: a posed set's frequencies."""
 
 
 def ablate(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -125,16 +131,73 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
         "calibration_error_other_half": round(other_half(shares, truth), 2),
         "mean_confidence": round(100 * float(shares.max(1).mean()), 2),
         "accuracy_at_side": by_size,
+        "accuracy_seen_larger": {
+            zoom: accuracy(probabilities(model, samples[::2], None, zoom), truth[::2]) for zoom in NARROW
+        },
     }
 
 
-def probabilities(model: Any, samples: Sequence[Sample], side: int | None) -> NDArray[np.float64]:
-    """Probabilities (N, L) of faces that fill their picture; reduced to a side in pixels first, if asked."""
+def even(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Figures of a model with other shares of the classes' frequencies, and unmirrored."""
+    import torch
+
+    from meanshape.methods.emotional_dan import EmotionalDAN
+    from meanshape.methods.nets import emotional_dan_data as data
+    from meanshape.methods.nets import emotional_dan_finish as finish
+    from meanshape.methods.nets import emotional_dan_training as training
+
+    model = EmotionalDAN.load(arguments.model)
+    assert model._mean is not None and model.markup is not None
+    module = training.start(model.config, model._mean, model.labels, arguments.model).eval()
+    faces = [replace(s, box=Box.whole(48, 48)) for s in load_data(f"{arguments.emotions}:validation")]
+    bank = data.build(module, faces, model.labels, model.markup, None)
+    learnt = [s.attributes["emotion"] for s in load_data(f"{arguments.emotions}:train")]
+    counts = np.bincount([model.labels.index(label) for label in learnt], minlength=len(model.labels))
+    results: dict[str, Any] = {}
+    for mirror, shares in ((True, SHARES), (False, SHARES[:1])):
+        module.mirror = mirror
+        logits = finish.emotion_logits(module, bank)
+        for share in shares:
+            said = logits - share * torch.from_numpy(np.log(counts / counts.sum())).float()
+            said = torch.softmax(said / finish.best_temperature(said, bank.labels), -1)
+            results[f"even {share}" if mirror else "even 0.0, unmirrored"] = figures(
+                said.numpy().astype(np.float64), bank.labels, model.labels
+            )
+    return results
+
+
+def figures(
+    shares: NDArray[np.float64], truth: NDArray[np.int64], labels: Sequence[str]
+) -> dict[str, float | dict[str, float]]:
+    """What a table says of probabilities (N, L)."""
+    found = shares.argmax(1)
+    recall = {name: 100 * float((found[truth == i] == i).mean()) for i, name in enumerate(labels)}
+    disgust = labels.index("disgust")
+    posed = sum(recall[name] * count for name, count in POSED.items()) / sum(POSED.values())
+    return {
+        "accuracy": accuracy(shares, truth),
+        "balanced": round(float(np.mean(list(recall.values()))), 2),
+        "cross_entropy": round(-float(np.log(shares[np.arange(len(truth)), truth]).mean()), 4),
+        "disgust_recall": round(recall["disgust"], 1),
+        "disgust_precision": round(100 * float((truth[found == disgust] == disgust).mean()), 1),
+        "calibration_error": round(calibration_error(shares, truth), 2),
+        "recall_as_posed": round(posed, 2),
+    }
+
+
+def probabilities(
+    model: Any, samples: Sequence[Sample], side: int | None, zoom: float = 1.0
+) -> NDArray[np.float64]:
+    """Probabilities (N, L) of faces that fill their picture; reduced to a side in pixels first, if asked, or
+    seen larger, so that the borders are cut off.
+    """
     rows = []
     for first in range(0, len(samples), 64):
         images = [read_image(s.image) for s in samples[first : first + 64]]
         if side is not None:
             images = [reduced(image, side) for image in images]
+        if zoom > 1:
+            images = [magnified(image, zoom) for image in images]
         boxes = [Box.whole(image.shape[1], image.shape[0]) for image in images]
         rows += [[e.probabilities[label] for label in model.labels] for e in model.emotions(images, boxes)]
     return np.array(rows)
@@ -145,6 +208,13 @@ def reduced(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     x, y = side / image.shape[1], side / image.shape[0]
     small = warp(image, [[x, 0, 0.5 * x - 0.5], [0, y, 0.5 * y - 0.5]], (side, side))
     return np.asarray(small, np.uint8)
+
+
+def magnified(image: NDArray[np.uint8], zoom: float) -> NDArray[np.uint8]:
+    """The middle of the picture, zoom times as large, on as many pixels."""
+    height, width = image.shape[:2]
+    x, y = (1 - zoom) * (width - 1) / 2, (1 - zoom) * (height - 1) / 2
+    return np.asarray(warp(image, [[zoom, 0, x], [0, zoom, y]], (width, height)), np.uint8)
 
 
 def accuracy(shares: NDArray[np.float64], truth: NDArray[np.int64]) -> float:
@@ -182,7 +252,7 @@ def other_half(shares: NDArray[np.float64], truth: NDArray[np.int64]) -> float:
 
 
 def main() -> None:
-    """Run one of the two."""
+    """Run one of the three."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -199,7 +269,10 @@ def main() -> None:
     second = commands.add_parser("report")
     second.add_argument("model")
     second.set_defaults(run=report)
-    for one in (first, second):
+    third = commands.add_parser("even")
+    third.add_argument("model", type=Path)
+    third.set_defaults(run=even)
+    for one in (first, second, third):
         one.add_argument("--emotions", required=True, help="NAME:ROOT (report: with the split)")
         one.add_argument("--json", type=Path)
     arguments = parser.parse_args()
