@@ -160,6 +160,11 @@ def test_a_joint_stage_of_another_build_starts_anew_behind_the_same_cascade(save
         assert torch.equal(one, another), name
     heads = [m.joint.emotion.weight for m in (same, other)]
     assert heads[0].shape == heads[1].shape and not torch.equal(*heads)
+    third = training.start(
+        config, mean, ("sad", "bored", "asleep"), saved
+    )  # other labels: another head alone
+    assert torch.equal(third.joint.fc1[0].weight, same.joint.fc1[0].weight)
+    assert third.joint.emotion.weight.shape[0] == 3 and third.temperature == 1 != same.temperature
 
 
 def test_it_sees_the_frame_of_the_stage_before_or_its_own() -> None:

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from meanshape.methods.emotional_dan import Config
 
 GRAPH, LABELS, STATE = "model.onnx", "labels.txt", "weights.safetensors"
+HEAD = {"emotion.weight", "emotion.bias"}  # of the joint stage: other labels want another
 CHECK_EVERY = 240.0  # seconds between validations: one over FER2013 takes ten
 
 
@@ -310,9 +311,11 @@ def start(
             quicken(module.cascade, config.quick)
         fresh = copy.deepcopy(module.joint)
         loaded = load_state(module if whole else module.cascade, initial / STATE)
-        if whole and any(f"joint.{name}" not in loaded for name, _ in fresh.named_parameters()):
+        missing = {name for name, _ in fresh.named_parameters() if f"joint.{name}" not in loaded}
+        if whole and missing - HEAD:
             module.joint = fresh  # the other's is built otherwise
             module.trust.fill_(1)
+        if whole and missing:
             module.temperature.fill_(1)
     return module
 
