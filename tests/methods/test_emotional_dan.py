@@ -252,6 +252,20 @@ def test_a_teacher_sees_what_its_pupil_sees(fitted: EmotionalDAN, saved: Path) -
     assert task._says(wide, face, batch["placed"]).sum(1) == pytest.approx(1, abs=1e-5)
 
 
+def test_a_pupil_may_begin_as_its_teacher(faces: list[Sample], saved: Path, tmp_path: Path) -> None:
+    """What fits is taken over, whatever its frame: convolutions and heads, not what reads the last maps."""
+    own = EmotionalDAN.load(saved).config
+    wide = replace(own, size=64, taught=0.5, teacher=str(saved), as_teacher=True, steps=1, rate=0.0, turn=0.0)
+    model = EmotionalDAN(wide)
+    model.initial, model.run_folder = saved, tmp_path
+    model.fit(faces)
+    teacher = training.start(own, np.load(saved / "mean.npy"), FELT, saved)
+    mine, its = (module.joint.state_dict() for module in (model._module, teacher))
+    assert mine["fc1.0.weight"].shape != its["fc1.0.weight"].shape
+    for name in ("trunk.1.weight", "emotion.weight"):
+        assert torch.allclose(mine[name], its[name], atol=1e-3), name
+
+
 def _boxed(seed: int) -> Sample:
     return replace(with_emotion(seed), box=Box.whole(72, 72))
 

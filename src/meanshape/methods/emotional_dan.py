@@ -62,6 +62,7 @@ class Config:
     smoothing: float = 0.1  # of the labels
     taught: float = 0.0  # of what an EmotionalDAN that teaches says, in the labels
     teacher: str = ""  # its run folder; none: the one that the training starts from
+    as_teacher: bool = False  # begin with the weights of the teacher's joint stage that fit
     balance: float = 0.1  # classes count by their frequency to this power, inverted
     mixup: float = 0.2  # of its Beta distribution, in every second batch; 0: none
     tight: float = 0.3  # faces with an emotion that come cut off as by a narrow picture

@@ -37,7 +37,7 @@ from meanshape.methods.nets.emotional_dan_finish import (
     weigh_shape_head,
 )
 from meanshape.methods.nets.export import export
-from meanshape.methods.nets.state import load_state, save_state
+from meanshape.methods.nets.state import adopt, load_state, save_state
 from meanshape.training.loop import Batch, Schedule, Trainer
 from meanshape.training.losses import LOSSES, masked_mean, point_distances
 from meanshape.training.orthogonal import Orthogonal
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 GRAPH, LABELS, STATE = "model.onnx", "labels.txt", "weights.safetensors"
 HEAD = {"emotion.weight", "emotion.bias"}  # of the joint stage: other labels want another
-CHECK_EVERY = 240.0  # seconds between validations: one over FER2013 takes ten
+CHECK_EVERY = 240.0  # seconds between validations
 
 
 class JointTrainer(Trainer):
@@ -221,7 +221,8 @@ def fit(
             )
         trained = dan_training.fit(
             config.cascade, mean, markup, with_points, check,
-            seed=seed, folder=folder, initial=_cascade_folder(initial), progress=progress,
+            seed=seed, folder=folder, progress=progress,
+            initial=initial if _method(initial) == "dan" else None,
         )  # fmt: skip
         module.cascade.load_state_dict(trained.state_dict())
     module.requires_grad_(False).eval()
@@ -236,6 +237,8 @@ def fit(
         learn(module.cascade, crops, checked, config, folder, progress)
     schedule = joint_schedule(config)
     teacher = _teacher(config, initial, mean, labels) if schedule and config.taught else None
+    if teacher is not None and config.as_teacher:
+        adopt(module.joint, teacher.joint)
     emotions = _bank(module, train, labels, markup, folder, "train")
     valid_emotions = _bank(module, valid or (), labels, markup, folder, "valid")
     sampler = _sampler(config, crops, emotions, module.size, len(labels), seed)
@@ -332,10 +335,6 @@ def _counts(folder: Path, name: str) -> tuple[int, ...]:
     """Numbers in the configuration of a run folder; none where it is older than that setting."""
     kept: dict[str, Any] = tomllib.loads((folder / "config.toml").read_text("utf-8"))
     return tuple(kept.get(name, ()))
-
-
-def _cascade_folder(initial: Path | None) -> Path | None:
-    return initial if _method(initial) == "dan" else None
 
 
 def _bank(
