@@ -6,9 +6,9 @@ joint loss is share * error of the points + (1 - share) * cross entropy.
 
 What differs from the paper: no data set at hand has both labels, so batches hold faces of both kinds and
 each pays for the label that it has; the stages before the joint one are a finished DAN, made quicker; the
-joint stage sees a grey frame of its own, smaller size and no feature image; labels are smoothed, partly
-those of an earlier training, classes weighted, faces mixed, weights averaged; the probabilities are
-calibrated on the validation faces.
+joint stage sees the frame of the stage before in grey, smaller size and no feature image; labels are
+smoothed, partly those of a larger model that teaches, classes weighted, faces mixed, weights averaged; the
+probabilities are calibrated on the validation faces.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ class Config:
     quick_steps: tuple[int, int] = (2000, 1600)  # to teach it, and to let the second stage get used to it
     quick_again: bool = False  # teach a quick cascade that was loaded once more, with more faces for instance
     size: int = 0  # side of a frame of the joint stage's own, pixels; 0: it sees that of the stage before
-    maps: tuple[int, ...] = (16, 40, 80, 128)  # of its convolutions, from halving to halving
+    maps: tuple[int, ...] = (32, 64, 128, 256)  # of its convolutions, from halving to halving
     residual: bool = True  # they are residual blocks; else pairs of convolutions, as DAN's
     features: int = 128
-    dropout: float = 0.15
+    dropout: float = 0.3
     use_heatmap: bool = True  # whether the joint stage sees the shape so far
     even: float = 0.8  # share of the classes' frequencies that the logits are freed of; 1: all count alike
-    mirror: bool = True  # the emotion is the mean of what the face and its mirror image say
-    share: float = 0.3  # of the points in the loss
+    mirror: bool = False  # the emotion is the mean of what the face and its mirror image say
+    share: float = 0.15  # of the points in the loss
     points_share: float = 0.047  # of faces with points in a batch
     own_points: bool = False  # faces with an emotion also pay for the points that the cascade places on them
     smoothing: float = 0.1  # of the labels
@@ -67,17 +67,17 @@ class Config:
     mixup: float = 0.2  # of its Beta distribution, in every second batch; 0: none
     tight: float = 0.3  # faces with an emotion that come cut off as by a narrow picture
     batch: int = 128
-    rate: float = 1.5e-3
-    turn: float = 0.02  # share of its norm that a convolution moves in an orthogonal step; 0: AdamW moves it
+    rate: float = 1.2e-3
+    turn: float = 0.014  # share of its norm that a convolution moves in an orthogonal step; 0: AdamW moves it
     weight_decay: float = 0.05
     ema: float = 0.998
     warmup: int = 100
     bf16: bool = False  # as dan's, while the joint stage is trained
-    minutes: float = 94.0
+    minutes: float = 25.0
     steps: int = 0  # where given, minutes do not count
     augmentation: Augmentation = field(
         default_factory=lambda: Augmentation(
-            shift=0.05, scale=0.1, rotation=8, colour=0.3, blur=0.1, jpeg=0, noise=0.05, occluder=0.3
+            shift=0.06, scale=0.12, rotation=10, colour=0.3, blur=0.2, jpeg=0, noise=0.05, occluder=0.4
         )
     )  # of the joint stage's frame
 
