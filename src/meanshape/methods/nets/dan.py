@@ -114,12 +114,13 @@ def heatmap(points: Tensor, size: int, stride: int = 1) -> Tensor:
     With a stride the map is computed on every stride-th pixel and repeated (faster, nearly the same).
     """
     line = torch.arange(size // stride, dtype=points.dtype, device=points.device) * stride + (stride - 1) / 2
-    points = points.clamp(HEATMAP_REACH, size - 1 - HEATMAP_REACH).transpose(1, 2)
-    away = line[:, None] - points[:, :, None]  # (N, 2, size, K): points last, where a minimum is found fast
-    square = away * away
-    square = torch.where(square > (HEATMAP_REACH + 0.5) ** 2, FAR, square)
-    x2, y2 = torch.split(square, 1, 1)
-    nearest = (x2 + y2.transpose(1, 2)).amin(-1)[:, None]
+    points = points.clamp(HEATMAP_REACH, size - 1 - HEATMAP_REACH)
+    squares = []
+    for axis in (0, 1):
+        away = line[:, None] - points[:, None, :, axis]  # (N, size, K): points last, where a minimum is quick
+        square = away * away
+        squares.append(torch.where(square > (HEATMAP_REACH + 0.5) ** 2, FAR, square))
+    nearest = (squares[0][:, None] + squares[1][:, :, None]).amin(-1)[:, None]
     values = 1 / (1 + torch.sqrt(nearest + 1e-6))
     return values if stride == 1 else functional.interpolate(values, scale_factor=stride, mode="nearest")
 
