@@ -138,7 +138,7 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def even(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Figures of a model with other shares of the classes' frequencies, and unmirrored."""
+    """Figures of a model with other shares of the classes' frequencies, and mirrored where it is not."""
     import torch
 
     from meanshape.methods.emotional_dan import EmotionalDAN
@@ -154,13 +154,15 @@ def even(arguments: argparse.Namespace) -> dict[str, Any]:
     learnt = [s.attributes["emotion"] for s in load_data(f"{arguments.emotions}:train")]
     counts = np.bincount([model.labels.index(label) for label in learnt], minlength=len(model.labels))
     results: dict[str, Any] = {}
-    for mirror, shares in ((True, SHARES), (False, SHARES[:1])):
+    own = module.mirror
+    for mirror, shares in ((own, SHARES), (not own, SHARES[:1])):
         module.mirror = mirror
         logits = finish.emotion_logits(module, bank)
         for share in shares:
             said = logits - share * torch.from_numpy(np.log(counts / counts.sum())).float()
             said = torch.softmax(said / finish.best_temperature(said, bank.labels), -1)
-            results[f"even {share}" if mirror else "even 0.0, unmirrored"] = figures(
+            also = "" if mirror == own else ", mirrored too" if mirror else ", unmirrored"
+            results[f"even {share}{also}"] = figures(
                 said.numpy().astype(np.float64), bank.labels, model.labels
             )
     return results
