@@ -49,7 +49,7 @@ def ablate(arguments: argparse.Namespace) -> dict[str, Any]:
         for split in ("train", "validation")
     )
     moves = replace(Config().augmentation, colour=0.5, noise=0.15, occluder=0.4)
-    plain = replace(Config(), quick=(), mirror=False, steps=arguments.steps, ema=0.98, batch=64)
+    plain = replace(Config(), quick=(), steps=arguments.steps, ema=0.98, batch=64, bf16=arguments.bf16)
     plain = replace(plain, points_share=0.125, rate=2e-3, dropout=0.3, balance=0.25, augmentation=moves)
     variants = {
         "image alone": replace(plain, use_heatmap=False, share=0.0),
@@ -266,6 +266,7 @@ def main() -> None:
     first.add_argument("--faces", type=int, help="so many of the faces with points (all)")
     first.add_argument("--seed", type=int, default=0)
     first.add_argument("--only", nargs="*", help="some of the variants")
+    first.add_argument("--bf16", action="store_true", help="as in the configuration: for AVX-512")
     first.add_argument("--out", type=Path, required=True)
     first.set_defaults(run=ablate)
     second = commands.add_parser("report")
