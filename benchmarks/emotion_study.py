@@ -144,11 +144,11 @@ def even(arguments: argparse.Namespace) -> dict[str, Any]:
     from meanshape.methods.emotional_dan import EmotionalDAN
     from meanshape.methods.nets import emotional_dan_data as data
     from meanshape.methods.nets import emotional_dan_finish as finish
-    from meanshape.methods.nets import emotional_dan_training as training
+    from meanshape.methods.nets.emotional_dan_start import start
 
     model = EmotionalDAN.load(arguments.model)
     assert model._mean is not None and model.markup is not None
-    module = training.start(model.config, model._mean, model.labels, arguments.model).eval()
+    module = start(model.config, model._mean, model.labels, arguments.model).eval()
     faces = [replace(s, box=Box.whole(48, 48)) for s in load_data(f"{arguments.emotions}:validation")]
     bank = data.build(module, faces, model.labels, model.markup, None)
     learnt = [s.attributes["emotion"] for s in load_data(f"{arguments.emotions}:train")]

@@ -22,6 +22,7 @@ from meanshape.methods.nets import emotional_dan_training as training  # noqa: E
 from meanshape.methods.nets.blocks import grey  # noqa: E402
 from meanshape.methods.nets.dan import heatmap, prepared, similarity, warp  # noqa: E402
 from meanshape.methods.nets.emotional_dan_cascade import is_quick, quicken  # noqa: E402
+from meanshape.methods.nets.emotional_dan_start import Teachers, start  # noqa: E402
 from meanshape.training.sampling import CropBank, CropSampler  # noqa: E402
 
 FELT = ("happy", "surprise")
@@ -83,7 +84,7 @@ def test_a_mirror_shows_the_same_emotion() -> None:
     """The mean over a picture and its mirror image; the points are those of the picture."""
     mean = np.random.default_rng(0).uniform(0, 1, (68, 2))
     both, alone = (
-        training.start(replace(Config(), mirror=mirror), mean, FELT, None).eval() for mirror in (True, False)
+        start(replace(Config(), mirror=mirror), mean, FELT, None).eval() for mirror in (True, False)
     )
     alone.load_state_dict(both.state_dict())
     seen = torch.rand(3, 2, 64, 64, generator=torch.Generator().manual_seed(0))
@@ -142,7 +143,7 @@ def test_frames_are_made_once_for_a_run(fitted: EmotionalDAN) -> None:
 @pytest.mark.parametrize("quick", [(), (16, 32, 64, 64)])
 def test_most_parameters_feed_both_heads(quick: tuple[int, ...]) -> None:
     mean = np.random.default_rng(0).uniform(0, 1, (68, 2))
-    module = training.start(Config(), mean, ["a"] * 7, None)
+    module = start(Config(), mean, ["a"] * 7, None)
     if quick:
         quicken(module.cascade, quick)
     count = lambda parameters: sum(p.numel() for p in parameters)  # noqa: E731
@@ -154,15 +155,13 @@ def test_most_parameters_feed_both_heads(quick: tuple[int, ...]) -> None:
 def test_a_joint_stage_of_another_build_starts_anew_behind_the_same_cascade(saved: Path) -> None:
     config = EmotionalDAN.load(saved).config
     mean = np.load(saved / "mean.npy")
-    same = training.start(config, mean, FELT, saved)
-    other = training.start(replace(config, maps=(8, 16, 32, 48)), mean, FELT, saved)
+    same = start(config, mean, FELT, saved)
+    other = start(replace(config, maps=(8, 16, 32, 48)), mean, FELT, saved)
     for (name, one), another in zip(same.cascade.named_parameters(), other.cascade.parameters(), strict=True):
         assert torch.equal(one, another), name
     heads = [m.joint.emotion.weight for m in (same, other)]
     assert heads[0].shape == heads[1].shape and not torch.equal(*heads)
-    third = training.start(
-        config, mean, ("sad", "bored", "asleep"), saved
-    )  # other labels: another head alone
+    third = start(config, mean, ("sad", "bored", "asleep"), saved)  # other labels: another head alone
     assert torch.equal(third.joint.fc1[0].weight, same.joint.fc1[0].weight)
     assert third.joint.emotion.weight.shape[0] == 3 and third.temperature == 1 != same.temperature
 
@@ -173,7 +172,7 @@ def test_it_sees_the_frame_of_the_stage_before_or_its_own() -> None:
     torch.manual_seed(0)
     crops = 255 * torch.rand(2, 3, 8, 8).repeat_interleave(16, 2).repeat_interleave(16, 3)
     for size in (0, 32):
-        module = training.start(replace(Config(), size=size), mean, ["a"], None).eval()
+        module = start(replace(Config(), size=size), mean, ["a"], None).eval()
         seen: list[torch.Tensor] = []
         module.joint.register_forward_pre_hook(lambda _, inputs, seen=seen: seen.append(inputs[0]))
         shape = module(crops)[-3]
@@ -188,7 +187,7 @@ def test_it_sees_the_frame_of_the_stage_before_or_its_own() -> None:
 
 def test_a_quick_cascade_keeps_what_it_can() -> None:
     """The second stage goes on with its weights, without the feature image, and gives maps as large."""
-    module = training.start(Config(), np.random.default_rng(0).uniform(0, 1, (68, 2)), ["a"] * 7, None)
+    module = start(Config(), np.random.default_rng(0).uniform(0, 1, (68, 2)), ["a"] * 7, None)
     before = module.cascade.stages[1]
     convolutions = [layer.weight for layer in before.trunk if isinstance(layer, torch.nn.Conv2d)]
     whole = sum(p.numel() for p in module.cascade.parameters())
@@ -210,7 +209,7 @@ def test_a_cascade_is_made_quick_once(faces: list[Sample], saved: Path, tmp_path
     model.initial = saved
     model.fit(faces[:24])
     kept = model.save(tmp_path / "quick")
-    again = training.start(config, np.load(kept / "mean.npy"), FELT, kept).eval()
+    again = start(config, np.load(kept / "mean.npy"), FELT, kept).eval()
     assert is_quick(again.cascade)
     crops = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
     assert np.abs(training.run(again, crops)[0] - training.run(model._module, crops)[0]).max() < 0.05
@@ -227,39 +226,59 @@ def test_a_cascade_is_made_quick_once(faces: list[Sample], saved: Path, tmp_path
     with pytest.raises(ConfigError, match="quick_again"):
         model.fit(faces[:24])
     with pytest.raises(WeightsError, match="quick"):
-        training.start(replace(config, quick=()), np.load(kept / "mean.npy"), FELT, kept)
+        start(replace(config, quick=()), np.load(kept / "mean.npy"), FELT, kept)
 
 
 def test_a_teacher_sees_what_its_pupil_sees(fitted: EmotionalDAN, saved: Path) -> None:
     """The same faces, changed alike; its answer replaces as much of the labels as it is trusted with."""
     assert fitted._mean is not None and fitted.markup is not None
-    config = replace(fitted.config, teacher=str(saved), taught=1.0, smoothing=0.0, mixup=0.0, balance=0.0)
-    teacher = training._teacher(config, None, fitted._mean, FELT)
+    config = replace(fitted.config, teachers=(str(saved),), taught=1.0, smoothing=0.0, mixup=0.0, balance=0.0)
+    teachers = Teachers.of(config, None, fitted._mean, FELT)
+    teacher = teachers.modules[0]
     bank = data.build(fitted._module, [_boxed(seed) for seed in range(6)], FELT, fitted.markup, None)
     sampler = data.JointSampler(_no_points(), bank, 6, config.augmentation, bank.size, 1.2, 2, 0)
     batch = {name: torch.from_numpy(array) for name, array in sampler._faces(bank, 0).items()}
-    task = training.JointTask(sampler, None, None, config, teacher)
-    face, target = task._mixed(batch)
+    task = training.JointTask(sampler, None, None, config, teachers)
+    half = training.JointTask(sampler, None, None, replace(config, taught=0.5), teachers)
     with torch.no_grad():
-        seen = teacher.with_heatmap(prepared(face), batch["placed"])
-        says = torch.softmax(teacher.joint(seen)[1], -1)
-    assert torch.allclose(target, says, atol=1e-6)
-    half = training.JointTask(sampler, None, None, replace(config, taught=0.5), teacher)
-    assert torch.allclose(half._mixed(batch)[1], (says + batch["label"]) / 2, atol=1e-6)
-    # one whose frame is larger sees the same face larger
-    large = replace(config, size=2 * bank.size)
-    wide = training.start(large, fitted._mean, FELT, None).eval()
-    assert task._says(wide, face, batch["placed"]).sum(1) == pytest.approx(1, abs=1e-5)
+        seen = teacher.with_heatmap(prepared(batch["face"]), batch["placed"])
+        both = [torch.softmax(teacher.joint(way)[1], -1) for way in (seen, seen.flip(3))]
+    assert not torch.allclose(*both, atol=1e-3)
+    told = {_which(task._mixed(batch)[1], both) for _ in range(20)}
+    assert told == {0, 1}  # either way round, drawn anew each time
+    assert _which(half._mixed(batch)[1], [(says + batch["label"]) / 2 for says in both]) in (0, 1)
+
+
+def _which(target: torch.Tensor, options: list[torch.Tensor]) -> int:
+    """Which of some answers it is; -1: none."""
+    return next((i for i, says in enumerate(options) if torch.allclose(target, says, atol=1e-6)), -1)
+
+
+def test_several_teachers_are_asked_in_turns(fitted: EmotionalDAN, saved: Path) -> None:
+    """Each for some of the batches; one whose frame is larger sees the same face larger."""
+    assert fitted._mean is not None
+    config = fitted.config
+    large = start(replace(config, size=2 * fitted._module.size), fitted._mean, FELT, None)
+    teachers = Teachers([fitted._module, large])
+    face = torch.rand(3, 1, fitted._module.size, fitted._module.size) * 255
+    placed = fitted._module.cascade.start(fitted._module.size, 1.2).expand(3, -1, 2)
+    said = torch.stack([teachers.say(face, placed) for _ in range(40)])
+    assert said.sum(-1) == pytest.approx(1, abs=1e-5)
+    assert len(said.mul(1e4).round().unique(dim=0)) == 4  # two teachers, two ways round
+    two = replace(config, teachers=(str(saved), str(saved)), taught=0.5)
+    assert len(Teachers.of(two, None, fitted._mean, FELT).modules) == 2
 
 
 def test_a_pupil_may_begin_as_its_teacher(faces: list[Sample], saved: Path, tmp_path: Path) -> None:
     """What fits is taken over, whatever its frame: convolutions and heads, not what reads the last maps."""
     own = EmotionalDAN.load(saved).config
-    wide = replace(own, size=64, taught=0.5, teacher=str(saved), as_teacher=True, steps=1, rate=0.0, turn=0.0)
+    wide = replace(
+        own, size=64, taught=0.5, teachers=(str(saved),), as_teacher=True, steps=1, rate=0.0, turn=0.0
+    )
     model = EmotionalDAN(wide)
     model.initial, model.run_folder = saved, tmp_path
     model.fit(faces)
-    teacher = training.start(own, np.load(saved / "mean.npy"), FELT, saved)
+    teacher = start(own, np.load(saved / "mean.npy"), FELT, saved)
     mine, its = (module.joint.state_dict() for module in (model._module, teacher))
     assert mine["fc1.0.weight"].shape != its["fc1.0.weight"].shape
     for name in ("trunk.1.weight", "emotion.weight"):
@@ -280,7 +299,7 @@ def test_a_training_goes_on_from_the_graph_alone(saved: Path, tmp_path: Path) ->
     for name in ("model.onnx", "config.toml", "card.toml"):
         (tmp_path / name).write_bytes((saved / name).read_bytes())
     config, mean = EmotionalDAN.load(saved).config, np.load(saved / "mean.npy")
-    kept, read = (training.start(config, mean, FELT, folder).eval() for folder in (saved, tmp_path))
+    kept, read = (start(config, mean, FELT, folder).eval() for folder in (saved, tmp_path))
     crops = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
     for ours, theirs in zip(training.run(kept, crops), training.run(read, crops), strict=True):
         assert np.abs(ours - theirs).max() < 0.02
@@ -289,9 +308,9 @@ def test_a_training_goes_on_from_the_graph_alone(saved: Path, tmp_path: Path) ->
 
 def test_a_teacher_must_know_the_same_labels(saved: Path) -> None:
     with pytest.raises(ConfigError, match="--init"):
-        training._teacher(Config(), None, np.zeros((68, 2)), FELT)
+        Teachers.of(Config(), None, np.zeros((68, 2)), FELT)
     with pytest.raises(WeightsError, match="other labels"):
-        training._teacher(Config(), saved, np.zeros((68, 2)), ("sad", "bored"))
+        Teachers.of(Config(), saved, np.zeros((68, 2)), ("sad", "bored"))
 
 
 def test_moves_that_do_harm_are_damped(fitted: EmotionalDAN, faces: list[Sample]) -> None:
@@ -316,7 +335,7 @@ def test_what_validation_faces_have_settled_stays_without_them(
     """Trained on everything after that: the temperature, the shape head, how far the points are trusted."""
     config = replace(EmotionalDAN.load(saved).config, steps=2, even=0.5)
     config = replace(config, cascade=replace(config.cascade, steps=(), minutes=(0.0, 0.0)))
-    before = training.start(config, np.load(saved / "mean.npy"), FELT, saved)
+    before = start(config, np.load(saved / "mean.npy"), FELT, saved)
     model = EmotionalDAN(config)
     model.initial, model.run_folder = saved, tmp_path
     model.fit(faces)
@@ -337,7 +356,7 @@ def test_labels_come_in_our_order_then_by_name() -> None:
 
 def test_a_heatmap_is_what_the_joint_stage_sees() -> None:
     mean = np.random.default_rng(0).uniform(0, 1, (68, 2))
-    module = training.start(Config(), mean, ["a"], None)
+    module = start(Config(), mean, ["a"], None)
     placed = torch.rand(2, 68, 2) * 64
     seen = module.with_heatmap(torch.ones(2, 1, 64, 64), placed)
     assert torch.equal(seen[:, :1], torch.ones(2, 1, 64, 64))

@@ -51,6 +51,8 @@ class Config:
     size: int = 0  # side of a frame of the joint stage's own, pixels; 0: it sees that of the stage before
     maps: tuple[int, ...] = (32, 64, 128, 256)  # of its convolutions, from halving to halving
     residual: bool = True  # they are residual blocks; else pairs of convolutions, as DAN's
+    blocks: tuple[int, ...] = ()  # how many of them at each width; none: one, but for the first
+    gated: bool = False  # whether blocks weigh their maps ("squeeze and excitation")
     features: int = 128
     dropout: float = 0.3
     use_heatmap: bool = True  # whether the joint stage sees the shape so far
@@ -60,9 +62,9 @@ class Config:
     points_share: float = 0.047  # of faces with points in a batch
     own_points: bool = False  # faces with an emotion also pay for the points that the cascade places on them
     smoothing: float = 0.1  # of the labels
-    taught: float = 0.0  # of what an EmotionalDAN that teaches says, in the labels
-    teacher: str = ""  # its run folder; none: the one that the training starts from
-    as_teacher: bool = False  # begin with the weights of the teacher's joint stage that fit
+    taught: float = 0.0  # of what EmotionalDANs that teach say, in the labels
+    teachers: tuple[str, ...] = ()  # their run folders; none: the one that the training starts from
+    as_teacher: bool = False  # begin with the weights of the first teacher's joint stage that fit
     balance: float = 0.1  # classes count by their frequency to this power, inverted
     mixup: float = 0.2  # of its Beta distribution, in every second batch; 0: none
     tight: float = 0.3  # faces with an emotion that come cut off as by a narrow picture
@@ -86,6 +88,8 @@ class Config:
         size = self.size or self.cascade.sizes[-1]
         if size % 2 ** len(self.maps) or not self.maps:
             raise ConfigError(f"size must be a multiple of {2 ** len(self.maps)}, got {size}")
+        if self.blocks and len(self.blocks) != len(self.maps):
+            raise ConfigError(f"blocks must be as many as maps, {len(self.maps)}, got {len(self.blocks)}")
         if self.quick and self.cascade.sizes[0] % 2 ** len(self.quick):
             raise ConfigError(
                 f"the cascade's first size must be a multiple of {2 ** len(self.quick)} for quick"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import tomllib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,13 +11,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
-from meanshape.core.config import from_toml
-from meanshape.core.errors import ConfigError, WeightsError
+from meanshape.core.errors import ConfigError
 from meanshape.core.markup import MarkUp
 from meanshape.core.types import Sample
-from meanshape.core.weights import read_card
 from meanshape.methods.base import Progress
 from meanshape.methods.nets import dan_training
 from meanshape.methods.nets.blocks import grey
@@ -36,8 +31,9 @@ from meanshape.methods.nets.emotional_dan_finish import (
     learn_shape_head,
     weigh_shape_head,
 )
+from meanshape.methods.nets.emotional_dan_start import STATE, Teachers, method_of, start
 from meanshape.methods.nets.export import export
-from meanshape.methods.nets.state import adopt, load_state, save_state
+from meanshape.methods.nets.state import adopt, save_state
 from meanshape.training.loop import Batch, Schedule, Trainer
 from meanshape.training.losses import LOSSES, masked_mean, point_distances
 from meanshape.training.orthogonal import Orthogonal
@@ -46,8 +42,7 @@ from meanshape.training.sampling import CropBank, CropSampler
 if TYPE_CHECKING:
     from meanshape.methods.emotional_dan import Config
 
-GRAPH, LABELS, STATE = "model.onnx", "labels.txt", "weights.safetensors"
-HEAD = {"emotion.weight", "emotion.bias"}  # of the joint stage: other labels want another
+GRAPH = "model.onnx"
 CHECK_EVERY = 240.0  # seconds between validations
 
 
@@ -80,9 +75,9 @@ class JointTask:
         valid_points: CropBank | None,
         valid_emotions: EmotionBank | None,
         config: Config,
-        teacher: EmotionalDAN | None = None,
+        teachers: Teachers | None = None,
     ) -> None:
-        self.sampler, self.config, self.teacher = sampler, config, teacher
+        self.sampler, self.config, self.teachers = sampler, config, teachers
         self.valid_points = None if valid_points is None else replace(sampler.points, bank=valid_points)
         self.valid_emotions = valid_emotions
         self.shape_loss = LOSSES[config.cascade.loss]
@@ -134,20 +129,11 @@ class JointTask:
         if self.config.mixup and torch.rand(()) < 0.5:
             share = float(torch.distributions.Beta(self.config.mixup, self.config.mixup).sample())
             face, target = (share * both + (1 - share) * both.flip(0) for both in (face, target))
-        if self.teacher is not None:
-            says = self._says(self.teacher, face, batch["placed"])
+        if self.teachers is not None:
+            with torch.autocast("cpu", torch.bfloat16, enabled=self.config.bf16):
+                says = self.teachers.say(face, batch["placed"])
             target = (1 - taught) * target + taught * says * target.sum(1, keepdim=True)
         return face, target
-
-    def _says(self, teacher: EmotionalDAN, face: Tensor, placed: Tensor) -> Tensor:
-        """What a teacher says (N, L) of the very faces that the pupil sees, moved, changed and mixed as they
-        are (Beyer et al. 2022, "A good teacher is patient and consistent").
-        """
-        ratio = teacher.size / face.shape[-1]
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=self.config.bf16):
-            larger = functional.interpolate(face, size=(teacher.size, teacher.size), mode="bilinear")
-            seen = teacher.with_heatmap(prepared(larger), (placed + 0.5) * ratio - 0.5)
-            return torch.softmax(teacher.joint(seen)[1].float(), -1)
 
     def _own(self, module: EmotionalDAN, batch: dict[str, Tensor], update: Tensor) -> Tensor:
         """Error of the points on faces without points, against those that the cascade itself placed."""
@@ -222,7 +208,7 @@ def fit(
         trained = dan_training.fit(
             config.cascade, mean, markup, with_points, check,
             seed=seed, folder=folder, progress=progress,
-            initial=initial if _method(initial) == "dan" else None,
+            initial=initial if method_of(initial) == "dan" else None,
         )  # fmt: skip
         module.cascade.load_state_dict(trained.state_dict())
     module.requires_grad_(False).eval()
@@ -236,13 +222,13 @@ def fit(
             quicken(module.cascade, config.quick)
         learn(module.cascade, crops, checked, config, folder, progress)
     schedule = joint_schedule(config)
-    teacher = _teacher(config, initial, mean, labels) if schedule and config.taught else None
-    if teacher is not None and config.as_teacher:
-        adopt(module.joint, teacher.joint)
+    teachers = Teachers.of(config, initial, mean, labels) if schedule and config.taught else None
+    if teachers is not None and config.as_teacher:
+        adopt(module.joint, teachers.modules[0].joint)
     emotions = _bank(module, train, labels, markup, folder, "train")
     valid_emotions = _bank(module, valid or (), labels, markup, folder, "valid")
     sampler = _sampler(config, crops, emotions, module.size, len(labels), seed)
-    task = JointTask(sampler, checked, valid_emotions, config, teacher)
+    task = JointTask(sampler, checked, valid_emotions, config, teachers)
     if schedule is not None:
         module.joint.requires_grad_(True)
         JointTrainer(module, task, schedule, folder, seed).run(
@@ -288,55 +274,6 @@ def finish(module: EmotionalDAN, task: JointTask, seed: int, progress: Progress)
     progress(1.0, f"shape head at {weight:.1f}: {emotion_figures(logits, checked.labels)}")
 
 
-def start(
-    config: Config, mean: NDArray[np.float64], labels: Sequence[str], initial: Path | None
-) -> EmotionalDAN:
-    """The module of a configuration, with the weights of a DAN or of an EmotionalDAN if there are any."""
-    module = EmotionalDAN(
-        dan_training.build(config.cascade, mean),
-        size=config.size,
-        maps=config.maps,
-        features=config.features,
-        labels=max(1, len(labels)),  # a head of nothing is no head
-        dropout=config.dropout,
-        residual=config.residual,
-        use_heatmap=config.use_heatmap,
-        mirror=config.mirror,
-    )
-    anything: Any = module  # torch's types forget this argument
-    anything.to(memory_format=torch.channels_last)
-    if initial is not None:
-        whole = _method(initial) == "emotional_dan"
-        quick = _counts(initial, "quick") if whole else ()
-        if quick:
-            if quick != config.quick:
-                raise WeightsError(f"{initial}: its cascade is another than quick = {config.quick} asks for")
-            quicken(module.cascade, config.quick)
-        fresh = copy.deepcopy(module.joint)
-        loaded = load_state(module if whole else module.cascade, initial / STATE)
-        missing = {name for name, _ in fresh.named_parameters() if f"joint.{name}" not in loaded}
-        if whole and missing - HEAD:
-            module.joint = fresh  # the other's is built otherwise
-            module.trust.fill_(1)
-        if whole and missing:
-            module.temperature.fill_(1)
-    return module
-
-
-def _method(folder: Path | None) -> str | None:
-    """Which method's weights a folder holds."""
-    try:
-        return None if folder is None else read_card(folder).method
-    except WeightsError:
-        return None
-
-
-def _counts(folder: Path, name: str) -> tuple[int, ...]:
-    """Numbers in the configuration of a run folder; none where it is older than that setting."""
-    kept: dict[str, Any] = tomllib.loads((folder / "config.toml").read_text("utf-8"))
-    return tuple(kept.get(name, ()))
-
-
 def _bank(
     module: EmotionalDAN, samples: Sequence[Sample], labels: Sequence[str], markup: MarkUp,
     folder: Path | None, part: str,
@@ -344,21 +281,6 @@ def _bank(
     found = [s for s in samples if s.attributes.get("emotion") in labels]
     cache = None if folder is None else folder / f"frames-{part}.npz"
     return build(module, found, labels, markup, cache) if found else None
-
-
-def _teacher(
-    config: Config, initial: Path | None, mean: NDArray[np.float64], labels: Sequence[str]
-) -> EmotionalDAN:
-    """The EmotionalDAN that teaches, or else the one that a training starts from."""
-    folder = Path(config.teacher) if config.teacher else initial
-    if folder is None or _method(folder) != "emotional_dan":
-        raise ConfigError(
-            "taught above 0 wants an emotional_dan that teaches: --init or --set teacher= its run folder"
-        )
-    if tuple((folder / LABELS).read_text("utf-8").split()) != tuple(labels):
-        raise WeightsError(f"{folder}: it tells other labels apart than {', '.join(labels)}")
-    own = from_toml(type(config), (folder / "config.toml").read_text("utf-8"), where=str(folder))
-    return start(own, mean, labels, folder).requires_grad_(False).eval()
 
 
 def joint_schedule(config: Config) -> Schedule | None:

@@ -81,7 +81,9 @@ def graph_state(path: Path, own: dict[str, Tensor]) -> dict[str, Tensor]:
     state = {name.removeprefix(ROOT): value for name, value in kept.items() if name.startswith(ROOT)}
     for node in graph.node:
         name = module_name(node.name)
-        if f"{name}.weight" not in own or f"{name}.weight" in state or node.input[1] not in kept:
+        if f"{name}.weight" not in own or f"{name}.weight" in state:
+            continue
+        if len(node.input) < 2 or node.input[1] not in kept:  # a module of another kind stood in its place
             continue
         weight = kept[node.input[1]]
         state[f"{name}.weight"] = weight.T.contiguous() if node.op_type == "MatMul" else weight

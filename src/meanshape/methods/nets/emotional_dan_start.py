@@ -1,0 +1,126 @@
+"""What a training of EmotionalDAN begins with: a module, with the weights of a DAN or of an EmotionalDAN
+where there are any, and those that teach it.
+"""
+
+from __future__ import annotations
+
+import copy
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from meanshape.core.config import from_toml
+from meanshape.core.errors import ConfigError, WeightsError
+from meanshape.core.weights import read_card
+from meanshape.methods.nets import dan_training
+from meanshape.methods.nets.dan import prepared
+from meanshape.methods.nets.emotional_dan import EmotionalDAN
+from meanshape.methods.nets.emotional_dan_cascade import quicken
+from meanshape.methods.nets.state import load_state
+
+if TYPE_CHECKING:
+    from meanshape.methods.emotional_dan import Config
+
+LABELS, STATE = "labels.txt", "weights.safetensors"
+HEAD = {"emotion.weight", "emotion.bias"}  # of the joint stage: other labels want another
+
+
+def start(
+    config: Config, mean: NDArray[np.float64], labels: Sequence[str], initial: Path | None
+) -> EmotionalDAN:
+    """The module of a configuration, with the weights of a DAN or of an EmotionalDAN if there are any."""
+    module = EmotionalDAN(
+        dan_training.build(config.cascade, mean),
+        size=config.size,
+        maps=config.maps,
+        features=config.features,
+        labels=max(1, len(labels)),  # a head of nothing is no head
+        dropout=config.dropout,
+        residual=config.residual,
+        blocks=config.blocks,
+        gated=config.gated,
+        use_heatmap=config.use_heatmap,
+        mirror=config.mirror,
+    )
+    anything: Any = module  # torch's types forget this argument
+    anything.to(memory_format=torch.channels_last)
+    if initial is not None:
+        whole = method_of(initial) == "emotional_dan"
+        quick = _counts(initial, "quick") if whole else ()
+        if quick:
+            if quick != config.quick:
+                raise WeightsError(f"{initial}: its cascade is another than quick = {config.quick} asks for")
+            quicken(module.cascade, config.quick)
+        fresh = copy.deepcopy(module.joint)
+        loaded = load_state(module if whole else module.cascade, initial / STATE)
+        missing = {name for name, _ in fresh.named_parameters() if f"joint.{name}" not in loaded}
+        if whole and missing - HEAD:
+            module.joint = fresh  # the other's is built otherwise
+            module.trust.fill_(1)
+        if whole and missing:
+            module.temperature.fill_(1)
+    return module
+
+
+def method_of(folder: Path | None) -> str | None:
+    """Which method's weights a folder holds."""
+    try:
+        return None if folder is None else read_card(folder).method
+    except WeightsError:
+        return None
+
+
+def _counts(folder: Path, name: str) -> tuple[int, ...]:
+    """Numbers in the configuration of a run folder; none where it is older than that setting."""
+    kept: dict[str, Any] = tomllib.loads((folder / "config.toml").read_text("utf-8"))
+    return tuple(kept.get(name, ()))
+
+
+class Teachers:
+    """EmotionalDANs that say what a pupil should answer, of the very faces that it sees, moved, changed and
+    mixed as they are (Beyer et al. 2022, "A good teacher is patient and consistent").
+    """
+
+    def __init__(self, modules: Sequence[EmotionalDAN]) -> None:
+        self.modules = [module.requires_grad_(False).eval() for module in modules]
+
+    @classmethod
+    def of(
+        cls, config: Config, initial: Path | None, mean: NDArray[np.float64], labels: Sequence[str]
+    ) -> Self:
+        """Those in the folders that a configuration names, or else the one that a training starts from."""
+        folders: list[Path | None] = [Path(name) for name in config.teachers] or [initial]
+        modules = []
+        for folder in folders:
+            if folder is None or method_of(folder) != "emotional_dan":
+                raise ConfigError(
+                    "taught above 0 wants an emotional_dan that teaches: --init or --set teachers= "
+                    "its run folder"
+                )
+            if tuple((folder / LABELS).read_text("utf-8").split()) != tuple(labels):
+                raise WeightsError(f"{folder}: it tells other labels apart than {', '.join(labels)}")
+            own = from_toml(type(config), (folder / "config.toml").read_text("utf-8"), where=str(folder))
+            modules.append(start(own, mean, labels, folder))
+        return cls(modules)
+
+    def say(self, face: Tensor, placed: Tensor) -> Tensor:
+        """Probabilities (N, L) of grey faces (N, 1, S, S) with a shape so far.
+
+        One of the teachers says them, of the faces or of their mirror images: which one and which way is
+        drawn anew each time, so that a pupil learns the mean of all of it at the price of one.
+        """
+        teacher = self.modules[int(torch.randint(len(self.modules), ()))]
+        ratio = teacher.size / face.shape[-1]
+        with torch.no_grad():
+            larger = functional.interpolate(face, size=(teacher.size, teacher.size), mode="bilinear")
+            seen = teacher.with_heatmap(prepared(larger), (placed + 0.5) * ratio - 0.5)
+            if torch.rand(()) < 0.5:
+                seen = seen.flip(3)
+            return torch.softmax(teacher.joint(seen)[1].float(), -1)
