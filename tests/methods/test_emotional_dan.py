@@ -21,6 +21,7 @@ from meanshape.methods.nets import emotional_dan_data as data  # noqa: E402
 from meanshape.methods.nets import emotional_dan_training as training  # noqa: E402
 from meanshape.methods.nets.blocks import grey  # noqa: E402
 from meanshape.methods.nets.dan import heatmap, prepared, similarity, warp  # noqa: E402
+from meanshape.methods.nets.emotional_dan import equalised  # noqa: E402
 from meanshape.methods.nets.emotional_dan_cascade import is_quick, quicken  # noqa: E402
 from meanshape.methods.nets.emotional_dan_start import Teachers, start  # noqa: E402
 from meanshape.training.sampling import CropBank, CropSampler  # noqa: E402
@@ -177,7 +178,7 @@ def test_it_sees_the_frame_of_the_stage_before_or_its_own() -> None:
         module.joint.register_forward_pre_hook(lambda _, inputs, seen=seen: seen.append(inputs[0]))
         shape = module(crops)[-3]
         matrix, shift = module.frame(shape)
-        shown = prepared(warp(grey(crops), matrix, shift, module.size))
+        shown = equalised(prepared(warp(grey(crops), matrix, shift, module.size)))
         assert module.size == (size or 64)
         assert torch.allclose(seen[0][:2, :1], shown, atol=1e-3)
         upright = module.cascade.start(module.size, module.cascade.frame_scale)
@@ -357,10 +358,12 @@ def test_labels_come_in_our_order_then_by_name() -> None:
 def test_a_heatmap_is_what_the_joint_stage_sees() -> None:
     mean = np.random.default_rng(0).uniform(0, 1, (68, 2))
     module = start(Config(), mean, ["a"], None)
-    placed = torch.rand(2, 68, 2) * 64
-    seen = module.with_heatmap(torch.ones(2, 1, 64, 64), placed)
-    assert torch.equal(seen[:, :1], torch.ones(2, 1, 64, 64))
+    placed, face = torch.rand(2, 68, 2) * 64, torch.rand(2, 1, 64, 64)
+    seen = module.with_heatmap(face, placed)
+    assert torch.equal(seen[:, :1], equalised(face))
     assert torch.equal(seen[:, 1:], heatmap(placed, 64, 2))
+    as_it_is = start(replace(Config(), equalise=False), mean, ["a"], None)
+    assert torch.equal(as_it_is.with_heatmap(face, placed)[:, :1], face)
 
 
 WRONG = [
@@ -368,6 +371,7 @@ WRONG = [
     {"share": 1.5},
     {"points_share": 0.0},
     {"maps": ()},
+    {"blocks": (1, 1)},
     {"quick": (8,) * 7},
     {"even": -0.1},
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -15,6 +16,7 @@ from meanshape.datasets import synthetic  # noqa: E402
 from meanshape.methods.emotional_dan import EmotionalDAN  # noqa: E402
 from meanshape.methods.nets import emotional_dan_data as data  # noqa: E402
 from meanshape.methods.nets import emotional_dan_training as training  # noqa: E402
+from meanshape.methods.nets.emotional_dan import Gate, JointStage, Residual, equalised  # noqa: E402
 from meanshape.training.sampling import CropBank, CropSampler  # noqa: E402
 
 
@@ -25,6 +27,40 @@ def test_even_chances_lift_rare_classes() -> None:
     assert float(bias[1] - bias[0]) == pytest.approx(np.log(9), rel=1e-5)
     # a classifier that only knows how frequent the classes are says nothing after that
     assert torch.allclose(torch.log(torch.tensor([0.9, 0.1])) + bias, torch.zeros(2), atol=1e-6)
+
+
+def test_equalised_faces_are_alike_in_any_light() -> None:
+    """Brightness, contrast and, nearly, gamma leave no trace; greys spread evenly; a flat face stays one."""
+    torch.manual_seed(0)
+    rough = torch.rand(4, 1, 8, 8).repeat_interleave(8, 2).repeat_interleave(8, 3)
+    face = blurred(rough) * torch.tensor([0.3, 1.0, 2.0, 4.0])[:, None, None, None]
+    shown = equalised(face)
+    assert torch.allclose(equalised(0.4 * face + 0.7), shown, atol=0.25)
+    assert (equalised(0.4 * face + 0.7) - shown).abs().mean() < 0.03
+    assert (equalised(face.clamp(min=0.001) ** 1.5) - shown).abs().mean() < 0.2
+    order = face.flatten(1).argsort(1)
+    ranks = shown.flatten(1).gather(1, order)
+    assert (ranks.diff(dim=1) >= -1e-5).all()  # darker stays darker
+    even = torch.linspace(-2, 2, ranks.shape[1])
+    assert (ranks - even).abs().mean() < 0.15
+    assert equalised(torch.full((1, 1, 64, 64), 0.3)).std() == 0
+
+
+def blurred(faces: torch.Tensor) -> torch.Tensor:
+    return torch.from_numpy(np.stack([cv2.GaussianBlur(f[0].numpy(), (0, 0), 3) for f in faces]))[:, None]
+
+
+@pytest.mark.parametrize("gated", [False, True])
+def test_blocks_are_as_many_as_asked_for(gated: bool) -> None:
+    """At each width; a gate changes nothing before it has learnt."""
+    torch.manual_seed(0)
+    stage = JointStage(32, (4, 8, 8), 8, 5, 2, 0.0, blocks=(0, 2, 1), gated=gated)
+    found = [layer for layer in stage.trunk if isinstance(layer, Residual)]
+    assert [block.body[0].in_channels for block in found] == [8, 8, 8]
+    assert sum(isinstance(layer, Gate) for layer in stage.modules()) == 3 * gated
+    assert sum(p.numel() for p in stage.shared) > 0.8 * sum(p.numel() for p in stage.parameters())
+    maps = torch.rand(2, 8, 4, 4)
+    assert torch.equal(Gate(8)(maps), maps)
 
 
 def test_a_moved_face_and_its_points_move_alike() -> None:

@@ -56,6 +56,7 @@ class Config:
     features: int = 128
     dropout: float = 0.3
     use_heatmap: bool = True  # whether the joint stage sees the shape so far
+    equalise: bool = True  # spread the greys that the joint stage sees, as FER2013's pictures have theirs
     even: float = 0.8  # share of the classes' frequencies that the logits are freed of; 1: all count alike
     mirror: bool = False  # the emotion is the mean of what the face and its mirror image say
     share: float = 0.15  # of the points in the loss

@@ -14,6 +14,34 @@ from torch import Tensor, nn
 from meanshape.methods.nets.blocks import conv_pairs, grey
 from meanshape.methods.nets.dan import DAN, heatmap, inverse, prepared, similarity, warp
 
+BINS, REACH = 16, 2.4
+"""Of the histogram that `equalised` makes: how many bins, and how many deviations they reach either side."""
+
+
+def equalised(face: Tensor) -> Tensor:
+    """Grey faces (N, 1, S, S) of any brightness and contrast with their greys spread evenly over -2..2.
+
+    Each grey becomes its rank among the face's own: histogram equalisation, piecewise linear between the
+    bounds of bins about the mean, each pixel spread over the width of one, so that nothing jumps; the
+    histogram is taken on every second row and column. FER2013's pictures come equalised, other photos do
+    not: so both look alike.
+    """
+    side = face.shape[-1]
+    sparse = face[:, :, ::2, ::2].flatten(1)
+    mean = sparse.mean(1, keepdim=True)
+    spread = (sparse - mean).square().mean(1, keepdim=True).sqrt() + 0.02  # a flat picture stays flat
+    scale = BINS / (2 * REACH * spread)
+    edges = torch.arange(1, BINS, dtype=face.dtype, device=face.device)
+    place = ((sparse - mean) * scale + BINS / 2)[:, None, :]
+    inner = (edges[:, None] + 0.5 - place).clamp(0, 1).mean(2)  # share of the greys below each inner bound
+    below = torch.cat([torch.zeros_like(mean), inner], 1)
+    above = torch.cat([inner, torch.ones_like(mean)], 1)
+    at = ((face.flatten(1) - mean) * scale + BINS / 2).clamp(0, BINS)
+    bin_ = at.floor().clamp(max=BINS - 1)
+    index = bin_.long()
+    low, high = below.gather(1, index), above.gather(1, index)
+    return (4 * (low + (high - low) * (at - bin_)) - 2).reshape(-1, 1, side, side)
+
 
 class Gate(nn.Module):
     """Maps weighed by what all of them say on average ("squeeze and excitation", Hu et al. 2018)."""
@@ -144,6 +172,8 @@ class EmotionalDAN(nn.Module):
         the frame of the cascade's last stage, which is nearly as upright and there already.
     maps, residual, blocks, gated
         Of the joint stage's convolutions, see `JointStage`.
+    equalise
+        Whether the joint stage sees faces `equalised`.
     labels
         How many emotions there are.
     mirror
@@ -167,10 +197,12 @@ class EmotionalDAN(nn.Module):
         blocks: tuple[int, ...] = (),
         gated: bool = False,
         use_heatmap: bool = True,
+        equalise: bool = False,
         mirror: bool = False,
     ) -> None:
         super().__init__()
         self.cascade, self.use_heatmap, self.mirror = cascade, use_heatmap, mirror
+        self.equalise = equalise
         self.own_frame, self.size = bool(size), size or cascade.sizes[-1]
         points = cascade.mean.shape[0]
         self.joint = JointStage(
@@ -220,6 +252,8 @@ class EmotionalDAN(nn.Module):
 
     def with_heatmap(self, face: Tensor, placed: Tensor) -> Tensor:
         """Prepared grey faces (N, 1, size, size) and the heatmap of points in their frame."""
+        if self.equalise:
+            face = equalised(face)
         if not self.use_heatmap:
             return torch.cat([face, torch.zeros_like(face)], 1)
         return torch.cat([face, heatmap(placed, self.size, self.cascade.heatmap_stride)], 1)

@@ -47,6 +47,7 @@ def start(
         blocks=config.blocks,
         gated=config.gated,
         use_heatmap=config.use_heatmap,
+        equalise=config.equalise,
         mirror=config.mirror,
     )
     anything: Any = module  # torch's types forget this argument
