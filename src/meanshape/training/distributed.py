@@ -48,9 +48,17 @@ class World:
 
     def alike(self, module: nn.Module) -> None:
         """Give all processes rank 0's buffers: what batch normalisation saw differs between them."""
-        if self.size > 1:
-            for buffer in module.buffers():
-                dist.broadcast(buffer, 0)
+        if self.size == 1:
+            return
+        kinds: dict[torch.dtype, list[Tensor]] = {}
+        for buffer in module.buffers():
+            kinds.setdefault(buffer.dtype, []).append(buffer)
+        for buffers in kinds.values():  # all of a kind at once: a hundred messages a step take their time
+            whole = torch.cat([buffer.flatten() for buffer in buffers])
+            dist.broadcast(whole, 0)
+            parts = torch.split(whole, [buffer.numel() for buffer in buffers])
+            for buffer, part in zip(buffers, parts, strict=True):
+                buffer.copy_(part.view_as(buffer))
 
     def wait(self) -> None:
         """Wait until all processes have come here."""
@@ -84,5 +92,7 @@ def shared(module: nn.Module, loss: LossOf, world: World) -> Callable[[dict[str,
     """Return the loss as a function of the batch; with others, its gradients are everybody's mean."""
     if world.size == 1:
         return lambda batch: loss(module, batch)
-    wrapped: Any = DistributedDataParallel(_Loss(module, loss), find_unused_parameters=True)
+    wrapped: Any = DistributedDataParallel(
+        _Loss(module, loss), find_unused_parameters=True, broadcast_buffers=False
+    )  # `World.alike` does that
     return lambda batch: wrapped(batch)
