@@ -9,6 +9,7 @@ import pytest
 from known_faces import Finder, Oracle, faces
 
 import meanshape as ms
+from meanshape.apps.cli.evaluate import remarks
 from meanshape.core.errors import ConfigError, DataSetError, MarkUpError, NotFitted
 from meanshape.core.types import Box, Emotion, Sample, Shape
 from meanshape.datasets import cnn_facepoint, load_data
@@ -246,6 +247,7 @@ def test_what_a_model_says_of_a_face_is_held_against_the_labels(samples):
     assert plain["accuracy"] == {"emotion": 50, "smile": 100}
     assert plain["balanced_accuracy"] == {"emotion": 50, "smile": 100}
     assert set(plain["by"]) == {"gender"}
+    assert plain["unknown_labels"] == {}
     faceless = [Sample(s.id, s.image, None, None, s.attributes) for s in labelled]
     plain = evaluate(Talker(samples), faceless).to_dict()
     assert (plain["nme"]["inter_ocular"], plain["accuracy"]["emotion"]) == (None, 50)
@@ -296,3 +298,21 @@ def test_wrong_calls(samples):
         evaluate(MeanShape(), samples)
     with pytest.raises(DataSetError, match="'truth' or 'detector'"):
         evaluate(Oracle(samples), samples, box="guess")
+
+
+def test_labels_that_a_model_was_never_taught_do_not_count(samples):
+    """It is measured on the labels that both know, by all its answers; the others are counted apart."""
+
+    class Feeling(Oracle):
+        def attributes(self, image, box):
+            return {"emotion": Emotion("happy", {"happy": 0.5, "sad": 0.3, "neutral": 0.2})}
+
+    felt = ["happy", "contempt", "contempt", "sad", "happy", "happy"]
+    labelled = [
+        Sample(s.id, s.image, s.shape, s.box, {"emotion": e}) for s, e in zip(samples, felt, strict=True)
+    ]
+    found = evaluate(Feeling(samples), labelled)
+    plain = found.to_dict()
+    assert plain["count"] == 6 and plain["unknown_labels"] == {"emotion": {"contempt": 2}}
+    assert plain["accuracy"] == {"emotion": 75} and plain["balanced_accuracy"] == {"emotion": 50}
+    assert "2 contempt" in " ".join(remarks([found]))

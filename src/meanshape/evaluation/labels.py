@@ -26,13 +26,32 @@ def true_labels(sample: Sample) -> dict[str, str]:
     return {key: v for key in ATTRIBUTES if isinstance(v := sample.attributes.get(key), str)}
 
 
-def answered_labels(model: Any, pixels: Pixels, box: Box) -> dict[str, str]:
-    """Return the labels that a model answers, none for most models."""
+def answered_labels(model: Any, pixels: Pixels, box: Box) -> tuple[dict[str, str], dict[str, frozenset[str]]]:
+    """Return the labels that a model answers, none for most models, and those that it chose among, where it
+    says so.
+    """
     ask = getattr(model, "attributes", None)
     if not callable(ask):
-        return {}
-    answers = {key: _label(value) for key, value in ask(pixels, box).items() if key in ATTRIBUTES}
-    return {key: label for key, label in answers.items() if label is not None}
+        return {}, {}
+    said = {key: value for key, value in ask(pixels, box).items() if key in ATTRIBUTES}
+    answers = {key: label for key, value in said.items() if (label := _label(value)) is not None}
+    return answers, {key: options for key, value in said.items() if (options := _options(value))}
+
+
+def shared_labels(
+    truth: Sequence[Mapping[str, str]], options: Mapping[str, frozenset[str]]
+) -> tuple[list[dict[str, str]], dict[str, dict[str, int]]]:
+    """Return the faces' true labels without those that a model knows nothing of, and how many faces had each
+    of these: a model that was never taught "contempt" is measured on the labels that both have.
+    """
+    kept, unknown = [], dict[str, dict[str, int]]()
+    for row in truth:
+        foreign = {key for key, label in row.items() if key in options and label not in options[key]}
+        kept.append({key: label for key, label in row.items() if key not in foreign})
+        for key in foreign:
+            counts = unknown.setdefault(key, {})
+            counts[row[key]] = counts.get(row[key], 0) + 1
+    return kept, unknown
 
 
 def accuracy(truth: Sequence[str | None], answers: Sequence[str | None]) -> float:
@@ -53,6 +72,12 @@ def columns(rows: Sequence[Mapping[str, str]]) -> dict[str, tuple[str | None, ..
     """Return by attribute one label per face, of those attributes that any face has."""
     names = [key for key in ATTRIBUTES if any(key in row for row in rows)]
     return {key: tuple(row.get(key) for row in rows) for key in names}
+
+
+def _options(value: Any) -> frozenset[str]:
+    """Return the labels among which an answer was chosen, none where it does not say."""
+    chances = value.probabilities if isinstance(value, Emotion) else value
+    return frozenset(map(str, chances)) if isinstance(chances, Mapping) else frozenset()
 
 
 def _label(value: Any) -> str | None:

@@ -8,7 +8,7 @@ whole picture, so that no method gains by losing hard faces.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 
@@ -20,7 +20,7 @@ from meanshape.core.errors import DataSetError, ImageError, NotFitted
 from meanshape.core.image import Pixels
 from meanshape.core.types import Box, Sample
 from meanshape.detectors.base import FaceDetector
-from meanshape.evaluation.labels import answered_labels, columns, true_labels
+from meanshape.evaluation.labels import answered_labels, columns, shared_labels, true_labels
 from meanshape.evaluation.result import About, Evaluation
 from meanshape.evaluation.schema import versions
 from meanshape.evaluation.scoring import Scoring, common_markup
@@ -51,6 +51,7 @@ class Scored:
     missed: bool
     seconds: float
     answers: dict[str, str]
+    options: dict[str, frozenset[str]]
 
 
 def evaluate(
@@ -167,23 +168,29 @@ def _score(
     penalty: NDArray[np.float64],
 ) -> Scored:
     """Predict one face."""
-    points, sure, seconds, answers = None, None, float("nan"), {}
+    points, sure, seconds = None, None, float("nan")
+    answers: dict[str, str] = {}
+    options: dict[str, frozenset[str]] = {}
     if start.given is not None:
         began = perf_counter()
         shape = model.predict(pixels, start.given)
         seconds = perf_counter() - began
         points = scoring.predicted(shape)
         sure = shape.confidence if scoring.markup == scoring.model else None
-        answers = answered_labels(model, pixels, start.given)
+        answers, options = answered_labels(model, pixels, start.given)
     missed = points is None
     if points is None:
         points = Box.whole(pixels.shape[1], pixels.shape[0]).absolute(penalty)
-    return Scored(sample, points, None if missed else sure, start, missed, seconds, answers)
+    return Scored(sample, points, None if missed else sure, start, missed, seconds, answers, options)
 
 
 def _collect(scored: Sequence[Scored], scoring: Scoring, about: About) -> Evaluation:
     """Compare the predicted points with the true ones."""
     samples = [face.sample for face in scored]
+    options: dict[str, frozenset[str]] = {}
+    for face in scored:
+        options |= face.options
+    labels, unknown = shared_labels([true_labels(sample) for sample in samples], options)
     truth = np.stack([scoring.true(sample) for sample in samples])
     whole = np.stack([scoring.all_true(sample) for sample in samples])
     sure = [face.confidence for face in scored]
@@ -196,12 +203,12 @@ def _collect(scored: Sequence[Scored], scoring: Scoring, about: About) -> Evalua
         norm=scoring.norm,
         missed=np.array([face.missed for face in scored]),
         seconds=np.array([face.seconds for face in scored]),
-        labels=columns([true_labels(sample) for sample in samples]),
+        labels=columns(labels),
         answers=columns([face.answers for face in scored]),
         confidence=None
         if all(known is None for known in sure)
         else np.stack([blank if known is None else known for known in sure]),
-        about=about,
+        about=replace(about, unknown_labels=unknown),
     )
 
 

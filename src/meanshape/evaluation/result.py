@@ -31,7 +31,8 @@ class About:
     """What was measured, on what, with what.
 
     `bytes` is the size of the weights; `broken` names the samples whose picture could not be read, which
-    were left out, and says why.
+    were left out, and says why; `unknown_labels` counts by attribute the faces whose label is none of the
+    model's, which its accuracy leaves out.
     """
 
     model: str | None = None
@@ -43,6 +44,7 @@ class About:
     bytes: int | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
     broken: Mapping[str, str] = field(default_factory=dict)
+    unknown_labels: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -52,6 +52,7 @@ def evaluation_to_dict(found: Evaluation) -> dict[str, Any]:
         "balanced_accuracy": {
             key: balanced_accuracy(truth, found.answers[key]) for key, truth in both.items()
         },
+        "unknown_labels": {key: dict(counts) for key, counts in about.unknown_labels.items()},
         "by": {key: found.by(key) for key in GROUPED_BY if key in found.labels},
         "confidence": found.reliability(),
         "ms_per_face": found.milliseconds(),

@@ -155,6 +155,9 @@ def remarks(results: Sequence[Evaluation]) -> list[str]:
         for key, value in plain["accuracy"].items():
             balanced = plain["balanced_accuracy"][key]
             lines.append(f"{name}: {key} {value:.1f} % right, {balanced:.1f} % balanced over its labels")
+        for key, counts in plain["unknown_labels"].items():
+            told = ", ".join(f"{count} {label}" for label, count in counts.items())
+            lines.append(f"{name}: {key} is none of its labels for {told}: not counted")
     broken = results[0].about.broken
     if broken:
         sample, why = next(iter(broken.items()))
