@@ -54,33 +54,33 @@ class Config:
     blocks: tuple[int, ...] = ()  # how many of them at each width; none: one, but for the first
     gated: bool = False  # whether blocks weigh their maps ("squeeze and excitation")
     features: int = 128
-    dropout: float = 0.3
+    dropout: float = 0.1
     use_heatmap: bool = True  # whether the joint stage sees the shape so far
     equalise: bool = True  # spread the greys that the joint stage sees, as FER2013's pictures have theirs
-    even: float = 0.8  # share of the classes' frequencies that the logits are freed of; 1: all count alike
+    even: float = 0.6  # share of the classes' frequencies that the logits are freed of; 1: all count alike
     mirror: bool = False  # the emotion is the mean of what the face and its mirror image say
-    share: float = 0.15  # of the points in the loss
-    points_share: float = 0.047  # of faces with points in a batch
+    share: float = 0.05  # of the points in the loss
+    points_share: float = 0.024  # of faces with points in a batch
     own_points: bool = False  # faces with an emotion also pay for the points that the cascade places on them
     smoothing: float = 0.1  # of the labels
     taught: float = 0.0  # of what EmotionalDANs that teach say, in the labels
     teachers: tuple[str, ...] = ()  # their run folders; none: the one that the training starts from
     as_teacher: bool = False  # begin with the weights of the first teacher's joint stage that fit
     balance: float = 0.1  # classes count by their frequency to this power, inverted
-    mixup: float = 0.2  # of its Beta distribution, in every second batch; 0: none
-    tight: float = 0.3  # faces with an emotion that come cut off as by a narrow picture
+    mixup: float = 0.0  # of its Beta distribution, in every second batch; 0: none
+    tight: float = 0.15  # faces with an emotion that come cut off as by a narrow picture
     batch: int = 128
-    rate: float = 1.2e-3
-    turn: float = 0.014  # share of its norm that a convolution moves in an orthogonal step; 0: AdamW moves it
+    rate: float = 1e-3
+    turn: float = 0.016  # share of its norm that a convolution moves in an orthogonal step; 0: AdamW moves it
     weight_decay: float = 0.05
     ema: float = 0.998
     warmup: int = 100
     bf16: bool = False  # as dan's, while the joint stage is trained
-    minutes: float = 25.0
+    minutes: float = 90.0
     steps: int = 0  # where given, minutes do not count
     augmentation: Augmentation = field(
         default_factory=lambda: Augmentation(
-            shift=0.06, scale=0.12, rotation=10, colour=0.3, blur=0.2, jpeg=0, noise=0.05, occluder=0.4
+            shift=0.05, scale=0.08, rotation=8, colour=0.05, blur=0.05, jpeg=0, noise=0.02, occluder=0.1
         )
     )  # of the joint stage's frame
 
@@ -120,7 +120,9 @@ PRESETS = {
         residual=False,
         features=256,
         dropout=0.5,
+        equalise=False,
         mirror=False,
+        tight=0.0,
         share=0.5,
         smoothing=0.0,
         balance=0.0,
