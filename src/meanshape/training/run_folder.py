@@ -83,6 +83,7 @@ def draw_curves(folder: Path) -> Path | None:
 
 def _label(axes: Iterable[Any], titles: Iterable[str]) -> None:
     for axis, title in zip(axes, titles, strict=True):
-        axis.set(title=title, xlabel="minutes", yscale="log")
+        above = any((np.asarray(line.get_ydata(), float) > 0).any() for line in axis.lines)
+        axis.set(title=title, xlabel="minutes", yscale="log" if above else "linear")
         axis.grid(alpha=0.3, which="both")
         axis.legend()
