@@ -371,7 +371,6 @@ WRONG = [
     {"share": 1.5},
     {"points_share": 0.0},
     {"maps": ()},
-    {"blocks": (1, 1)},
     {"quick": (8,) * 7},
     {"even": -0.1},
 ]

@@ -16,7 +16,7 @@ from meanshape.datasets import synthetic  # noqa: E402
 from meanshape.methods.emotional_dan import EmotionalDAN  # noqa: E402
 from meanshape.methods.nets import emotional_dan_data as data  # noqa: E402
 from meanshape.methods.nets import emotional_dan_training as training  # noqa: E402
-from meanshape.methods.nets.emotional_dan import Gate, JointStage, Residual, equalised  # noqa: E402
+from meanshape.methods.nets.emotional_dan import equalised  # noqa: E402
 from meanshape.training.sampling import CropBank, CropSampler  # noqa: E402
 
 
@@ -48,19 +48,6 @@ def test_equalised_faces_are_alike_in_any_light() -> None:
 
 def blurred(faces: torch.Tensor) -> torch.Tensor:
     return torch.from_numpy(np.stack([cv2.GaussianBlur(f[0].numpy(), (0, 0), 3) for f in faces]))[:, None]
-
-
-@pytest.mark.parametrize("gated", [False, True])
-def test_blocks_are_as_many_as_asked_for(gated: bool) -> None:
-    """At each width; a gate changes nothing before it has learnt."""
-    torch.manual_seed(0)
-    stage = JointStage(32, (4, 8, 8), 8, 5, 2, 0.0, blocks=(0, 2, 1), gated=gated)
-    found = [layer for layer in stage.trunk if isinstance(layer, Residual)]
-    assert [block.body[0].in_channels for block in found] == [8, 8, 8]
-    assert sum(isinstance(layer, Gate) for layer in stage.modules()) == 3 * gated
-    assert sum(p.numel() for p in stage.shared) > 0.8 * sum(p.numel() for p in stage.parameters())
-    maps = torch.rand(2, 8, 4, 4)
-    assert torch.equal(Gate(8)(maps), maps)
 
 
 def test_a_moved_face_and_its_points_move_alike() -> None:

@@ -51,8 +51,6 @@ class Config:
     size: int = 0  # side of a frame of the joint stage's own, pixels; 0: it sees that of the stage before
     maps: tuple[int, ...] = (32, 64, 128, 256)  # of its convolutions, from halving to halving
     residual: bool = True  # they are residual blocks; else pairs of convolutions, as DAN's
-    blocks: tuple[int, ...] = ()  # how many of them at each width; none: one, but for the first
-    gated: bool = False  # whether blocks weigh their maps ("squeeze and excitation")
     features: int = 128
     dropout: float = 0.1
     use_heatmap: bool = True  # whether the joint stage sees the shape so far
@@ -89,8 +87,6 @@ class Config:
         size = self.size or self.cascade.sizes[-1]
         if size % 2 ** len(self.maps) or not self.maps:
             raise ConfigError(f"size must be a multiple of {2 ** len(self.maps)}, got {size}")
-        if self.blocks and len(self.blocks) != len(self.maps):
-            raise ConfigError(f"blocks must be as many as maps, {len(self.maps)}, got {len(self.blocks)}")
         if self.quick and self.cascade.sizes[0] % 2 ** len(self.quick):
             raise ConfigError(
                 f"the cascade's first size must be a multiple of {2 ** len(self.quick)} for quick"

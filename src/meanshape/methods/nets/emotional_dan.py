@@ -43,30 +43,13 @@ def equalised(face: Tensor) -> Tensor:
     return (4 * (low + (high - low) * (at - bin_)) - 2).reshape(-1, 1, side, side)
 
 
-class Gate(nn.Module):
-    """Maps weighed by what all of them say on average ("squeeze and excitation", Hu et al. 2018)."""
+class Residual(nn.Module):
+    """Two 3x3 convolutions whose result is added to what they saw (He et al. 2016)."""
 
     def __init__(self, maps: int) -> None:
         super().__init__()
-        self.squeeze, self.excite = nn.Linear(maps, maps // 4), nn.Linear(maps // 4, maps)
-        nn.init.zeros_(self.excite.weight)  # starts as if it were not there
-        nn.init.zeros_(self.excite.bias)
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Maps (N, C, H, W) to the same shape."""
-        weights = 2 * torch.sigmoid(self.excite(torch.relu(self.squeeze(image.mean((2, 3))))))
-        return image * weights[:, :, None, None]
-
-
-class Residual(nn.Module):
-    """Two 3x3 convolutions whose result, ``gated`` or not, is added to what they saw (He et al. 2016)."""
-
-    def __init__(self, maps: int, *, gated: bool = False) -> None:
-        super().__init__()
         first, second = (nn.Conv2d(maps, maps, 3, padding=1, bias=False) for _ in range(2))
         self.body = nn.Sequential(first, nn.BatchNorm2d(maps), nn.ReLU(), second, nn.BatchNorm2d(maps))
-        if gated:
-            self.body.append(Gate(maps))
 
     def forward(self, image: Tensor) -> Tensor:
         """Maps (N, C, H, W) to the same shape."""
@@ -76,10 +59,9 @@ class Residual(nn.Module):
 class JointStage(nn.Module):
     """Convolutions and fc1, which both heads read.
 
-    A 5x5 convolution, then for each further width a 3x3 one and as many residual blocks as ``blocks`` says;
-    each width halves the frame with the stride of its first convolution. Not ``residual``: pairs of
-    convolutions with poolings, as DAN's. Input: the upright face and the heatmap of the shape so far
-    (N, 2, size, size).
+    A 5x5 convolution, then for each further width a 3x3 one and a residual block; each width halves the
+    frame with the stride of its first convolution. Not ``residual``: pairs of convolutions with poolings, as
+    DAN's. Input: the upright face and the heatmap of the shape so far (N, 2, size, size).
     """
 
     def __init__(
@@ -92,12 +74,9 @@ class JointStage(nn.Module):
         dropout: float,
         *,
         residual: bool = True,
-        blocks: tuple[int, ...] = (),
-        gated: bool = False,
     ) -> None:
         super().__init__()
-        body = residual_pyramid(2, maps, blocks, gated=gated) if residual else conv_pairs(2, maps)
-        layers = [nn.BatchNorm2d(2), *body]
+        layers = [nn.BatchNorm2d(2), *(residual_pyramid(2, maps) if residual else conv_pairs(2, maps))]
         self.trunk = nn.Sequential(*layers, nn.Flatten(), nn.Dropout(dropout))
         flat = maps[-1] * (size // 2 ** len(maps)) ** 2
         self.fc1 = nn.Sequential(nn.Linear(flat, features, bias=False), nn.BatchNorm1d(features), nn.ReLU())
@@ -121,17 +100,15 @@ class JointStage(nn.Module):
         return [*self.trunk.parameters(), *self.fc1.parameters()]
 
 
-def residual_pyramid(
-    channels: int, maps: Sequence[int], blocks: Sequence[int] = (), *, gated: bool = False
-) -> list[nn.Module]:
-    """The convolutions of a ``residual`` `JointStage`; no ``blocks``: one a width, but for the first."""
+def residual_pyramid(channels: int, maps: Sequence[int]) -> list[nn.Module]:
+    """The convolutions of a `JointStage` that is ``residual``."""
     layers: list[nn.Module] = []
     for index, count in enumerate(maps):
         kernel = 3 if index else 5
         conv = nn.Conv2d(channels, count, kernel, 2, kernel // 2, bias=False)
         layers += [conv, nn.BatchNorm2d(count), nn.ReLU()]
-        repeats = blocks[index] if blocks else min(index, 1)
-        layers += [Residual(count, gated=gated) for _ in range(repeats)]
+        if index:
+            layers.append(Residual(count))
         channels = count
     return layers
 
@@ -170,7 +147,7 @@ class EmotionalDAN(nn.Module):
     size
         Side in pixels of a frame of the joint stage's own, upright by the cascade's last shape; 0: it sees
         the frame of the cascade's last stage, which is nearly as upright and there already.
-    maps, residual, blocks, gated
+    maps, residual
         Of the joint stage's convolutions, see `JointStage`.
     equalise
         Whether the joint stage sees faces `equalised`.
@@ -194,8 +171,6 @@ class EmotionalDAN(nn.Module):
         labels: int,
         dropout: float,
         residual: bool = True,
-        blocks: tuple[int, ...] = (),
-        gated: bool = False,
         use_heatmap: bool = True,
         equalise: bool = False,
         mirror: bool = False,
@@ -205,9 +180,7 @@ class EmotionalDAN(nn.Module):
         self.equalise = equalise
         self.own_frame, self.size = bool(size), size or cascade.sizes[-1]
         points = cascade.mean.shape[0]
-        self.joint = JointStage(
-            self.size, maps, features, points, labels, dropout, residual=residual, blocks=blocks, gated=gated
-        )
+        self.joint = JointStage(self.size, maps, features, points, labels, dropout, residual=residual)
         self.shape_head = ShapeHead(points, labels)
         self.register_buffer("temperature", torch.ones(()))
         self.register_buffer("bias", torch.zeros(labels))

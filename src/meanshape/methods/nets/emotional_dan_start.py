@@ -44,8 +44,6 @@ def start(
         labels=max(1, len(labels)),  # a head of nothing is no head
         dropout=config.dropout,
         residual=config.residual,
-        blocks=config.blocks,
-        gated=config.gated,
         use_heatmap=config.use_heatmap,
         equalise=config.equalise,
         mirror=config.mirror,
