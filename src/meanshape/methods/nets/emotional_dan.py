@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from meanshape.methods.nets.blocks import conv_pairs, grey
 from meanshape.methods.nets.dan import DAN, heatmap, inverse, prepared, similarity, warp
@@ -43,6 +44,12 @@ def equalised(face: Tensor) -> Tensor:
     return (4 * (low + (high - low) * (at - bin_)) - 2).reshape(-1, 1, side, side)
 
 
+def resampling(size: int, reduced: int) -> Tensor:
+    """The matrix (reduced, size) that makes a column of pixels shorter: bicubic, without aliasing."""
+    columns = torch.eye(size)[None, None]
+    return functional.interpolate(columns, (reduced, size), mode="bicubic", antialias=True)[0, 0]
+
+
 class Residual(nn.Module):
     """Two 3x3 convolutions whose result is added to what they saw (He et al. 2016)."""
 
@@ -59,9 +66,10 @@ class Residual(nn.Module):
 class JointStage(nn.Module):
     """Convolutions and fc1, which both heads read.
 
-    A 5x5 convolution, then for each further width a 3x3 one and a residual block; each width halves the
-    frame with the stride of its first convolution. Not ``residual``: pairs of convolutions with poolings, as
-    DAN's. Input: the upright face and the heatmap of the shape so far (N, 2, size, size).
+    A 5x5 convolution, then for each further width a 3x3 one, each followed by as many residual blocks as
+    ``blocks`` says (none: one, but not after the first); each width halves the frame with the stride of its
+    first convolution. Not ``residual``: pairs of convolutions with poolings, as DAN's. Input: the upright
+    face and the heatmap of the shape so far (N, 2, size, size).
     """
 
     def __init__(
@@ -74,9 +82,11 @@ class JointStage(nn.Module):
         dropout: float,
         *,
         residual: bool = True,
+        blocks: Sequence[int] = (),
     ) -> None:
         super().__init__()
-        layers = [nn.BatchNorm2d(2), *(residual_pyramid(2, maps) if residual else conv_pairs(2, maps))]
+        body = residual_pyramid(2, maps, blocks) if residual else conv_pairs(2, maps)
+        layers = [nn.BatchNorm2d(2), *body]
         self.trunk = nn.Sequential(*layers, nn.Flatten(), nn.Dropout(dropout))
         flat = maps[-1] * (size // 2 ** len(maps)) ** 2
         self.fc1 = nn.Sequential(nn.Linear(flat, features, bias=False), nn.BatchNorm1d(features), nn.ReLU())
@@ -100,15 +110,14 @@ class JointStage(nn.Module):
         return [*self.trunk.parameters(), *self.fc1.parameters()]
 
 
-def residual_pyramid(channels: int, maps: Sequence[int]) -> list[nn.Module]:
+def residual_pyramid(channels: int, maps: Sequence[int], blocks: Sequence[int]) -> list[nn.Module]:
     """The convolutions of a `JointStage` that is ``residual``."""
     layers: list[nn.Module] = []
     for index, count in enumerate(maps):
         kernel = 3 if index else 5
         conv = nn.Conv2d(channels, count, kernel, 2, kernel // 2, bias=False)
         layers += [conv, nn.BatchNorm2d(count), nn.ReLU()]
-        if index:
-            layers.append(Residual(count))
+        layers += [Residual(count) for _ in range(blocks[index] if blocks else min(index, 1))]
         channels = count
     return layers
 
@@ -147,7 +156,9 @@ class EmotionalDAN(nn.Module):
     size
         Side in pixels of a frame of the joint stage's own, upright by the cascade's last shape; 0: it sees
         the frame of the cascade's last stage, which is nearly as upright and there already.
-    maps, residual
+    reduced
+        Side in pixels that a larger frame is made smaller to before the joint stage sees it; 0: none is.
+    maps, residual, blocks
         Of the joint stage's convolutions, see `JointStage`.
     equalise
         Whether the joint stage sees faces `equalised`.
@@ -157,6 +168,7 @@ class EmotionalDAN(nn.Module):
         Whether the emotion is the mean of what the face and its mirror image say.
     """
 
+    smaller: Tensor
     temperature: Tensor
     bias: Tensor
     trust: Tensor
@@ -170,7 +182,9 @@ class EmotionalDAN(nn.Module):
         features: int,
         labels: int,
         dropout: float,
+        reduced: int = 0,
         residual: bool = True,
+        blocks: Sequence[int] = (),
         use_heatmap: bool = True,
         equalise: bool = False,
         mirror: bool = False,
@@ -179,8 +193,12 @@ class EmotionalDAN(nn.Module):
         self.cascade, self.use_heatmap, self.mirror = cascade, use_heatmap, mirror
         self.equalise = equalise
         self.own_frame, self.size = bool(size), size or cascade.sizes[-1]
+        self.seen = min(self.size, reduced or self.size)
+        self.register_buffer("smaller", resampling(self.size, self.seen), persistent=False)
         points = cascade.mean.shape[0]
-        self.joint = JointStage(self.size, maps, features, points, labels, dropout, residual=residual)
+        self.joint = JointStage(
+            self.seen, maps, features, points, labels, dropout, residual=residual, blocks=blocks
+        )
         self.shape_head = ShapeHead(points, labels)
         self.register_buffer("temperature", torch.ones(()))
         self.register_buffer("bias", torch.zeros(labels))
@@ -224,12 +242,17 @@ class EmotionalDAN(nn.Module):
         return ((placed - mean) * (20 / self.size)).flatten(1)
 
     def with_heatmap(self, face: Tensor, placed: Tensor) -> Tensor:
-        """Prepared grey faces (N, 1, size, size) and the heatmap of points in their frame."""
+        """What the joint stage sees (N, 2, seen, seen) of prepared grey faces (N, 1, size, size): them, and
+        the heatmap of points in their frame.
+        """
+        if self.seen != self.size:
+            face = self.smaller @ face @ self.smaller.T
+            placed = (placed + 0.5) * (self.seen / self.size) - 0.5
         if self.equalise:
             face = equalised(face)
         if not self.use_heatmap:
             return torch.cat([face, torch.zeros_like(face)], 1)
-        return torch.cat([face, heatmap(placed, self.size, self.cascade.heatmap_stride)], 1)
+        return torch.cat([face, heatmap(placed, self.seen, self.cascade.heatmap_stride)], 1)
 
     def move(self, placed: Tensor, update: Tensor, matrix: Tensor, shift: Tensor) -> Tensor:
         """S_t = T^-1(T(S_{t-1}) + dS_t), where ``placed`` is T(S_{t-1})."""

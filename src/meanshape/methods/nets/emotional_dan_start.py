@@ -43,7 +43,9 @@ def start(
         features=config.features,
         labels=max(1, len(labels)),  # a head of nothing is no head
         dropout=config.dropout,
+        reduced=config.reduced,
         residual=config.residual,
+        blocks=config.blocks,
         use_heatmap=config.use_heatmap,
         equalise=config.equalise,
         mirror=config.mirror,
