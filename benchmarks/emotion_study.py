@@ -49,11 +49,11 @@ def ablate(arguments: argparse.Namespace) -> dict[str, Any]:
         ]
         for split in ("train", "validation")
     )
-    moves = replace(Config().augmentation, colour=0.5, noise=0.15, occluder=0.4)
-    plain = replace(Config(), quick=(), steps=arguments.steps, ema=0.98, batch=64, bf16=arguments.bf16)
-    plain = replace(plain, points_share=0.125, rate=2e-3, dropout=0.3, balance=0.25, augmentation=moves)
+    plain = replace(Config(), quick=(), steps=arguments.steps, warmup=50, ema=0.99, bf16=arguments.bf16)
+    plain = replace(plain, points_share=0.125, share=0.3, turn=0.02)
     variants = {
         "image alone": replace(plain, use_heatmap=False, share=0.0),
+        "image alone, joint": replace(plain, use_heatmap=False),
         "image and heatmap": replace(plain, share=0.0),
         "joint": plain,
         "joint, with own points": replace(plain, own_points=True),
@@ -63,8 +63,8 @@ def ablate(arguments: argparse.Namespace) -> dict[str, Any]:
         folder = arguments.out / name.replace(",", "").replace(" ", "-")
         folder.mkdir(parents=True, exist_ok=True)
         for part in ("train", "valid"):  # the same frames for all
-            kept, own = arguments.out / f"frames-{part}.npz", folder / f"frames-{part}.npz"
-            if kept.exists() and not own.exists():
+            kept, own = next(arguments.out.rglob(f"frames-{part}.npz"), None), folder / f"frames-{part}.npz"
+            if kept is not None and not own.exists():
                 own.symlink_to(kept.resolve())
         model = EmotionalDAN(variants[name])
         model.run_folder, model.initial = folder, arguments.dan

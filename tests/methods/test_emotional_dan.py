@@ -21,7 +21,7 @@ from meanshape.methods.nets import emotional_dan_data as data  # noqa: E402
 from meanshape.methods.nets import emotional_dan_training as training  # noqa: E402
 from meanshape.methods.nets.blocks import grey  # noqa: E402
 from meanshape.methods.nets.dan import heatmap, prepared, similarity, warp  # noqa: E402
-from meanshape.methods.nets.emotional_dan import Residual, equalised  # noqa: E402
+from meanshape.methods.nets.emotional_dan import equalised  # noqa: E402
 from meanshape.methods.nets.emotional_dan_cascade import is_quick, quicken  # noqa: E402
 from meanshape.methods.nets.emotional_dan_start import Teachers, start  # noqa: E402
 from meanshape.training.sampling import CropBank, CropSampler  # noqa: E402
@@ -173,7 +173,7 @@ def test_it_sees_the_frame_of_the_stage_before_or_its_own() -> None:
     torch.manual_seed(0)
     crops = 255 * torch.rand(2, 3, 8, 8).repeat_interleave(16, 2).repeat_interleave(16, 3)
     for size in (0, 32):
-        module = start(replace(Config(), size=size, reduced=0), mean, ["a"], None).eval()
+        module = start(replace(Config(), size=size), mean, ["a"], None).eval()
         seen: list[torch.Tensor] = []
         module.joint.register_forward_pre_hook(lambda _, inputs, seen=seen: seen.append(inputs[0]))
         shape = module(crops)[-3]
@@ -357,39 +357,13 @@ def test_labels_come_in_our_order_then_by_name() -> None:
 
 def test_a_heatmap_is_what_the_joint_stage_sees() -> None:
     mean = np.random.default_rng(0).uniform(0, 1, (68, 2))
-    module = start(replace(Config(), reduced=0), mean, ["a"], None)
+    module = start(Config(), mean, ["a"], None)
     placed, face = torch.rand(2, 68, 2) * 64, torch.rand(2, 1, 64, 64)
     seen = module.with_heatmap(face, placed)
     assert torch.equal(seen[:, :1], equalised(face))
     assert torch.equal(seen[:, 1:], heatmap(placed, 64, 2))
-    as_it_is = start(replace(Config(), equalise=False, reduced=0), mean, ["a"], None)
+    as_it_is = start(replace(Config(), equalise=False), mean, ["a"], None)
     assert torch.equal(as_it_is.with_heatmap(face, placed)[:, :1], face)
-
-
-def test_it_sees_the_frame_made_smaller() -> None:
-    """A smooth face, and each point in it, lies in the same place of the smaller frame."""
-    mean = np.random.default_rng(0).uniform(0, 1, (68, 2))
-    module = start(replace(Config(), reduced=32, equalise=False), mean, ["a"], None)
-    line = torch.arange(64.0)
-    across = lambda line: torch.sin(line / 9)[None, None, None] + torch.cos(line / 7)[:, None]  # noqa: E731
-    placed = torch.rand(1, 68, 2) * 40 + 12
-    seen = module.with_heatmap(across(line), placed)
-    assert seen.shape == (1, 2, 32, 32)
-    assert module.joint.fc1[0].in_features == 256 * 2 * 2
-    assert start(replace(Config(), reduced=96), mean, ["a"], None).seen == 64  # never larger
-    inner = slice(3, -3)  # at the border there are fewer pixels to go by
-    expected = across((torch.arange(32.0) + 0.5) * 2 - 0.5)
-    assert (seen[:, :1] - expected)[..., inner, inner].abs().max() < 0.02
-    assert torch.equal(seen[:, 1:], heatmap((placed + 0.5) / 2 - 0.5, 32, 2))
-
-
-def test_blocks_at_every_width() -> None:
-    mean = np.random.default_rng(0).uniform(0, 1, (68, 2))
-    count = lambda blocks: sum(  # noqa: E731
-        isinstance(part, Residual)
-        for part in start(replace(Config(), blocks=blocks), mean, ["a"], None).joint.trunk
-    )
-    assert count(()) == 3 and count((1, 2, 2, 1)) == 6 and count((0, 0, 0, 0)) == 0
 
 
 WRONG = [

@@ -13,10 +13,12 @@ pytest.importorskip("onnx")
 
 from meanshape.core.markup import markup  # noqa: E402
 from meanshape.datasets import synthetic  # noqa: E402
-from meanshape.methods.emotional_dan import EmotionalDAN  # noqa: E402
+from meanshape.methods.emotional_dan import Config, EmotionalDAN  # noqa: E402
 from meanshape.methods.nets import emotional_dan_data as data  # noqa: E402
 from meanshape.methods.nets import emotional_dan_training as training  # noqa: E402
-from meanshape.methods.nets.emotional_dan import equalised  # noqa: E402
+from meanshape.methods.nets.dan import heatmap  # noqa: E402
+from meanshape.methods.nets.emotional_dan import Residual, equalised  # noqa: E402
+from meanshape.methods.nets.emotional_dan_start import start  # noqa: E402
 from meanshape.training.sampling import CropBank, CropSampler  # noqa: E402
 
 
@@ -107,3 +109,29 @@ def test_a_narrow_picture_ends_at_the_face() -> None:
     cuts = np.array([narrow._cut(np.random.default_rng(seed), 72) for seed in range(200)])
     assert cuts.min() >= 7 and 14 < cuts.max() <= 19  # 16 would be the face's own box
     assert len({c[0] for c in cuts.tolist()}) > 3
+
+
+def test_it_sees_the_frame_made_smaller() -> None:
+    """A smooth face, and each point in it, lies in the same place of the smaller frame."""
+    mean = np.random.default_rng(0).uniform(0, 1, (68, 2))
+    module = start(replace(Config(), reduced=32, equalise=False), mean, ["a"], None)
+    line = torch.arange(64.0)
+    across = lambda line: torch.sin(line / 9)[None, None, None] + torch.cos(line / 7)[:, None]  # noqa: E731
+    placed = torch.rand(1, 68, 2) * 40 + 12
+    seen = module.with_heatmap(across(line), placed)
+    assert seen.shape == (1, 2, 32, 32)
+    assert module.joint.fc1[0].in_features == 256 * 2 * 2
+    assert start(replace(Config(), reduced=96), mean, ["a"], None).seen == 64  # never larger
+    inner = slice(3, -3)  # at the border there are fewer pixels to go by
+    expected = across((torch.arange(32.0) + 0.5) * 2 - 0.5)
+    assert (seen[:, :1] - expected)[..., inner, inner].abs().max() < 0.02
+    assert torch.equal(seen[:, 1:], heatmap((placed + 0.5) / 2 - 0.5, 32, 2))
+
+
+def test_blocks_at_every_width() -> None:
+    mean = np.random.default_rng(0).uniform(0, 1, (68, 2))
+    count = lambda blocks: sum(  # noqa: E731
+        isinstance(part, Residual)
+        for part in start(replace(Config(), blocks=blocks), mean, ["a"], None).joint.trunk
+    )
+    assert count(()) == 3 and count((1, 2, 2, 1)) == 6 and count((0, 0, 0, 0)) == 0

@@ -49,10 +49,10 @@ class Config:
     quick_steps: tuple[int, int] = (2000, 1600)  # to teach it, and to let the second stage get used to it
     quick_again: bool = False  # teach a quick cascade that was loaded once more, with more faces for instance
     size: int = 0  # side of a frame of the joint stage's own, pixels; 0: it sees that of the stage before
-    reduced: int = 48  # side that a larger frame is made smaller to before the joint stage sees it; 0: none
+    reduced: int = 0  # side that a larger frame is made smaller to before the joint stage sees it; 0: none
     maps: tuple[int, ...] = (32, 64, 128, 256)  # of its convolutions, from halving to halving
     residual: bool = True  # they are residual blocks; else pairs of convolutions, as DAN's
-    blocks: tuple[int, ...] = (1, 1, 1, 1)  # how many at each width; none: one, but not at the first
+    blocks: tuple[int, ...] = ()  # how many at each width; none: one, but not at the first
     features: int = 128
     dropout: float = 0.1
     use_heatmap: bool = True  # whether the joint stage sees the shape so far
@@ -80,7 +80,7 @@ class Config:
     steps: int = 0  # where given, minutes do not count
     augmentation: Augmentation = field(
         default_factory=lambda: Augmentation(
-            shift=0.05, scale=0.08, rotation=8, colour=0.05, blur=0.1, jpeg=0, noise=0.02, occluder=0.2
+            shift=0.05, scale=0.08, rotation=8, colour=0.05, blur=0.05, jpeg=0, noise=0.02, occluder=0.1
         )
     )  # of the joint stage's frame
 
@@ -119,10 +119,8 @@ PRESETS = {
         ),
         quick=(),
         size=224,
-        reduced=0,
         maps=(64, 128, 256, 512),
         residual=False,
-        blocks=(),
         features=256,
         dropout=0.5,
         equalise=False,
@@ -168,8 +166,8 @@ class EmotionalDAN(LandmarkModel):
         """DAN's tiny cascade and a joint stage for a few dozen faces."""
         cascade = dan.DAN.tiny().config
         moves = replace(cascade.augmentation, rotation=2, shift=0.02)
-        small = Config(cascade, (), maps=(8, 16, 32, 64), blocks=(), features=64)
-        sure = replace(small, augmentation=moves, dropout=0.0, mixup=0.0, share=0.5, points_share=0.5)
+        small = Config(cascade, (), maps=(8, 16, 32, 64), features=64, augmentation=moves)
+        sure = replace(small, dropout=0.0, mixup=0.0, share=0.5, points_share=0.5)
         slow = replace(sure, rate=2e-4, turn=0.002)  # nothing would damp its moves
         return cls(replace(slow, batch=16, steps=20, warmup=5, ema=0.9))
 
