@@ -51,12 +51,13 @@ def ablate(arguments: argparse.Namespace) -> dict[str, Any]:
     )
     plain = replace(Config(), quick=(), steps=arguments.steps, warmup=50, ema=0.99, bf16=arguments.bf16)
     plain = replace(plain, points_share=0.125, share=0.3, turn=0.02)
+    seen = replace(plain, use_heatmap=True)
     variants = {
-        "image alone": replace(plain, use_heatmap=False, share=0.0),
-        "image alone, joint": replace(plain, use_heatmap=False),
-        "image and heatmap": replace(plain, share=0.0),
-        "joint": plain,
-        "joint, with own points": replace(plain, own_points=True),
+        "image alone": replace(plain, share=0.0),
+        "image alone, joint": plain,
+        "image and heatmap": replace(seen, share=0.0),
+        "joint": seen,
+        "joint, with own points": replace(seen, own_points=True),
     }
     results: dict[str, Any] = {}
     for name in arguments.only or variants:

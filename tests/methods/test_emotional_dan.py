@@ -88,7 +88,7 @@ def test_a_mirror_shows_the_same_emotion() -> None:
         start(replace(Config(), mirror=mirror), mean, FELT, None).eval() for mirror in (True, False)
     )
     alone.load_state_dict(both.state_dict())
-    seen = torch.rand(3, 2, 64, 64, generator=torch.Generator().manual_seed(0))
+    seen = torch.rand(3, 2, 48, 48, generator=torch.Generator().manual_seed(0))
     (update, logits), (turned_update, turned) = both.answer(seen), both.answer(seen.flip(3))
     assert torch.allclose(logits, turned, atol=1e-5) and not torch.allclose(update, turned_update)
     one, other = alone.answer(seen), alone.answer(seen.flip(3))
@@ -173,7 +173,7 @@ def test_it_sees_the_frame_of_the_stage_before_or_its_own() -> None:
     torch.manual_seed(0)
     crops = 255 * torch.rand(2, 3, 8, 8).repeat_interleave(16, 2).repeat_interleave(16, 3)
     for size in (0, 32):
-        module = start(replace(Config(), size=size), mean, ["a"], None).eval()
+        module = start(replace(Config(), size=size, reduced=0), mean, ["a"], None).eval()
         seen: list[torch.Tensor] = []
         module.joint.register_forward_pre_hook(lambda _, inputs, seen=seen: seen.append(inputs[0]))
         shape = module(crops)[-3]
@@ -242,12 +242,14 @@ def test_a_teacher_sees_what_its_pupil_sees(fitted: EmotionalDAN, saved: Path) -
     task = training.JointTask(sampler, None, None, config, teachers)
     half = training.JointTask(sampler, None, None, replace(config, taught=0.5), teachers)
     with torch.no_grad():
-        seen = teacher.with_heatmap(prepared(batch["face"]), batch["placed"])
+        seen = teacher.with_heatmap(prepared(batch["face"]), batch["target"])  # the shape moves with the face
         both = [torch.softmax(teacher.joint(way)[1], -1) for way in (seen, seen.flip(3))]
     assert not torch.allclose(*both, atol=1e-3)
     told = {_which(task._mixed(batch)[1], both) for _ in range(20)}
     assert told == {0, 1}  # either way round, drawn anew each time
     assert _which(half._mixed(batch)[1], [(says + batch["label"]) / 2 for says in both]) in (0, 1)
+    own = training.JointTask(sampler, None, None, replace(config, own_points=True), teachers)
+    assert _which(own._mixed(batch)[1], both) == -1  # there the shape stays: its move is what is learnt
 
 
 def _which(target: torch.Tensor, options: list[torch.Tensor]) -> int:
@@ -355,19 +357,20 @@ def test_labels_come_in_our_order_then_by_name() -> None:
     assert label_set([*felt, Sample("n", "y.png")]) == ("happy", "sad", "bored")
 
 
-def test_a_heatmap_is_what_the_joint_stage_sees() -> None:
+def test_a_heatmap_is_what_the_joint_stage_sees_if_asked_for() -> None:
     mean = np.random.default_rng(0).uniform(0, 1, (68, 2))
-    module = start(Config(), mean, ["a"], None)
+    config = replace(Config(), reduced=0, use_heatmap=True)
+    module = start(config, mean, ["a"], None)
     placed, face = torch.rand(2, 68, 2) * 64, torch.rand(2, 1, 64, 64)
     seen = module.with_heatmap(face, placed)
     assert torch.equal(seen[:, :1], equalised(face))
     assert torch.equal(seen[:, 1:], heatmap(placed, 64, 2))
-    as_it_is = start(replace(Config(), equalise=False), mean, ["a"], None)
+    as_it_is = start(replace(config, equalise=False), mean, ["a"], None)
     assert torch.equal(as_it_is.with_heatmap(face, placed)[:, :1], face)
 
 
 WRONG = [
-    {"size": 50},
+    {"size": 40},
     {"share": 1.5},
     {"points_share": 0.0},
     {"maps": ()},

@@ -114,7 +114,7 @@ def test_a_narrow_picture_ends_at_the_face() -> None:
 def test_it_sees_the_frame_made_smaller() -> None:
     """A smooth face, and each point in it, lies in the same place of the smaller frame."""
     mean = np.random.default_rng(0).uniform(0, 1, (68, 2))
-    module = start(replace(Config(), reduced=32, equalise=False), mean, ["a"], None)
+    module = start(replace(Config(), reduced=32, equalise=False, use_heatmap=True), mean, ["a"], None)
     line = torch.arange(64.0)
     across = lambda line: torch.sin(line / 9)[None, None, None] + torch.cos(line / 7)[:, None]  # noqa: E731
     placed = torch.rand(1, 68, 2) * 40 + 12

@@ -49,16 +49,16 @@ class Config:
     quick_steps: tuple[int, int] = (2000, 1600)  # to teach it, and to let the second stage get used to it
     quick_again: bool = False  # teach a quick cascade that was loaded once more, with more faces for instance
     size: int = 0  # side of a frame of the joint stage's own, pixels; 0: it sees that of the stage before
-    reduced: int = 0  # side that a larger frame is made smaller to before the joint stage sees it; 0: none
+    reduced: int = 48  # side that a larger frame is made smaller to before the joint stage sees it; 0: none
     maps: tuple[int, ...] = (32, 64, 128, 256)  # of its convolutions, from halving to halving
     residual: bool = True  # they are residual blocks; else pairs of convolutions, as DAN's
-    blocks: tuple[int, ...] = ()  # how many at each width; none: one, but not at the first
+    blocks: tuple[int, ...] = (1, 1, 1, 1)  # how many at each width; none: one, but not at the first
     features: int = 128
     dropout: float = 0.1
-    use_heatmap: bool = True  # whether the joint stage sees the shape so far
+    use_heatmap: bool = False  # whether the joint stage sees the shape so far too
     equalise: bool = True  # spread the greys that the joint stage sees, as FER2013's pictures have theirs
     even: float = 0.6  # share of the classes' frequencies that the logits are freed of; 1: all count alike
-    mirror: bool = False  # the emotion is the mean of what the face and its mirror image say
+    mirror: bool = True  # the emotion is the mean of what the face and its mirror image say
     share: float = 0.05  # of the points in the loss
     points_share: float = 0.024  # of faces with points in a batch
     own_points: bool = False  # faces with an emotion also pay for the points that the cascade places on them
@@ -119,8 +119,10 @@ PRESETS = {
         ),
         quick=(),
         size=224,
+        reduced=0,
         maps=(64, 128, 256, 512),
         residual=False,
+        use_heatmap=True,
         features=256,
         dropout=0.5,
         equalise=False,
@@ -166,8 +168,10 @@ class EmotionalDAN(LandmarkModel):
         """DAN's tiny cascade and a joint stage for a few dozen faces."""
         cascade = dan.DAN.tiny().config
         moves = replace(cascade.augmentation, rotation=2, shift=0.02)
-        small = Config(cascade, (), maps=(8, 16, 32, 64), features=64, augmentation=moves)
-        sure = replace(small, dropout=0.0, mixup=0.0, share=0.5, points_share=0.5)
+        small = Config(cascade, (), maps=(8, 16, 32, 64), blocks=(), features=64, augmentation=moves)
+        sure = replace(
+            small, use_heatmap=True, mirror=False, dropout=0.0, mixup=0.0, share=0.5, points_share=0.5
+        )
         slow = replace(sure, rate=2e-4, turn=0.002)  # nothing would damp its moves
         return cls(replace(slow, batch=16, steps=20, warmup=5, ema=0.9))
 
