@@ -6,9 +6,9 @@ joint loss is share * error of the points + (1 - share) * cross entropy.
 
 What differs from the paper: no data set at hand has both labels, so batches hold faces of both kinds and
 each pays for the label that it has; the stages before the joint one are a finished DAN, made quicker; the
-joint stage sees the frame of the stage before in grey, smaller size and no feature image; labels are
-smoothed, partly those of a larger model that teaches, classes weighted, faces mixed, weights averaged; the
-probabilities are calibrated on the validation faces.
+joint stage sees the frame of the stage before in grey and smaller, and its mirror image, without heatmap or
+feature image; labels are smoothed, partly those of models that teach, classes weighted, weights averaged;
+the probabilities are calibrated on the validation faces.
 """
 
 from __future__ import annotations

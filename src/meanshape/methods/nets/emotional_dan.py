@@ -69,7 +69,7 @@ class JointStage(nn.Module):
     A 5x5 convolution, then for each further width a 3x3 one, each followed by as many residual blocks as
     ``blocks`` says (none: one, but not after the first); each width halves the frame with the stride of its
     first convolution. Not ``residual``: pairs of convolutions with poolings, as DAN's. Input: the upright
-    face and the heatmap of the shape so far (N, 2, size, size).
+    face and the heatmap of the shape so far, or zeros (N, 2, size, size).
     """
 
     def __init__(
@@ -243,7 +243,7 @@ class EmotionalDAN(nn.Module):
 
     def with_heatmap(self, face: Tensor, placed: Tensor) -> Tensor:
         """What the joint stage sees (N, 2, seen, seen) of prepared grey faces (N, 1, size, size): them, and
-        the heatmap of points in their frame.
+        the heatmap of points in their frame, zeros where it is not to be seen.
         """
         if self.seen != self.size:
             face = self.smaller @ face @ self.smaller.T
