@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -309,11 +310,15 @@ def test_a_training_goes_on_from_the_graph_alone(saved: Path, tmp_path: Path) ->
     assert torch.equal(kept.joint.fc1[0].weight, read.joint.fc1[0].weight)
 
 
-def test_a_teacher_must_know_the_same_labels(saved: Path) -> None:
+def test_a_teacher_must_know_the_same_labels_and_be_whole(saved: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--init"):
         Teachers.of(Config(), None, np.zeros((68, 2)), FELT)
     with pytest.raises(WeightsError, match="other labels"):
         Teachers.of(Config(), saved, np.zeros((68, 2)), ("sad", "bored"))
+    config = Path(shutil.copytree(saved, tmp_path / "other")) / "config.toml"
+    config.write_text(config.read_text("utf-8").replace("maps = [8,", "maps = [12,"), "utf-8")
+    with pytest.raises(WeightsError, match="cannot teach"):
+        Teachers.of(Config(), config.parent, np.load(saved / "mean.npy"), FELT)
 
 
 def test_moves_that_do_harm_are_damped(fitted: EmotionalDAN, faces: list[Sample]) -> None:

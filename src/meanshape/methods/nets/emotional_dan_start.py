@@ -108,7 +108,13 @@ class Teachers:
             if tuple((folder / LABELS).read_text("utf-8").split()) != tuple(labels):
                 raise WeightsError(f"{folder}: it tells other labels apart than {', '.join(labels)}")
             own = from_toml(type(config), (folder / "config.toml").read_text("utf-8"), where=str(folder))
-            modules.append(start(own, mean, labels, folder))
+            module = start(own, mean, labels, folder)
+            asked = {f"joint.{name}" for name, _ in module.joint.named_parameters()}
+            if asked - load_state(module, folder / STATE):
+                raise WeightsError(
+                    f"{folder}: its weights are not what its config.toml says; it cannot teach"
+                )
+            modules.append(module)
         return cls(modules)
 
     def say(self, face: Tensor, placed: Tensor) -> Tensor:
