@@ -8,7 +8,7 @@ ARGS ?= -n 2 --dist loadgroup
 export OMP_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-oldest lint format picture docs wheel-smoke sbom audit clean
+.PHONY: help cards demo test test-oldest lint format picture docs wheel-smoke frozen sbom audit clean
 
 help:
 	@echo "make demo    find the face in examples/astronaut.jpg, write demo-output/"
@@ -18,6 +18,8 @@ help:
 	@echo "make picture draw the pictures in docs/images again"
 	@echo "make docs    build the pages into docs/_build, with the API reference"
 	@echo "make wheel-smoke  build the wheel twice, try it alone on every Python that is here"
+	@echo "make cards   try every command on the cards of the weights at the commit that it names"
+	@echo "make frozen  freeze the command line with PyInstaller and try every model in it"
 	@echo "make test-oldest  run the tests on the oldest versions that pyproject.toml allows"
 	@echo "make sbom    write dist/meanshape.cdx.json: what the wheel brings along (CycloneDX)"
 	@echo "make audit   ask PyPI for known weaknesses of what the wheel and its extras bring along"
@@ -52,11 +54,18 @@ docs: .venv/bin/python
 wheel-smoke: .venv/.release
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tests/packaging/wheel_smoke.py
 
+frozen: .venv/.release
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tests/packaging/frozen_smoke.py
+
+# Wants the history of git.
+cards: .venv/.test
+	$(BIN)/python tests/packaging/cards.py
+
 # The oldest Python, too. With the oldest torch and, on Linux, its CUDA libraries: some gigabytes.
 OLDEST := .venv/oldest
 test-oldest: .venv/.release
 	$(BIN)/uv venv -q --clear --python 3.11 $(OLDEST)
-	$(BIN)/uv pip install -q --python $(OLDEST) --resolution lowest-direct -e '.[train,plot,video,web,ray,parquet,mat73,test]' 'httpx2>=2.0'
+	$(BIN)/uv pip install -q --python $(OLDEST) --resolution lowest-direct -e '.[train,plot,video,web,ray,parquet,mat73,heif,test]' 'httpx2>=2.0'
 	$(OLDEST)/bin/python -m pytest $(ARGS) -W default::DeprecationWarning \
 		-W default::pytest.PytestUnraisableExceptionWarning --ignore tests/test_house.py --ignore tests/packaging
 

@@ -1,11 +1,13 @@
 """Teach every shipped model how sure it may be of its points, and draw how far that can be trusted.
 
-    python benchmarks/calibrate_all.py --ibug300w ROOT --mtfl ROOT [--twin dan=FOLDER] [--only NAME] [--save]
+    python benchmarks/calibrate_all.py --ibug300w ROOT --mtfl ROOT
+        [--twin dan=FOLDER] [--only NAME] [--domain-only] [--save]
 
 Models of 68 points learn it on 300-W validation, those of five on MTFL validation, those that were trained on
-rendered faces alone on other rendered faces, and photos set two numbers (`--tune`). A confidence must come
+rendered faces alone on other rendered faces, so that they stay free for any use. A confidence must come
 from faces that the model has not seen. Where the card says that it was trained on `trainval`, its twin takes
 its place: the same command on `train`, which is run here (a minute each), or the folder that `--twin` names.
+With `--domain-only` the confidence of plain faces stays, and no twin is needed.
 
 Without `--save` nothing of the package changes: results are only printed. With it, `confidence.npz` and
 the card of each model are written, and docs/images/reliability.svg.
@@ -38,9 +40,9 @@ def main() -> None:
             copy = Path(work) / name / name
             shutil.copytree(weights.folder(name), copy)
             asked = ["calibrate", str(copy), "--data", _data(card, options), "--limit", str(LIMIT)]
-            if card.name.endswith("_synthetic"):
-                asked += ["--tune", _photos(card, options)]
-            if _seen(card):
+            if options.domain_only:
+                asked.append("--domain-only")
+            elif _seen(card):
                 asked += ["--twin", twins.get(name) or _train(card, options, Path(work))]
             _meanshape(*asked)
             if options.save:
@@ -59,7 +61,7 @@ def _data(card: weights.Card, options: argparse.Namespace) -> str:
 
 def _photos(card: weights.Card, options: argparse.Namespace) -> str:
     """Return faces that the model is for, and that it has not learnt from."""
-    if card.markup == "ibug68":
+    if card.markup != "mtfl5":
         return f"ibug300w:{options.ibug300w}:validation"
     return f"mtfl:{options.mtfl}:validation"
 
@@ -89,6 +91,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--mtfl", required=True, metavar="ROOT")
     parser.add_argument("--twin", action="append", default=[], metavar="NAME=FOLDER")
     parser.add_argument("--only", action="append", metavar="NAME")
+    parser.add_argument("--domain-only", action="store_true")
     parser.add_argument("--save", action="store_true")
     return parser.parse_args()
 

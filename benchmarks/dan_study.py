@@ -28,7 +28,7 @@ from meanshape.datasets import load_data
 from meanshape.methods.dan import Config
 from meanshape.methods.nets import dan as nets
 from meanshape.methods.nets import dan_training
-from meanshape.methods.nets.state import load_state
+from meanshape.methods.nets.state import start_from
 from meanshape.training.sampling import CropBank, channels_first
 
 Errors = NDArray[np.float64]  # (stages, faces), percent
@@ -38,7 +38,7 @@ def module_of(folder: Path) -> tuple[nets.DAN, Config]:
     """The torch module and the config in a run folder."""
     config = configs.load(Config, folder / "config.toml")
     module = dan_training.build(config, np.load(folder / "mean.npy"))
-    load_state(module, folder / dan_training.STATE)
+    start_from(module, folder)
     return module.eval(), config
 
 

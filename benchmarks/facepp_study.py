@@ -16,6 +16,7 @@ import json
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,11 @@ from safetensors.torch import load_file, save_file
 
 import meanshape as ms
 from meanshape.core import config as configs
+from meanshape.core import weights
 from meanshape.core.types import Box, Sample
 from meanshape.datasets import load_data
 from meanshape.methods.facepp import Config, FacePP
-from meanshape.methods.nets.facepp_training import STATE
+from meanshape.methods.nets.state import STATE
 
 CONTOUR = slice(0, 17)
 INNER = slice(17, 68)
@@ -68,7 +70,22 @@ def first_levels(run: Path, folder: Path) -> Path:
     """Levels 1 and 2 of a run, to start from."""
     state = load_file(run / STATE)
     save_file({k: v for k, v in state.items() if k.startswith(("boxes", "wholes"))}, folder / STATE)
+    weights.write_card(folder, weights.read_card(run), [STATE])
     return folder
+
+
+def without_boxes(run: Path, train: list[Sample], valid: list[Sample]) -> dict[str, Any]:
+    """The finished levels 2 to 4 in the mean boxes in place of level 1's; nothing is learnt anew."""
+    config = configs.override(configs.load(Config, run / "config.toml"), {"steps": "0,0,0,0"})
+    found: dict[str, Any] = {}
+    for name, used in (("level 4 by torch", True), ("level 4 without level 1", False)):
+        model = FacePP(replace(config, use_boxes=used))
+        model.initial = run
+        model.fit(train)
+        found[name] = errors(model, valid, 4)
+        found[f"{name}, moved by 10 %"] = errors(model, valid, 4, 0.1)
+        print(name, found[name], found[f"{name}, moved by 10 %"], flush=True)
+    return found
 
 
 def ablations(run: Path, train: list[Sample], valid: list[Sample], steps: int) -> dict[str, Any]:
@@ -106,14 +123,17 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("--data", required=True)
     parser.add_argument("--train")
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=400, help="0: the finished model without its level 1")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     samples = load_data(options.data)
     results: dict[str, Any] = {"data": options.data.split(":")[0], "faces": len(samples)}
     if options.train:
-        train = load_data(options.train)
-        results["short runs"] = ablations(Path(options.model), train, samples, options.steps)
+        train, run = load_data(options.train), Path(options.model)
+        if options.steps:
+            results["short runs"] = ablations(run, train, samples, options.steps)
+        else:
+            results |= without_boxes(run, train, samples)
     else:
         model = ms.load(options.model)
         for level in (2, 3, 4):

@@ -28,9 +28,10 @@ from faults import fork, mean_model, photos
 from meanshape.apps.cli import main as command
 from meanshape.core import weights
 from meanshape.core.errors import OutputError
+from meanshape.core.image import write_image
 from meanshape.formats import pts, read
 
-OLD = "an older output\n"
+OLD, PHOTO = "an older output\n", "photo.png"
 FREE = (0, 4, 12, 28)
 """Kilobytes that are left on the full disk, so that runs fail early and late."""
 SIZE = 512
@@ -69,6 +70,7 @@ def read_only() -> Iterator[Path]:
 def _old(folder: Path) -> None:
     for suffix in (".csv", ".json", ".jsonl", ".parquet", ".onnx", ".svg"):
         (folder / f"out{suffix}").write_text(OLD)
+    write_image(folder / PHOTO, np.zeros((48, 64, 3), np.uint8))
 
 
 def commands(work: Path) -> dict[str, Callable[[Path], list[str]]]:
@@ -122,7 +124,7 @@ def attempt(words: list[str], folder: Path) -> dict[str, Any]:
         "code": code,
         "said": lines[-1:],
         "changed": [path.name for path in older if path.read_text(errors="replace") != OLD],
-        "left": [name for name in files if not name.startswith("out.") and name != "filler"],
+        "left": [name for name in files if not name.startswith("out.") and name not in ("filler", PHOTO)],
     }
 
 

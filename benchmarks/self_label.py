@@ -1,12 +1,12 @@
 """Label photos that have five points with a model of our own, where it agrees with itself and with them.
 
-    python benchmarks/self_label.py runs/dan --data mtfl:ROOT:train --out labels.jsonl
-    meanshape train dan --data ibug300w:ROOT:train --data folder:labels.jsonl --init runs/dan …
+    python benchmarks/self_label.py runs/dan --data mtfl:ROOT:train --out ROOT/labels.jsonl
+    meanshape train dan --data ibug300w:ROOT:train --data folder:ROOT/labels.jsonl --init runs/dan …
 
 Each face is seen from two boxes and in the mirror. The mean of the four shapes is kept, with a confidence
 for each point, when the four differ little and their eyes, nose and mouth lie where the photo's own labels
 have them (up to what the two mark-ups differ by in the median). Training takes points with a confidence for
-self-labelled (`soft_share`).
+self-labelled (`soft_share`). The terms of model and photos go into a file beside the labels.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from numpy.typing import NDArray
 
 import meanshape as ms
 from meanshape import formats
+from meanshape.core.config import dump
+from meanshape.core.origin import joined
 from meanshape.core.types import Box, Face, Prediction, Sample, Shape
-from meanshape.datasets import load_data
+from meanshape.datasets import load_data, origin
 
 SPREAD, FIVE = 0.04, 0.08  # of the inter-pupil distance: how far views may differ, and the five points
 BATCH = 16
@@ -49,8 +51,12 @@ def main() -> None:
     parser.add_argument("--data", required=True)
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
+    root = given.out.parent.absolute()
     model = ms.load(given.model)
     samples = [s for s in load_data(given.data) if s.shape is not None and s.box is not None]
+    names = {id(s): Path(s.image).absolute() for s in samples}
+    if not all(path.is_relative_to(root) for path in names.values()):
+        parser.error(f"the photos must lie below {root}, the folder of --out: labels name no others")
     shapes = np.concatenate([views(model, samples[i : i + BATCH]) for i in range(0, len(samples), BATCH)])
     mean = shapes.mean(1)
     five = model.markup.convert(mean, "mtfl5")
@@ -66,12 +72,14 @@ def main() -> None:
     kept = [
         Prediction(
             (Face(Box.around(points), Shape(points, model.markup, confidence=np.exp(-far / 0.03))),),
-            (0, 0), str(Path(sample.image).resolve()), given.model, 0.0,
+            (0, 0), names[id(sample)].relative_to(root).as_posix(), given.model, 0.0,
         )
         for sample, points, far, good in zip(samples, mean, spread, keep, strict=True)
         if good
     ]  # fmt: skip
     formats.write(given.out, kept)
+    beside = joined([model.origin, origin(given.data)])
+    given.out.with_suffix(".origin").write_text(dump(beside.to_dict()), "utf-8")
 
 
 if __name__ == "__main__":

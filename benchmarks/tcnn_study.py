@@ -33,7 +33,7 @@ from meanshape.datasets import load_data
 from meanshape.evaluation.starts import find_start, make_detector
 from meanshape.methods.nets import tcnn as nets
 from meanshape.methods.nets import tcnn_training as training
-from meanshape.methods.nets.state import load_state
+from meanshape.methods.nets.state import start_from
 from meanshape.methods.nets.tcdcn import Looking
 from meanshape.methods.nets.tcnn import Mixture, Vanilla
 from meanshape.methods.nets.tcnn_clusters import Views, assign, fit_mixture, spread_of_points
@@ -201,7 +201,7 @@ def main() -> None:
     vanilla = Vanilla(
         3, config.size, config.widths, config.features, mean.size, config.activation, config.norm
     )
-    load_state(vanilla, given.model / "weights.safetensors")
+    start_from(vanilla, given.model)
     vanilla.to(memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
     faces = FaceTensors(load_data(given.train), model.markup)
     aside = training.held_out(len(faces), config.held_out, 0)

@@ -7,6 +7,7 @@ leaves it out. The method of CONTRIBUTING.md is registered and looked at like an
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import shlex
 import shutil
@@ -18,9 +19,11 @@ from pathlib import Path
 
 import pytest
 
+import meanshape as ms
 from meanshape.apps.cli import main
 from meanshape.apps.cli._frame import commands
 from meanshape.core import registry, weights
+from meanshape.inference import choice
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -162,3 +165,15 @@ def test_a_method_in_one_file(box_ridge, tmp_path, monkeypatch):
     checks.leaves_its_input_alone(model, others[0])
     checks.follows_shift(model, others[0])
     checks.follows_scale(model, others)
+
+
+@pytest.mark.skipif(choice.MODEL not in weights.names(), reason="the default model is not here")
+@pytest.mark.parametrize("page", ["README.md", "README.zh.md"])
+def test_the_example_of_what_comes_out_came_out(page):
+    said = re.search(r"```json\n(.*?)```", (ROOT / page).read_text("utf-8"), re.S)[1]
+    said = json.loads(said)["faces"][0]
+    face = ms.detect(ROOT / "examples" / "astronaut.jpg").faces[0]
+    assert face.box.as_list() == pytest.approx(said["box"], abs=0.5)
+    assert face.shape.markup.name == said["shape"]["markup"]
+    assert face.shape.points[0].tolist() == pytest.approx(said["shape"]["points"][0], abs=0.5)
+    assert face.shape.confidence[0] == pytest.approx(said["shape"]["confidence"][0], abs=0.02)

@@ -148,6 +148,14 @@ def test_the_package_prints_only_where_people_look():
                 )
 
 
+def test_toml_is_read_in_one_place():
+    """The standard library's parser alone bounds neither time nor memory: `core/toml.py` does."""
+    found = {
+        shown(path) for path in tracked() if path.suffix == ".py" and "tomllib" in path.read_text("utf-8")
+    }
+    assert {name for name in found if name.startswith("src/")} == {"src/meanshape/core/toml.py"}
+
+
 def test_version_is_said_once_and_the_same_everywhere():
     import tomllib
 

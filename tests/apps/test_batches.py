@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from meanshape.apps.cli import main
-from meanshape.core.errors import ConfigError, ImageError
+from meanshape.core.errors import ConfigError, FormatError, ImageError
 from meanshape.core.types import Prediction
 from meanshape.inference.sources import part
 
@@ -121,6 +121,47 @@ def test_shards_merge_to_the_whole(photos: Path, inside: Path, model_folder: Pat
     assert lines(inside / "merged.jsonl") == lines(inside / "whole.jsonl")
     assert main(["merge", "1.jsonl", "merged.jsonl", "-o", "again.jsonl"]) == 0
     assert lines(inside / "again.jsonl") == lines(inside / "whole.jsonl")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes of that kind")
+def test_a_note_is_a_file_like_any_other(
+    photos: Path, inside: Path, model_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A link under its name leads nowhere, and nobody waits for a pipe."""
+    (inside / "precious").write_text("as it was")
+    (inside / "1.jsonl.shard").symlink_to("precious")
+    assert main(options(model_folder, "-o", "1.jsonl", "--shard", "1/1")) == 0
+    assert (inside / "precious").read_text() == "as it was"
+    assert not (inside / "1.jsonl.shard").is_symlink()
+    (inside / "1.jsonl.shard").unlink()
+    os.mkfifo(inside / "1.jsonl.shard")
+    assert main(["merge", "1.jsonl", "-o", "all.jsonl"]) == 5
+    assert "a pipe or a device" in capsys.readouterr().err
+    assert main(options(model_folder, "-o", "1.jsonl", "--shard", "1/1")) == 15
+    assert "a pipe or a device" in capsys.readouterr().err
+
+
+def test_missing_shards_are_named(
+    photos: Path, inside: Path, model_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in (1, 4):
+        assert main(options(model_folder, "-o", f"{number}.csv", "--shard", f"{number}/4")) == 0
+    assert main(options(model_folder, "-o", "third.jsonl", "--shard", "2/3")) == 0
+    capsys.readouterr()
+    assert main(["merge", "1.csv", "4.csv", "-o", "merged.jsonl"]) == ConfigError.exit_code
+    assert "missing shards: 2/4, 3/4" in capsys.readouterr().err
+    assert not (inside / "merged.jsonl").exists()
+    assert main(["merge", "1.csv", "1.csv", "-o", "merged.jsonl"]) == ConfigError.exit_code
+    assert "missing shards: 2/4, 3/4, 4/4" in capsys.readouterr().err
+    assert main(["merge", "1.csv", "4.csv", "-o", "merged.jsonl", "--allow-missing"]) == 0
+    assert "missing shards: 2/4, 3/4" in capsys.readouterr().err
+    assert main(["merge", "1.csv", "third.jsonl", "-o", "m.jsonl"]) == ConfigError.exit_code
+    assert "shards of different runs" in capsys.readouterr().err
+    (inside / "4.csv.shard").write_text('{"number": 9}')
+    assert main(["merge", "1.csv", "4.csv", "-o", "m.jsonl"]) == FormatError.exit_code
+    (inside / "4.csv.shard").unlink()
+    assert main(["merge", "1.csv", "4.csv", "-o", "m.jsonl"]) == 0
+    assert "unless a part without a note" in capsys.readouterr().err
 
 
 def test_parts_cover_all_once() -> None:

@@ -1,5 +1,6 @@
 """`meanshape data`: what is listed, drawn, found wrong, converted."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -12,14 +13,15 @@ from PIL import Image
 from meanshape import formats
 from meanshape.apps.cli import _figure, main
 from meanshape.core import registry
-from meanshape.core.errors import MarkUpError
+from meanshape.core.errors import ConfigError, MarkUpError
 from meanshape.core.markup import markup
 from meanshape.core.types import Box, Face, Prediction, Shape
-from meanshape.datasets import ibug300w, imm, mtfl, widerface
+from meanshape.datasets import fer2013, folder, ibug300w, imm, load_data, mtfl, widerface
 from meanshape.datasets.parts.drawing import template
-from meanshape.datasets.parts.duplicates import near_pairs, perceptual_hash
+from meanshape.datasets.parts.duplicates import near_between, near_pairs, perceptual_hash
 
-DRAWN = [name for name in registry.names("markups") if markup(name).sides]
+PLACED = "webmorph189"  # its irises, ears and hair have no counterpart among the 68 points
+DRAWN = [name for name in registry.names("markups") if markup(name).sides and name != PLACED]
 
 
 def test_list_names_all_and_imports_nothing_heavy():
@@ -46,6 +48,13 @@ def test_show_tells_what_people_ask(name, capsys):
 def test_a_wrong_name_is_corrected(capsys):
     assert main(["data", "show", "ibug300"]) == 7
     assert "did you mean 'ibug300w'" in capsys.readouterr().err
+
+
+def test_points_without_a_place_are_named(tmp_path):
+    lost = _figure.write(markup(PLACED), tmp_path / "a.svg")
+    assert "right_iris_top" in lost and not {"right_pupil", "chin", "right_mouth_corner"} & set(lost)
+    drawn = ET.parse(tmp_path / "a.svg").getroot().iter("{http://www.w3.org/2000/svg}text")
+    assert len(list(drawn)) == len(markup(PLACED)) - len(lost)
 
 
 @pytest.mark.parametrize("name", DRAWN)
@@ -117,6 +126,73 @@ def test_near_duplicates_alone_are_wrong_only_if_asked(clean):
     assert main(["data", "verify", f"mtfl:{clean}", "--strict"]) == 4
 
 
+def test_near_duplicates_across_splits_are_counted_and_kept_from_training(clean, capsys):
+    rng = np.random.default_rng(0)
+    for sample in mtfl.samples(clean):  # drawn faces are near one another
+        noise = Image.fromarray(rng.integers(0, 256, (9, 9, 3), np.uint8))
+        noise.resize((150, 140)).save(sample.image)
+    train, validation = mtfl.samples(clean, "train"), mtfl.samples(clean, "validation")
+    assert main(["data", "verify", f"mtfl:{clean}"]) == 0
+    assert "no photo nearly repeats one of another split" in capsys.readouterr().out
+    with Image.open(validation[0].image) as picture:
+        picture.save(train[0].image, quality=70)
+    path = clean / "exclude.txt"
+    assert main(["data", "verify", f"mtfl:{clean}", "--exclude", str(path)]) == 0
+    told = capsys.readouterr().out
+    assert "across splits: 1 of 2 photos of validation are nearly repeated by 1 of train" in told
+    assert f"{train[0].id}.jpg\n" in path.read_text("utf-8")
+    assert [s.id for s in mtfl.samples(clean, "train")] == [s.id for s in train[1:]]
+    assert main(["data", "verify", f"mtfl:{clean}"]) == 0  # what is left out is no fault of the copy
+    away = ["data", "verify", f"mtfl:{clean}", "--exclude", str(clean / "lists" / "exclude.txt")]
+    assert main(away) == ConfigError.exit_code
+    assert "not below its folder" in capsys.readouterr().err
+
+
+def test_near_between_is_what_plain_counting_says():
+    rng = np.random.default_rng(1)
+    ours = {f"a{n}": int.from_bytes(rng.bytes(16), "big") for n in range(60)}
+    others = {f"b{n}": int.from_bytes(rng.bytes(16), "big") for n in range(60)}
+    for n in range(60):  # n // 6 bits away from one of ours
+        flips = sum(1 << int(bit) for bit in rng.choice(128, n // 6, replace=False))
+        others[f"near{n}"] = ours[f"a{n}"] ^ flips
+    plain = {(a, b) for a in ours for b in others if (ours[a] ^ others[b]).bit_count() <= 6}
+    assert set(near_between(ours, others)) == plain
+    assert len(plain) >= 42 and near_between({}, others) == near_between(ours, {}) == []
+
+
+def test_fer2013_leaves_near_duplicates_of_its_validation_faces_out_of_training(tmp_path):
+    root = fer2013.miniature(tmp_path)
+    line = fer2013.NEAR.read_text("utf-8").splitlines()[2].split()
+    for split, name in zip(("train", "validation"), line, strict=True):
+        path = fer2013.samples(root, split, allow_missing=True)[0].image
+        path.rename(path.with_stem(name))
+    train, both = (fer2013.samples(root, split, allow_missing=True) for split in ("train", "trainval"))
+    assert (len(train), len(both)) == (13, 27)
+    assert line[0] not in " ".join(sample.id for sample in (*train, *both))
+    validation = fer2013.samples(root, "validation", allow_missing=True)
+    told = {sample.id.rpartition("/")[2]: sample.attributes["near_duplicate"] for sample in validation}
+    assert told.pop(line[1]) == "in train" and set(told.values()) == {"none"}
+    assert len(fer2013.samples(root)) == 42
+
+
+def test_fer2013_finds_near_duplicates_in_its_table_by_their_hashes(tmp_path):
+    rng = np.random.default_rng(0)
+    faces = [
+        np.asarray(Image.fromarray(rng.integers(0, 256, (9, 9), np.uint8)).resize((48, 48))) for _ in "abc"
+    ]
+    rows = [
+        (faces[0], "Training"),
+        (faces[1], "Training"),
+        (faces[2], "PublicTest"),
+        (faces[0], "PublicTest"),
+    ]
+    lines = ["emotion,pixels,Usage", *(f"3,{' '.join(map(str, face.ravel()))},{use}" for face, use in rows)]
+    (tmp_path / "fer2013.csv").write_text("\n".join(lines) + "\n", "utf-8")
+    assert [s.id for s in fer2013.samples(tmp_path, "train", allow_missing=True)] == ["train/happy/00001"]
+    validation = fer2013.samples(tmp_path, "validation", allow_missing=True)
+    assert [s.attributes["near_duplicate"] for s in validation] == ["none", "in train"]
+
+
 def test_the_hash_forgives_size_and_quality_but_not_another_photo():
     rng = np.random.default_rng(0)
     one, other = (
@@ -153,6 +229,73 @@ def test_a_data_set_becomes_a_file_and_comes_back(tmp_path, goal, capsys):
     assert {len(p.faces[0].shape) for p in again} == {51}
 
 
+def labels(path, *sources, faces=1):
+    """Write labels of photos of these names, each with points of its own."""
+    shapes = [Shape(np.arange(10).reshape(5, 2) + number, "mtfl5") for number in range(len(sources) * faces)]
+    rows = [
+        Prediction(tuple(Face(s.box(), s) for s in shapes[n * faces : (n + 1) * faces]), (9, 9), source)
+        for n, source in enumerate(sources)
+    ]
+    formats.write(path, rows)
+    return [shape.points for shape in shapes]
+
+
+@pytest.mark.parametrize("form", ["pts", "ljson"])
+@pytest.mark.parametrize(
+    "source", ["../../x.jpg", "/x.jpg", "a/../../../x.jpg", "..\\x.jpg", "\0x.jpg", "x" * 300]
+)
+def test_convert_writes_nothing_outside(tmp_path, form, source):
+    labels(tmp_path / "in.jsonl", source)
+    folder = tmp_path / "some/deep/folder"
+    assert main(["data", "convert", str(tmp_path / "in.jsonl"), f"{folder}/", "--to", form]) == 0
+    (written,) = (path for path in tmp_path.rglob("*") if path.is_file() and path.name != "in.jsonl")
+    assert written.parent == folder and written.name[0] == "x"
+
+
+def test_convert_does_not_write_through_a_link(tmp_path, capsys):
+    labels(tmp_path / "in.jsonl", "sub/x.jpg")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/sub").symlink_to(tmp_path)
+    assert main(["data", "convert", str(tmp_path / "in.jsonl"), f"{tmp_path}/out/", "--to", "pts"]) == 15
+    assert "leads out" in capsys.readouterr().err and not (tmp_path / "x.pts").exists()
+
+
+def test_convert_puts_no_face_in_the_place_of_another(tmp_path):
+    names = [
+        "a.jpg",
+        "a.png",
+        "A.bmp",
+        "a.jpg.png",
+        "b.jpg",
+        "b_1.jpg",
+        "c/a.jpg",
+        "../c/a.jpg",
+        "",
+        "photo.jpg",
+    ]
+    points = labels(tmp_path / "in.jsonl", *names, faces=2)
+    folder = tmp_path / "out"
+    assert main(["data", "convert", str(tmp_path / "in.jsonl"), f"{folder}/", "--to", "pts"]) == 0
+    found = [formats.read(path, "mtfl5")[0].faces[0].shape.points for path in folder.rglob("*.pts")]
+    assert sorted(p[0, 0] for p in found) == pytest.approx([p[0, 0] for p in points])
+    assert {p.name for p in folder.glob("a.*")} >= {"a.jpg_1.pts", "a.png_2.pts"}
+
+
+def test_labels_of_photos_that_differ_in_the_suffix_find_their_photos(tmp_path):
+    points = labels(tmp_path / "in.jsonl", "a.png", "a.jpg")
+    folder = tmp_path / "out"
+    assert main(["data", "convert", str(tmp_path / "in.jsonl"), f"{folder}/", "--to", "pts"]) == 0
+    for suffix in ("jpg", "png"):
+        Image.new("L", (9, 9)).save(folder / f"a.{suffix}")
+    read = {str(sample.image)[-3:]: sample for sample in load_data(f"folder:{folder}", markup="mtfl5")}
+    assert {kind: sample.id for kind, sample in read.items()} == {"png": "a.png", "jpg": "a.jpg"}
+    for kind, wanted in zip(("png", "jpg"), points, strict=True):
+        assert read[kind].shape.points == pytest.approx(wanted)
+    (folder / "train.txt").write_text("a.png\n")
+    (only,) = load_data(f"folder:{folder}:train", markup="mtfl5")
+    assert only.id == "a.png"
+
+
 def test_convert_relative_whole_and_what_does_not_go(tmp_path, capsys):
     shape = Shape(template()[36:41] * 20 + 60.25, "mtfl5")
     formats.write(
@@ -179,3 +322,66 @@ def test_boxes_without_points_are_converted_too(tmp_path):
     read = formats.read(tmp_path / "a.json")
     assert [len(p.faces) for p in read] == [2, 1] and read[0].size == (150, 140)
     assert read[0].faces[0].box == Box(40, 30, 110, 110)
+
+
+def test_faces_that_nobody_looked_at_are_not_converted_to_what_cannot_say_so(tmp_path):
+    shape = Shape(np.arange(10).reshape(5, 2), "mtfl5")
+    both = Face(shape.box(), shape), Face(shape.box(), shape, attributes={"checked": "no"})
+    formats.write(tmp_path / "in.jsonl", [Prediction(both, (9, 9), "a.jpg")])
+    for name, count in (
+        ("out.csv", 2),
+        ("out.jsonl", 2),
+        ("out.json", 1),
+        ("out.cvat.xml", 1),
+        ("out.dlib.xml", 1),
+    ):
+        assert main(["data", "convert", str(tmp_path / "in.jsonl"), str(tmp_path / name)]) == 0
+        assert len(formats.read(tmp_path / name)[0].faces) == count
+    assert main(["data", "convert", str(tmp_path / "in.jsonl"), f"{tmp_path}/out/", "--to", "pts"]) == 0
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.pts"]
+
+
+def test_a_folder_that_is_not_divided_has_no_fault(tmp_path, capsys):
+    root = folder.miniature(tmp_path / "mine") / "train"
+    assert main(["data", "verify", f"folder:{root}"]) == 0
+    said = capsys.readouterr()
+    assert "0 faults" in said.err and re.search(r"all +2 +-", said.out)
+    (root / "train.txt").write_text("one photo\n")
+    assert main(["data", "verify", f"folder:{root}"]) == 4
+    assert "extra: more/another photo is in no split" in capsys.readouterr().out
+
+
+def test_convert_counts_what_it_leaves_out(tmp_path, capsys):
+    five = Shape(template()[36:41] * 20 + 60.25, "mtfl5")
+    faces = (Face(Box(10, 10, 110, 110), five), Face(Box(10, 10, 110, 110)))
+    formats.write(tmp_path / "a.json", [Prediction(faces, (200, 200), "a.jpg")])
+    text = (
+        (tmp_path / "a.json")
+        .read_text()
+        .replace('"bbox": [10.0, 10.0, 100.0, 100.0]', '"bbox": [0, 0, 0, 0]')
+    )
+    (tmp_path / "a.json").write_text(text)
+    assert main(["data", "convert", str(tmp_path / "a.json"), str(tmp_path / "a.xml")]) == 0
+    said = capsys.readouterr().err
+    assert "1 label left out: " in said and "annotation 2: a box needs" in said
+    assert "1 label with a box taken from the points: " in said and "annotation 1: a box needs" in said
+    assert (
+        "1 faces of 1 photos written to 1 file(s)" in said and "(dlib's XML; .jsonl holds everything)" in said
+    )
+    formats.write(tmp_path / "b.jsonl", [Prediction(faces, (200, 200), "a.jpg")])
+    assert main(["data", "convert", str(tmp_path / "b.jsonl"), str(tmp_path / "b.csv")]) == 0
+    assert "1 faces without points left out" in capsys.readouterr().err
+
+
+def test_a_source_without_labels_is_an_error(tmp_path, capsys):
+    (tmp_path / "a.xml").write_text("<annotations><version>1.1</version></annotations>")
+    assert main(["data", "convert", str(tmp_path / "a.xml"), str(tmp_path / "b.csv")]) == 5
+    assert "names no photo" in capsys.readouterr().err
+    assert main(["data", "convert", str(tmp_path), str(tmp_path / "b.csv")]) == 5
+    assert f"name the file that is meant, such as {tmp_path / 'a.xml'}" in capsys.readouterr().err
+    (tmp_path / "c.pts").write_text("1 2\n3 4\n5 6\n7 8\n9 11\n")
+    (tmp_path / "d.pts").write_text("1 2\n3\n")
+    assert main(["data", "convert", str(tmp_path), str(tmp_path / "b.csv")]) == 0
+    said = capsys.readouterr().err
+    assert "2 labels left out: " in said and "a.xml: not read" in said and "d.pts, line 2" in said
+    assert "1 faces of 1 photos written" in said

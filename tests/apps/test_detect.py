@@ -1,18 +1,23 @@
 """`meanshape detect`, as a user types it: what comes out, and what is said of bad input."""
 
 import json
+import os
 import re
 import shutil
 import struct
 import subprocess
 import sys
+import warnings
 import zlib
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from meanshape import formats
 from meanshape.apps.cli import main
+from meanshape.core.errors import MeanshapeWarning
+from meanshape.inference.outputs import Written
 
 
 @pytest.fixture
@@ -102,6 +107,31 @@ def test_photos_and_labels_beside_them_are_never_replaced(run, photo, inside):
     assert (inside / "a" / "me.pts").read_text() == "made by hand"
     assert run("a", "-o", "a/", "--resume")[0] == 0
     assert (inside / "a" / "me.pts").read_text() == "made by hand"
+
+
+def test_long_names_are_drawn_written_and_resumed(run, photo, inside):
+    for name in ("x" * 250, "y" * 251, "é" * 125):
+        photo(f"{name}.png")
+    photo("z.png")
+    for more in ([], ["--workers", "2"]):
+        for again in ([], ["--resume"]):
+            assert run(".", "-o", "out.csv", "--overlay", "drawn", *more, *again)[0] == 0
+        assert len(list((inside / "drawn").iterdir())) == 4
+        assert len(formats.read("out.csv")) == 4
+
+
+def test_two_runs_on_one_output_do_not_mix(run, photo, inside):
+    from meanshape.inference.outputs import Written
+
+    photo("1.png")
+    other = Written("out.jsonl", ["1.png"], "mean_shape")
+    code, _, err = run("1.png", "-o", "out.jsonl")
+    assert code == 15 and err.startswith("meanshape: out.jsonl: another run is writing to it")
+    other.close()
+    assert run("1.png", "-o", "out.jsonl")[0] == 0 and sorted(p.name for p in inside.iterdir()) == [
+        "1.png",
+        "out.jsonl",
+    ]
 
 
 def test_resume_does_the_rest(run, photo, inside):
@@ -251,3 +281,33 @@ def test_a_process_says_the_same(inside, model_folder, photo):
     assert good.returncode == 0 and json.loads(good.stdout)["source"] == "me.png" and good.stderr == ""
     bad = subprocess.run([*line, "none.png"], capture_output=True, text=True, cwd=inside)
     assert (bad.returncode, bad.stdout, bad.stderr) == (3, "", "meanshape: none.png: there is no such file\n")
+
+
+def test_pictures_that_are_left_out_and_dark_ones_are_told(run, photo, inside):
+    photo("in/1.png")
+    (inside / "in/raw.NEF").write_bytes(b"MM\0*")
+    Image.fromarray(np.full((40, 40), 4000, np.uint16)).save(inside / "in/2.png")
+    with pytest.warns(MeanshapeWarning, match=r"2\.png: its 16-bit values reach 4,000"):
+        code, _, err = run("in", "-o", "out.jsonl")
+    assert code == 0 and "left out: 1 pictures of kinds that are not read: raw.NEF" in err
+    text = warnings.formatwarning(MeanshapeWarning("a:\nb"), MeanshapeWarning, __file__, 1)
+    assert text == "meanshape: a: b\n"
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names are Unicode here")
+@pytest.mark.parametrize("target", ["a.jsonl", "a.csv", "a.parquet", "a.json", "a.xml", "pts/"])
+def test_a_name_that_is_not_utf8_stops_nothing_and_is_resumed(run, photo, inside, target):
+    latin = os.fsdecode(b"in/caf\xe9.png")
+    photo("in/b.png"), photo(latin)
+    with pytest.MonkeyPatch.context() as patch:  # as if it were killed before the last photo
+        patch.setattr(Written, "finish", Written.close)
+        assert run("in/b.png", "-o", target)[0] == 0
+    for _ in range(2):
+        code, _, err = run("in", "-o", target, "--resume", "--overlay", "drawn")
+        assert code == 0 and re.search("broken photos +0", err)
+    assert re.search("done before, skipped +2", err) and len(list((inside / "drawn").iterdir())) == 1
+    if target != "pts/":
+        assert [p.source for p in formats.read(target)] == ["in/b.png", latin]
+    (inside / "list").write_bytes(b"in/caf\xe9.png\n")
+    assert run("@list", "-o", "b.jsonl", "--workers", 2)[0] == 0
+    assert [p.source for p in formats.read("b.jsonl")] == [latin]

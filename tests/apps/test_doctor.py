@@ -9,9 +9,12 @@ import pytest
 
 from meanshape.apps.cli import doctor, main
 from meanshape.core import weights
+from meanshape.inference import choice
 
+DEFAULTS = (choice.MODEL, choice.DETECTOR)
 shipped = pytest.mark.skipif(
-    not {"dan", "mtcnn"} <= set(weights.names()), reason="the weights of dan and mtcnn are not here"
+    not set(DEFAULTS) <= {*weights.names(), *weights.detector_names()},
+    reason="the default weights are not here",
 )
 
 
@@ -24,6 +27,14 @@ def test_a_sound_installation(capsys: pytest.CaptureFixture[str]) -> None:
     for name in weights.names():
         assert f"weights {name}" in said and f"self-test: {name}" in said
     assert "BROKEN" not in said
+    assert said.count("ran on CPUExecutionProvider") + said.count("ran without ONNX Runtime") == (
+        1 + len(weights.names())
+    )
+
+
+def test_a_device_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--device", "openvino"]) == 6
+    assert "no provider 'OpenVINOExecutionProvider'" in capsys.readouterr().err
 
 
 @shipped
@@ -39,7 +50,7 @@ def test_points_off_the_rendered_face_are_told(
 def test_weights_signed_anew_but_broken_fail_the_self_test(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("dan", "mtcnn"):
+    for name in DEFAULTS:
         shutil.copytree(weights.folder(name), tmp_path / name)
     shutil.copytree(weights.folder("cpr"), tmp_path / "cpr")
     card = weights.read_card(tmp_path / "cpr")

@@ -15,6 +15,7 @@ from meanshape.apps.cli._frame import commands
 from meanshape.core import weights
 from meanshape.core.image import read_image
 from meanshape.detectors.mtcnn import MTCNN
+from meanshape.inference import choice
 
 ROOT = Path(__file__).parents[2]
 PHOTO = ROOT / "examples" / "astronaut.jpg"
@@ -22,7 +23,8 @@ FIVE = np.array([(203.4, 101), (246.6, 103.1), (225, 126.3), (203.1, 140), (245,
 """Eye centres, nose tip and mouth corners, by eye; right to about a pixel."""
 
 shipped = pytest.mark.skipif(
-    not {"dan", "mtcnn"} <= set(weights.names()), reason="the weights of dan and mtcnn are not here"
+    not {choice.MODEL, choice.DETECTOR} <= {*weights.names(), *weights.detector_names()},
+    reason="the default weights are not here",
 )
 found = pytest.mark.skipif("mtcnn" not in weights.names(), reason="the weights of mtcnn are not here")
 
@@ -40,7 +42,7 @@ def test_the_three_lines_of_the_readme():
 def test_the_first_command_of_the_readme(inside, capsys):
     assert main(["detect", str(PHOTO), "-o", "points.jsonl", "--overlay", "drawn/"]) == 0
     data = json.loads((inside / "points.jsonl").read_text())
-    assert data["model"] == "dan" and data["size"] == [512, 512] and len(data["faces"]) == 1
+    assert data["model"] == choice.MODEL and data["size"] == [512, 512] and len(data["faces"]) == 1
     drawn = read_image(inside / "drawn" / "astronaut.jpg").astype(int)
     changed = (np.abs(drawn - read_image(PHOTO)).max(2) > 60).nonzero()
     left, top, right, bottom = data["faces"][0]["box"]

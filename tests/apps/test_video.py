@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import meanshape as ms
 from meanshape.apps.cli import main
@@ -16,7 +18,8 @@ from meanshape.core import weights
 from meanshape.core.errors import ConfigError, ImageError, OutputError, ResultError
 from meanshape.datasets.synthetic.clips import clip as rendered
 from meanshape.evaluation import jitter
-from meanshape.inference.clip import Clip, Recorder
+from meanshape.inference.clip import Clip
+from meanshape.inference.recorder import Recorder
 from meanshape.inference.video import video
 
 av = pytest.importorskip("av")
@@ -57,46 +60,6 @@ def options(model_folder: Path) -> dict[str, Any]:
     return {"detector": "whole_image", "model": model_folder}
 
 
-def test_uneven_times_are_kept(tmp_path: Path) -> None:
-    times = [0.0, 0.04, 0.1, 0.35, 0.36, 1.0]
-    with Clip(write(tmp_path / "a.mp4", times)) as opened:
-        frames = list(opened.frames())
-    assert [frame.time for frame in frames] == pytest.approx(times, abs=1e-4)
-    assert [frame.number for frame in frames] == list(range(6))
-    assert [int(frame.pixels.mean()) for frame in frames] == pytest.approx(
-        [20 + 4 * n for n in range(6)], abs=3
-    )
-
-
-def test_odd_sizes_lose_a_row_and_a_column(tmp_path: Path) -> None:
-    with Clip(write(tmp_path / "a.mp4", [0.0, 0.1], size=(49, 63))) as opened:
-        assert next(iter(opened.frames())).pixels.shape == (48, 62, 3)
-
-
-def test_a_clip_that_was_filmed_sideways_stands_upright(tmp_path: Path) -> None:
-    if not hasattr(av.video.stream.VideoStream, "set_display_rotation"):
-        pytest.skip("this PyAV cannot write a clip that says it is turned")
-    path = tmp_path / "turned.mp4"
-    with av.open(str(path), "w") as file:
-        stream = file.add_stream("libx264", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        stream.set_display_rotation(90)
-        pixels = np.zeros((48, 64, 3), np.uint8)
-        pixels[:, :32] = 255  # light on the left
-        for packet in [
-            *stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")),
-            *stream.encode(None),
-        ]:
-            file.mux(packet)
-    with av.open(str(path)) as file:
-        turn = next(file.decode(video=0)).rotation
-    with Clip(path) as opened:
-        (frame,) = opened.frames()
-    assert turn % 180 == 90 and frame.pixels.shape == (64, 48, 3)
-    wanted = np.rot90(pixels, turn // 90)
-    assert np.abs(frame.pixels.astype(int) - wanted).mean() < 5
-
-
 def test_sound_is_kept(tmp_path: Path, model_folder: Path) -> None:
     path = with_sound(tmp_path / "a.mp4")
     out = tmp_path / "b.mp4"
@@ -112,42 +75,6 @@ def test_predictions_name_file_and_time(tmp_path: Path, model_folder: Path) -> N
     assert [p.source for p in found] == [f"{path}#t={t:.4f}" for t in (0, 0.04, 0.08)]
     assert all(p.faces[0].track == 0 and p.size == (128, 96) for p in found)
     assert ms.video is video
-
-
-def test_a_truncated_clip_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
-    path = tmp_path / "a.mkv"
-    whole = write(path, [n / 25 for n in range(50)], size=(240, 320)).read_bytes()
-    path.write_bytes(whole[: len(whole) // 2])
-    with Clip(path) as opened:
-        assert 0 < len(list(opened.frames())) < 50
-
-
-def test_broken_packets_are_counted_and_left_out(tmp_path: Path) -> None:
-    path = tmp_path / "a.mov"
-    rng = np.random.default_rng(0)
-    with av.open(str(path), "w") as file:
-        stream = file.add_stream("png", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "rgb24"
-        for _ in range(10):
-            frame = av.VideoFrame.from_ndarray(rng.integers(0, 255, (48, 64, 3), np.uint8), format="rgb24")
-            file.mux(stream.encode(frame))
-        file.mux(stream.encode(None))
-    data = bytearray(path.read_bytes())
-    start = data.find(b"\x89PNG", len(data) // 2)
-    data[start : start + 40] = bytes(40)
-    path.write_bytes(data)
-    with Clip(path) as opened:
-        assert len(list(opened.frames())) == 9 and opened.broken == 1
-
-
-@pytest.mark.parametrize("content", [b"", b"no video at all", b"\x00" * 5000])
-def test_what_is_no_video_is_said(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "a.mp4"
-    path.write_bytes(content)
-    with pytest.raises(ImageError, match=r"a\.mp4"):
-        Clip(path)
-    with pytest.raises(ImageError, match="no such file"):
-        Clip(tmp_path / "none.mp4")
 
 
 def test_command_writes_points_and_video(tmp_path: Path, model_folder: Path) -> None:
@@ -185,6 +112,99 @@ def test_stopping_leaves_files_that_can_be_used(
         assert len(list(opened.frames())) == 7
 
 
+@pytest.mark.parametrize("step", ["add", "close"])
+def test_the_points_are_written_whatever_happens_to_the_film(
+    tmp_path: Path,
+    model_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    step: str,
+) -> None:
+    path = write(tmp_path / "a.mp4", [n / 25 for n in range(6)])
+    out, points = tmp_path / "out.mp4", tmp_path / "points.jsonl"
+    right = getattr(Recorder, step)
+
+    def wrong(self: Recorder, *arguments: Any) -> None:
+        right(self, *arguments)
+        if step == "close" or arguments[1] > 0.1:
+            raise OutputError("the disk is full")
+
+    monkeypatch.setattr(Recorder, step, wrong)
+    words = ["video", str(path), "-o", str(out), "--model", str(model_folder)]
+    assert main([*words, "--points", str(points)]) == OutputError.exit_code
+    said = capsys.readouterr().err
+    assert "the disk is full" in said and "written: " + str(points) in said
+    assert len(points.read_text().splitlines()) == 6
+    assert main(words) == OutputError.exit_code  # and without points
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_sound_that_does_not_fit_is_made_to(
+    tmp_path: Path, model_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = with_sound(tmp_path / "a.mp4")
+    out = tmp_path / "b.webm"
+    assert main(["video", str(path), "-o", str(out), "--model", str(model_folder)]) == 0
+    assert ".webm cannot hold the sound (aac): it becomes opus" in capsys.readouterr().err
+    with av.open(str(out)) as file:
+        assert file.streams.audio[0].codec_context.codec.canonical_name == "opus"
+
+
+def test_a_missing_clip_is_said_though_the_output_exists(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out.mp4"
+    out.write_bytes(b"older")
+    assert main(["video", str(tmp_path / "none.mp4"), "-o", str(out)]) == ImageError.exit_code
+    assert "no such file" in capsys.readouterr().err
+    assert out.read_bytes() == b"older" and list(tmp_path.iterdir()) == [out]
+
+
+def test_pixels_that_are_not_square_are_made_so(tmp_path: Path, model_folder: Path) -> None:
+    """As players show the clip: widened or heightened, then turned; points and output, too."""
+    for ratio, turned, size in (
+        (Fraction(64, 45), 0, (72, 91)),
+        (Fraction(1, 2), 0, (144, 64)),
+        (Fraction(2), 90, (128, 72)),
+    ):
+        path, out, points = (tmp_path / name for name in ("a.mp4", "b.mp4", "c.jsonl"))
+        with av.open(str(path), "w") as file:
+            stream = file.add_stream("libx264", rate=25)
+            stream.width, stream.height, stream.pix_fmt = 64, 72, "yuv420p"
+            stream.codec_context.sample_aspect_ratio = ratio
+            if turned and hasattr(stream, "set_display_rotation"):
+                stream.set_display_rotation(turned)
+            elif turned:
+                continue  # this PyAV cannot write a clip that says it is turned
+            frame = av.VideoFrame.from_ndarray(np.full((72, 64, 3), 90, np.uint8), format="rgb24")
+            file.mux([*stream.encode(frame), *stream.encode(None)])
+        words = ["-o", str(out), "--points", str(points), "--model", str(model_folder)]
+        assert main(["video", str(path), *words]) == 0
+        assert json.loads(points.read_text())["size"] == [size[1], size[0]]
+        with av.open(str(out)) as file:
+            shown = file.streams.video[0]
+            assert (shown.height, shown.width) == (size[0], size[1] // 2 * 2)
+            assert shown.sample_aspect_ratio in (None, 1)
+
+
+@shipped
+def test_a_face_of_narrow_pixels_gets_the_points_of_the_whole_one(tmp_path: Path) -> None:
+    photo = np.asarray(Image.open(Path(__file__).parents[2] / "examples" / "astronaut.jpg").convert("RGB"))
+    height, width = photo.shape[:2]
+    narrow = np.asarray(Image.fromarray(photo).resize((width * 45 // 64, height)))
+    path = tmp_path / "a.mp4"
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("libx264", rate=25, options={"crf": "10"})
+        stream.width, stream.height, stream.pix_fmt = narrow.shape[1], height, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(64, 45)
+        file.mux([*stream.encode(av.VideoFrame.from_ndarray(narrow, format="rgb24")), *stream.encode(None)])
+    (found,) = video(path)
+    wanted = ms.detect(photo).faces[0].shape
+    assert found.size == (width, height)
+    apart = np.hypot(*(found.faces[0].shape.points - wanted.points).T).mean()
+    assert apart < 0.015 * np.hypot(*(wanted.points[45] - wanted.points[36]))
+
+
 def test_wrong_use_is_said(tmp_path: Path, model_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write(tmp_path / "a.mp4", [0.0, 0.1])
     for arguments, said in (
@@ -199,18 +219,6 @@ def test_wrong_use_is_said(tmp_path: Path, model_folder: Path, capsys: pytest.Ca
         Recorder(tmp_path / "x.nothing", 25)
     with pytest.raises(ConfigError, match="still or moving"):
         next(rendered("running"))
-
-
-def test_a_camera_that_is_not_there_is_said(capfd: pytest.CaptureFixture[str]) -> None:
-    assert main(["webcam", "/nowhere/camera", "--headless"]) not in (0, 1)
-    assert "cannot be opened" in capfd.readouterr().err
-
-
-@shipped
-def test_a_file_may_stand_for_a_camera(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = write(tmp_path / "a.avi", [0.0, 0.04, 0.08])
-    assert main(["webcam", str(path), "--headless", "--frames", "2"]) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 2
 
 
 @shipped

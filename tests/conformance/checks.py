@@ -369,28 +369,3 @@ def markup_fits_a_face(kind: MarkUp, points: NDArray[np.float64]) -> None:
         assert right[0] < left[0] and max(left[1], right[1]) < np.nanmean(
             points[list(kind.indices("mouth")), 1]
         )
-
-
-# Weights
-
-
-def weights_card(folder: Path, free: Iterable[str] = ("synthetic",)) -> None:
-    """A card names files, terms, data, command, seed, commit and metrics; free: rendered data alone."""
-    card = weights.verify(folder)
-    assert card.files and card.markup is not None
-    assert {path.name for path in folder.iterdir() if path.is_file()} == {"card.toml", *card.files}
-    assert card.licence not in ("", "unknown"), "the card does not say its licence"
-    for key in ("data", "command", "seed", "commit", "metrics"):
-        assert key in card.more and card.more[key] not in ("", [], {}), f"the card does not say its {key}"
-    if card.commercial_use:
-        ours = all(any(name in text for name in free) for text in map(str, card.more["data"]))
-        assert ours, f"free for any use, though it learnt from {card.more['data']}"
-
-
-def gives_reference_points(
-    model: LandmarkModel, image: Any, box: Box, points: Any, pixels: float = 0.1
-) -> None:
-    """The shipped file says on a stored picture what it said when it was shipped."""
-    found = model.predict(image, box).points
-    off = np.abs(found - np.asarray(points, float)).max()
-    assert off <= pixels, f"off by {off:.2f} pixels from the stored points"

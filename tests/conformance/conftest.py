@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.register_assert_rewrite("checks")
+pytest.register_assert_rewrite("checks", "weight_checks")
 
 from meanshape.core import registry  # noqa: E402
 from meanshape.core.types import Sample, Shape  # noqa: E402

@@ -25,6 +25,8 @@ NOSE |= {
     "aflw21": 14,
     "bioid20": 14,
     "lfpw29": 20,
+    "muct76": 67,
+    "xm2vts68": 67,
     "lfpw35": 20,
 }
 """Where the one dark pixel of a drawn face is."""

@@ -51,6 +51,16 @@ def test_its_card(name):
     assert registry.detector(name).name == name
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_its_options(name):
+    """What it does not know is an error; what runs networks runs them on any device."""
+    kind = registry.detector(name)
+    made = inspect.signature(kind).parameters
+    assert not kind.takes("no_such_option")
+    assert ("threads" in made) == ("providers" in made)
+    assert ("min_face" in made) == kind.takes("min_face")
+
+
 def test_it_finds_the_faces_of_a_scene(detector, scenes):
     found = 0.0
     for picture, boxes in scenes:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import checks
 import numpy as np
 import pytest
+import weight_checks
 
 from meanshape.core import registry
 from meanshape.core.types import Sample
@@ -63,6 +64,10 @@ def test_same_seed_same_result(name, kind, ready, train, others, tmp_path):
 def test_read_back_it_predicts_the_same(name, ready, others):
     made = ready(name)
     checks.survives_saving(made.fitted, made.folder, others, registry.card("methods", name)["deep"])
+
+
+def test_what_its_card_does_not_name_is_not_read(name, ready, others, tmp_path):
+    weight_checks.reads_only_its_card(type(ready(name).loaded), ready(name).folder, others[:2], tmp_path)
 
 
 def test_onnx_and_torch_agree_at_any_batch(name, ready, others):

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, replace
-from types import SimpleNamespace
 
 import checks
 import numpy as np
 import pytest
 
-from meanshape.core import registry, weights
-from meanshape.core.errors import BoxError, ConfigError, MeanshapeError, WeightsError
+from meanshape.core import registry
+from meanshape.core.errors import BoxError, ConfigError, MeanshapeError
 from meanshape.core.markup import Conversion, markup
 from meanshape.core.types import Box, Face, Sample, Shape
 from meanshape.datasets.synthetic import face
@@ -331,61 +330,3 @@ def test_a_mark_up_that_calls_left_what_is_right():
     names = ("left_eye", "right_eye", "nose", "left_mouth_corner", "right_mouth_corner")
     with pytest.raises(AssertionError, match="lies left of"):
         checks.markup_fits_a_face(replace(sound, points=names, left_eye=(0,), right_eye=(1,)), points)
-
-
-# Weights
-
-
-@pytest.fixture
-def shelf(train, tmp_path):
-    """A folder of weights with nothing to blame, and a function that writes its card anew."""
-    folder = fitted(MeanShape, train).save(tmp_path / "mine")
-    more = {"data": ["synthetic:48@96"], "command": "meanshape train", "seed": 1, "commit": "0" * 40}
-    card = replace(weights.read_card(folder), licence="free", more=more | {"metrics": {"nme": 9.9}})
-
-    def write(**changes):
-        return weights.write_card(folder, replace(card, **changes), card.files)
-
-    write()
-    checks.weights_card(folder)
-    return SimpleNamespace(folder=folder, card=card, write=write)
-
-
-def test_a_card_with_a_wrong_hash(shelf):
-    path = shelf.folder / "card.toml"
-    digest = shelf.card.files["mean.npz"]
-    path.write_text(path.read_text("utf-8").replace(digest, digest[::-1]), "utf-8")
-    with pytest.raises(WeightsError, match="SHA-256"):
-        checks.weights_card(shelf.folder)
-
-
-@pytest.mark.parametrize("gone", ["data", "command", "seed", "commit", "metrics"])
-def test_a_card_with_a_gap(shelf, gone):
-    shelf.write(more={key: value for key, value in shelf.card.more.items() if key != gone})
-    with pytest.raises(AssertionError, match=gone):
-        checks.weights_card(shelf.folder)
-
-
-def test_a_card_without_terms_or_with_too_good_ones(shelf):
-    shelf.write(licence="unknown")
-    with pytest.raises(AssertionError, match="licence"):
-        checks.weights_card(shelf.folder)
-    shelf.write(commercial_use=True)
-    checks.weights_card(shelf.folder)
-    shelf.write(commercial_use=True, more=dict(shelf.card.more) | {"data": ["300-W train", "synthetic"]})
-    with pytest.raises(AssertionError, match="free for any use"):
-        checks.weights_card(shelf.folder)
-
-
-def test_a_file_that_no_card_knows(shelf):
-    (shelf.folder / "notes.txt").write_text("?")
-    with pytest.raises(AssertionError):
-        checks.weights_card(shelf.folder)
-
-
-def test_weights_that_say_something_else(train):
-    model, box = fitted(MeanShape, train), Box(1, 2, 30, 40)
-    points = model.predict(PICTURE, box).points
-    checks.gives_reference_points(model, PICTURE, box, points.round(3).tolist())
-    with pytest.raises(AssertionError, match="stored points"):
-        checks.gives_reference_points(model, PICTURE, box, points + np.array([0.2, 0]))

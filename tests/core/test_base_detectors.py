@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from meanshape.core import registry
-from meanshape.core.errors import BoxError, FormatError, ImageError
+from meanshape.core.errors import BoxError, ConfigError, FormatError, ImageError, ResultError
 from meanshape.core.types import Box, Face, Prediction, Sample, Shape
 from meanshape.detectors.base import best_first
 from meanshape.detectors.given import Given
@@ -31,6 +31,14 @@ def test_a_box_is_its_own_canonical_box_unless_the_card_says_more(monkeypatch):
     assert WholeImage().canonical(ONE) == ONE
     monkeypatch.setattr(registry, "card", lambda kind, name: {"canonical": [0.5, 0.5, 1.0, 1.5]})
     assert WholeImage().canonical(Box(0, 0, 10, 20)) == Box(5, 10, 10, 30)
+
+
+def test_options_that_a_detector_does_not_know_are_errors():
+    for detector in (WholeImage(), Given([ONE])):
+        assert detector.detect(IMAGE, source="a.jpg")
+        with pytest.raises(ConfigError, match=f"detector {detector.name} takes no min_face"):
+            detector.detect(IMAGE, min_face=50)
+        assert not detector.takes("min_face")
 
 
 def test_boxes_for_every_picture():
@@ -79,6 +87,15 @@ def test_boxes_from_files(tmp_path):
         assert given.detect("c.jpg") == ()
 
 
+@pytest.mark.parametrize("name", ["a\u2028b.jpg", "a\x85b.jpg", "a\nb.jpg"])
+def test_boxes_of_photos_with_line_breaks_in_their_names(tmp_path, name):
+    (tmp_path / "boxes.csv").write_text(f'image,left,top,right,bottom\n"{name}",0,0,4,4\n', "utf-8")
+    found = Prediction((Face(Box(0, 0, 4, 4)),), (9, 9), name)
+    (tmp_path / "boxes.jsonl").write_text(json.dumps(found.to_dict(), ensure_ascii=False), "utf-8")
+    for path in (tmp_path / "boxes.csv", tmp_path / "boxes.jsonl"):
+        assert Given.from_file(path).detect(name)[0].box == Box(0, 0, 4, 4)
+
+
 @pytest.mark.parametrize(
     ("name", "text", "line"),
     [
@@ -95,3 +112,15 @@ def test_a_wrong_line_is_named(tmp_path, name, text, line):
     with pytest.raises(FormatError, match=rf"a\.\w+, line {line}: ") as caught:
         Given.from_file(tmp_path / name)
     assert caught.value.line == line
+
+
+@pytest.mark.parametrize(("found", "kind"), [([ONE], "Box"), ([(1, 2, 3, 4)], "tuple"), (None, "NoneType")])
+def test_a_detector_of_ones_own_that_returns_something_else_is_named(found, kind):
+    class Other(WholeImage):
+        name = "other"
+
+        def _detect(self, image):
+            return found
+
+    with pytest.raises(ResultError, match=f"detector other has to return Faces, not {kind}"):
+        Other().detect(IMAGE)

@@ -167,7 +167,7 @@ def test_no_way_back_says_which_ways_there_are():
         markup("ibug51").convert(np.zeros((68, 2)), "mtfl5")
 
 
-@pytest.mark.parametrize("wrong", ["ibug86", "IBUG68", "ibug"])
+@pytest.mark.parametrize("wrong", ["ibug86", "IBUG68", "ibug6"])
 def test_an_unknown_mark_up_offers_the_nearest(wrong):
     with pytest.raises(UnknownName, match="did you mean 'ibug68'"):
         markup(wrong)
@@ -195,6 +195,14 @@ def test_an_unknown_point_offers_the_nearest():
 def test_a_mark_up_that_contradicts_itself(wrong, said):
     with pytest.raises(MarkUpError, match=said):
         MarkUp("mine", **wrong)
+
+
+@pytest.mark.parametrize(
+    "name", ["../evil", "/tmp/evil", "a/b", "", ".", "..", "a\0b", ".hidden", "x.toml", 7]
+)
+def test_a_mark_ups_name_is_no_path(name):
+    with pytest.raises(MarkUpError, match="cannot be called"):
+        MarkUp(name, points=("a",), mirror=(0,))
 
 
 def test_pickles_and_hashes():

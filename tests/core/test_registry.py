@@ -4,7 +4,7 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
-from meanshape.core import registry
+from meanshape.core import registry, resources
 from meanshape.core.errors import ConfigError, UnknownName
 
 
@@ -50,7 +50,8 @@ def test_the_registry_is_the_folder(tmp_path, monkeypatch):
         (folder / name).write_text("raise RuntimeError('imported')")
     (folder / "aam" / "card.toml").write_text("title = 'AAM'")
     (folder / "asm.toml").write_text("title = 'ASM'")
-    monkeypatch.setattr(registry, "ROOT", tmp_path)
+    monkeypatch.setattr(resources, "CODE", tmp_path)
+    monkeypatch.setattr(resources, "ROOT", tmp_path)
     assert registry.names("methods") == ("aam", "asm")
     assert registry.card("methods", "asm") == {"title": "ASM"}
     assert registry.card("methods", "aam") == {"title": "AAM"}

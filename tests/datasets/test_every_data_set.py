@@ -24,9 +24,13 @@ NOSE |= {
     "aflw21": 14,
     "bioid20": 14,
     "lfpw29": 20,
+    "muct76": 67,
+    "xm2vts68": 67,
     "lfpw35": 20,
 }
 """Where a miniature's dark pixel is."""
+FROM_FIVE = ("xm2vts68", "scut86", "webmorph189")
+"""Mark-ups whose canonical box follows from five of their points."""
 
 
 @pytest.fixture(scope="module", params=FOLDER_SETS)
@@ -73,7 +77,8 @@ def test_every_photo_has_its_points_and_its_labels(made):
             assert ((points >= 0) & (points <= [width - 1, height - 1])).all()
             if sample.box is not None:
                 inside = sample.box.relative(points)
-                assert ((inside >= 0) & (inside <= 1)).all()
+                slack = 0.35 if sample.shape.markup.name in FROM_FIVE else 0
+                assert ((inside >= -slack) & (inside <= 1 + slack)).all()
 
 
 def test_points_lie_where_they_were_drawn(made):

@@ -105,6 +105,15 @@ def test_300vw_frames_come_from_video_or_folder(tmp_path):
         ibug300vw.samples(root, "train")
 
 
+def test_300vw_a_playlist_is_no_video(tmp_path):
+    """OpenCV would read the file that it names."""
+    root = ibug300vw.miniature(tmp_path)
+    (root / "001/vid.avi").rename(root / "001/other.avi")
+    (root / "001/vid.avi").write_text("ffconcat version 1.0\nfile other.avi\n")
+    with pytest.raises(DataSetError, match="001/000001: no photo"):
+        ibug300vw.samples(root, "train")
+
+
 def test_multipie_has_three_kinds_of_labels(tmp_path):
     root = multipie.miniature(tmp_path)
     front, part, profile = multipie.samples(root)
@@ -191,6 +200,19 @@ def test_widerface_has_faces_and_photos_without_any(tmp_path):
         widerface.samples(root, "validation")
 
 
+def test_a_part_of_widerface_is_read_from_one_list(tmp_path):
+    for name in ("a b.jpg", "c.jpg"):
+        draw(tmp_path / name, 3)
+    text = "# file, number\na b.jpg 2\n10 20 30 40 1 0 0\n1 2 0 4 0 0 1\nc.jpg 1\n5 6 7.5 8 2 1 0\n"
+    (tmp_path / "faces.txt").write_text(text, "utf-8")
+    (tmp_path / "validation.txt").write_text("c\n", "utf-8")
+    train = widerface.samples(tmp_path, "train")
+    assert [s.id for s in train] == ["a b#1", "a b#2"] and train[1].own_box is None
+    assert train[0].attributes == {"blur": 1, "occlusion": 0, "invalid": 0}
+    assert [s.own_box for s in widerface.samples(tmp_path, "validation")] == [Box(5, 6, 12.5, 14)]
+    assert len(widerface.samples(tmp_path)) == 3
+
+
 def test_celeba_has_boxes_splits_and_attributes(tmp_path):
     root = celeba.miniature(tmp_path)
     samples = celeba.samples(root, "validation", allow_missing=True)
@@ -264,6 +286,9 @@ def test_fgnet_points_are_not_shifted(tmp_path):
 @pytest.mark.parametrize("name", [n for n in registry.names("datasets") if n not in ("folder", "synthetic")])
 def test_what_we_have_no_copy_of_says_where_its_layout_is_known_from(name):
     card = registry.card("datasets", name)
-    at_hand = {"ibug300w", "afw", "helen", "lfpw", "mtfl", "cnn_facepoint", "fer2013", "imm", "helen29"}
+    at_hand = {
+        "ibug300w", "afw", "helen", "lfpw", "mtfl", "cnn_facepoint", "fer2013", "imm", "helen29", "fgnet",
+        "infanface", "scut_fbp5500", "webmorph",
+    }  # fmt: skip
     assert (name in at_hand) == ("sources" not in card)
     assert card["faults"] and card["licence"]

@@ -1,5 +1,6 @@
 """What is particular to single data sets."""
 
+import os
 import shutil
 
 import numpy as np
@@ -9,6 +10,7 @@ from meanshape import formats
 from meanshape.core.errors import DataSetError, FormatError
 from meanshape.core.types import Box, Face, Prediction, Shape
 from meanshape.datasets import afw, cnn_facepoint, fer2013, folder, helen, ibug300w, lfpw, load_data, mtfl
+from meanshape.datasets.parts.boxes import canonical_box_of
 from meanshape.datasets.parts.drawing import draw, five
 from meanshape.formats import pts
 
@@ -315,3 +317,47 @@ def test_a_folder_with_lists(own):
     (root / "train.txt").write_text("bilder/é 1\nbilder/é 7\n", "utf-8")
     with pytest.raises(DataSetError, match="1 of 2 samples"):
         folder.samples(root, "train")
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+@pytest.mark.parametrize(
+    "source", ["../private/x.png", "{root}/private/x.png", "in/../../private/x.png", "a\0b.png"]
+)
+def test_labels_reach_no_photo_outside_their_folder(tmp_path, suffix, source):
+    shape = Shape(draw(tmp_path / "private/x.png", seed=1), "ibug68")
+    labels = tmp_path / f"in/labels{suffix}"
+    formats.write(labels, [prediction(source.format(root=tmp_path), shape)])
+    for root in (labels, labels.parent):
+        with pytest.raises(FormatError, match="not below the folder of these labels"):
+            folder.samples(root)
+    (tmp_path / "in/private").symlink_to(tmp_path / "private")  # the user's own doing
+    formats.write(labels, [prediction(str(tmp_path / "in/private/x.png"), shape)])
+    assert ids(folder.samples(labels)) == ["private/x"]
+
+
+def test_lists_reach_no_photo_outside_their_folder(tmp_path):
+    root = mtfl.miniature(tmp_path / "mtfl")
+    draw(tmp_path / "x.jpg", seed=1)
+    path = next(root.rglob("testing.txt"))
+    path.write_text(f"../x.jpg {path.read_text().splitlines()[0].split(maxsplit=1)[1]}\n")
+    with pytest.raises(DataSetError, match=r"x.jpg: no photo"):
+        mtfl.samples(root, "test")
+
+
+def test_a_pipe_or_a_folder_called_like_a_mark_up_is_passed_over(own):
+    root, (one, _) = own
+    pts.write_points(root / "bilder/é 0.pts", one.points)
+    (root / "points.toml").mkdir()
+    (root / "config.toml").write_text("[tool]\npoints = [3]\n")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(root / "a.toml")
+    assert ids(folder.samples(root)) == ["bilder/é 0"]
+
+
+def test_70_points_beside_a_photo_are_read_with_the_face_box_of_their_68(tmp_path):
+    points = draw(tmp_path / "a.png", seed=1)
+    pts.write_points(tmp_path / "a.pts", np.vstack([points, points[36:48].reshape(2, 6, 2).mean(1)]))
+    (sample,) = folder.samples(tmp_path)
+    assert sample.shape.markup.name == "ibug70" and sample.box == Box.around(points)
+    with_five = Shape(five(points), "mtfl5")
+    assert canonical_box_of(sample.shape) == sample.box != canonical_box_of(with_five)

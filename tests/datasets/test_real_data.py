@@ -1,23 +1,17 @@
 """The copies beside the checkout, where there are any."""
 
-import os
-from pathlib import Path
+from collections import Counter
 
 import numpy as np
 import pytest
+from real_data import DATA
 
 from meanshape.datasets import cnn_facepoint, fer2013, helen29, ibug300w, imm, load_data, mtfl
 from meanshape.datasets.parts.boxes import canonical_box_from_five
 from meanshape.datasets.parts.check import look_at
+from meanshape.datasets.parts.duplicates import near_between, perceptual_hash
 
-DATA = Path(os.environ.get("MEANSHAPE_DATA") or Path(__file__).parents[3] / "shared" / "data")
-
-pytestmark = [
-    pytest.mark.data,
-    pytest.mark.skipif(
-        not DATA.is_dir(), reason="no real data: set MEANSHAPE_DATA, or lay it into ../shared/data"
-    ),
-]
+pytestmark = pytest.mark.data
 
 
 @pytest.fixture(scope="module")
@@ -72,9 +66,23 @@ def test_the_small_copies_are_without_fault(module, folder, count):
 
 
 def test_fer2013_has_its_official_counts():
-    assert len(fer2013.samples(DATA / "fer2013", "train")) == 28709
-    disgust = [s for s in fer2013.samples(DATA / "fer2013", "train") if s.attributes["emotion"] == "disgust"]
-    assert len(disgust) == 436
+    everything = fer2013.samples(DATA / "fer2013")
+    disgust = [s for s in everything if s.split == "train" and s.attributes["emotion"] == "disgust"]
+    assert (len(everything), len(disgust)) == (28709 + 3589, 436)
+
+
+def test_fer2013_trains_on_nothing_that_nearly_repeats_a_validation_face():
+    train, both = (fer2013.samples(DATA / "fer2013", split) for split in ("train", "trainval"))
+    validation = fer2013.samples(DATA / "fer2013", "validation")
+    assert (len(train), len(validation), len(both)) == (28709 - 504, 3589, 32298 - 504)
+    told = Counter(sample.attributes["near_duplicate"] for sample in validation)
+    assert told == {"in train": 352, "none": 3237}
+    # what the list says is what hashes say, on a part: the repeated faces, and some of train
+    repeated = {
+        s.id: perceptual_hash(s.pixels()) for s in validation if s.attributes["near_duplicate"] != "none"
+    }
+    some = {s.id: perceptual_hash(s.pixels()) for s in train[::40]}
+    assert near_between(repeated, some) == []
 
 
 @pytest.mark.parametrize(

@@ -195,16 +195,16 @@ def test_what_is_trained_on_it_alone_can_be_trained_on():
     from meanshape.core import weights
     from meanshape.core.errors import WeightsError
     from meanshape.methods.nets.dan_training import build
-    from meanshape.methods.nets.state import load_state
+    from meanshape.methods.nets.state import start_from
 
     folder = weights.folder("dan_synthetic")
     assert weights.read_card(folder).bytes(folder) <= 6e6
     model = ms.load("dan_synthetic")
     module = build(model.config, np.load(folder / "mean.npy")).eval()
-    load_state(module, folder / "weights.safetensors")
+    start_from(module, folder)
     crops = np.random.default_rng(0).integers(0, 256, (2, 128, 128, 3), np.uint8)
     with torch.no_grad():
         found = module(torch.from_numpy(crops).permute(0, 3, 1, 2).float())[-1].numpy()
     assert np.abs(found - model._run(crops, 2)[:, -1]).max() < 0.05
     with pytest.raises(WeightsError, match="none of its weights has the shape"):
-        load_state(torch.nn.Linear(1, 1), folder / "weights.safetensors")
+        start_from(torch.nn.Linear(1, 1), folder)

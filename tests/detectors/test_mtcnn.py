@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import itertools
-import os
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from real_data import DATA
 
 from meanshape.core import registry, weights
 from meanshape.core.errors import ConfigError
 from meanshape.core.types import Box, Sample
+from meanshape.datasets.synthetic import scene
 from meanshape.methods import mtcnn as method
 from meanshape.methods.mtcnn import Config
 from meanshape.methods.parts import cascade
@@ -168,7 +169,7 @@ def test_exported_networks_answer_as_trained(stem: str, activation: str, tmp_pat
         image = torch.rand(2, 3, side, side) * 255
         with torch.no_grad():
             logits, box, points = (out.numpy() for out in net(image))
-        answer = method.session(tmp_path / "net.onnx", 1)(image.numpy())
+        answer = method.Network(tmp_path / "net.onnx")(image.numpy())
         assert answer[0].size == 2 * grid**2
         assert np.allclose(answer[0], 1 / (1 + np.exp(logits[:, 0] - logits[:, 1])), atol=1e-5)
         assert np.allclose(answer[1], box, atol=1e-5)
@@ -272,11 +273,16 @@ def test_settings_out_of_range_are_refused() -> None:
 
 
 @needs_weights
-def test_card_and_config_agree_on_the_box() -> None:
+def test_its_box_reaches_from_forehead_to_chin() -> None:
     detector = registry.detector("mtcnn")()
-    assert tuple(registry.card("detectors", "mtcnn")["canonical"]) == detector.cascade.config.canonical
     box = Box(10, 20, 60, 80)
-    assert detector.canonical(box) == box.part(detector.cascade.config.canonical)
+    assert np.allclose(detector.head(detector.canonical(box)).as_list(), box.as_list())
+    image = scene(1, size=(320, 240), faces=2, occlusion=0, degrade=False)[0]
+    own = detector.cascade.find(image, min_face=40)
+    for face, row in zip(detector.detect(image), own.boxes.tolist(), strict=True):
+        canonical = Box(*row).part(detector.cascade.config.canonical)
+        assert np.allclose(detector.canonical(face.box).as_list(), canonical.as_list())
+        assert face.box.top < canonical.top and face.box.bottom > canonical.bottom  # forehead and chin
 
 
 @needs_weights
@@ -314,12 +320,8 @@ def test_the_mirrored_look_answers_in_the_picture_s_own_coordinates() -> None:
         assert np.allclose(a, b, atol=1e-6)
 
 
-DATA = Path(os.environ.get("MEANSHAPE_DATA", Path(__file__).parents[3] / "shared" / "data"))
-
-
 @pytest.mark.data
 @needs_weights
-@pytest.mark.skipif(not (DATA / "mtfl").exists(), reason="the real data is not beside the checkout")
 def test_real_faces_are_found_wherever_they_lie() -> None:
     from meanshape.datasets import mtfl
 
@@ -340,7 +342,6 @@ def test_real_faces_are_found_wherever_they_lie() -> None:
 
 @pytest.mark.data
 @needs_weights
-@pytest.mark.skipif(not (DATA / "mtfl").exists(), reason="the real data is not beside the checkout")
 def test_two_hundred_faces_in_one_picture_are_found() -> None:
     from meanshape.core.image import crop
     from meanshape.datasets import mtfl
@@ -356,7 +357,6 @@ def test_two_hundred_faces_in_one_picture_are_found() -> None:
 
 @pytest.mark.data
 @needs_weights
-@pytest.mark.skipif(not (DATA / "no_people").exists(), reason="the real data is not beside the checkout")
 def test_photos_without_people_have_no_faces() -> None:
     detector = registry.detector("mtcnn")()
     held_out = sorted((DATA / "no_people").glob("*.jpg"))[::6]

@@ -129,3 +129,26 @@ def test_cells_of_others_are_reported_too(
     assert "| a_peer |" in shown and "a_peer 2.0: has seen these." in shown
     assert "has seen these" in (inside / "both" / "report.html").read_text("utf-8")
     assert main([*asked, str(inside / "none"), "--with", str(inside)]) != 0
+
+
+def test_photos_outside_the_data_are_not_in_the_report(
+    faces: Path, model_folder: Path, inside: Path, capsys: Any
+) -> None:
+    (inside / "mine").mkdir()
+    for name in ("0", "1", "2"):
+        photo = sorted(faces.rglob("*.png"))[int(name)]
+        (inside / f"mine/{name}.png").write_bytes(photo.read_bytes())
+        (inside / f"mine/{name}.pts").write_bytes(photo.with_suffix(".pts").read_bytes())
+    (inside / "private").mkdir()
+    (inside / "mine/1.png").rename(inside / "private/1.png")
+    (inside / "mine/1.png").symlink_to(inside / "private/1.png")
+
+    def pictures(*more: str) -> int:
+        words = ["--model", str(model_folder), "--data", "folder:mine", "--report", "report", *more]
+        assert main(["benchmark", *words]) == 0
+        return (inside / "report/report.html").read_text().count("<image ")
+
+    plots = pictures()
+    assert pictures("--with-photos") == plots + 2 and "outside" in capsys.readouterr().err
+    (inside / "mine/2.png").write_bytes(b"no picture")
+    assert pictures("--with-photos") == plots + 1

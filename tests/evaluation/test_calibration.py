@@ -11,7 +11,7 @@ from meanshape.core import weights
 from meanshape.core.errors import DataSetError, MarkUpError, WeightsError
 from meanshape.core.markup import markup
 from meanshape.datasets import ibug300w, load_data
-from meanshape.evaluation import calibration, evaluate
+from meanshape.evaluation import calibration, domain, evaluate
 from meanshape.evaluation.calibration import calibrate
 from meanshape.evaluation.reliability import auroc, reliability
 from meanshape.methods.mean_shape import MeanShape
@@ -78,9 +78,11 @@ def test_more_doubt_never_makes_surer(learnt, many):
     points = many[0].shape.points[None]
     off = points.copy()
     off[0, 30] += 8
-    assert made(off, off)[0, 30] < made(points, points)[0, 30]
-    assert (made(points, points + 6) <= made(points, points)).all()
-    assert made(points, points)[0, 36] != made(points, points)[0, 0]  # another residual or constant
+    assert made.of_points(off, off)[0, 30] < made.of_points(points, points)[0, 30]
+    assert (made.of_points(points, points + 6) <= made.of_points(points, points)).all()
+    assert (
+        made.of_points(points, points)[0, 36] != made.of_points(points, points)[0, 0]
+    )  # another residual or constant
 
 
 def test_two_numbers_suit_it_to_other_faces(many):
@@ -102,8 +104,8 @@ def test_two_numbers_suit_it_to_other_faces(many):
 def test_nonsense_has_no_confidence(learnt):
     made, _ = learnt
     same = np.full((1, 68, 2), 4.0)
-    assert (made(same, same) == 0).all()
-    assert (made(np.full((1, 68, 2), np.nan), same) == 0).all()
+    assert (made.of_points(same, same) == 0).all()
+    assert (made.of_points(np.full((1, 68, 2), np.nan), same) == 0).all()
 
 
 def test_it_is_kept_in_the_folder_of_a_model(tmp_path, many, learnt):
@@ -111,7 +113,7 @@ def test_it_is_kept_in_the_folder_of_a_model(tmp_path, many, learnt):
     points = np.stack([s.shape.points for s in many[:4]])
     made.save(tmp_path)
     again = Confidence.load(tmp_path, KIND)
-    assert np.allclose(again(points, points + 1), made(points, points + 1), atol=2e-3)
+    assert np.allclose(again.of_points(points, points + 1), made.of_points(points, points + 1), atol=2e-3)
     with pytest.raises(WeightsError, match="other points than mtfl5"):
         Confidence.load(tmp_path, markup("mtfl5"))
     np.savez(tmp_path / parts.FILE, **{"shapes.mean": np.zeros(2)})
@@ -178,6 +180,7 @@ def test_what_it_cannot_learn_from_is_said(many):
 
 def test_the_command_writes_it_into_the_folder(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(calibration, "FEWEST", 1)
+    monkeypatch.setattr(domain, "FEWEST", 1)
     ibug300w.miniature(tmp_path / "data")
     data = f"ibug300w:{tmp_path / 'data'}"
     monkeypatch.setattr("meanshape.datasets.load_data", lambda text: load_data(text, allow_missing=True))
@@ -192,3 +195,29 @@ def test_the_command_writes_it_into_the_folder(tmp_path, capsys, monkeypatch):
     card = weights.verify(folder)
     assert parts.FILE in card.files and card.more["confidence"]["data"] == "ibug300w:train"
     assert MeanShape.load(folder).predict(np.zeros((40, 40, 3), np.uint8)).confidence.shape == (68,)
+
+
+def test_points_that_nobody_annotated_get_a_confidence_too():
+    """70 points learnt on faces with 68: pupils are placed as the model places them, and count nothing."""
+    rng = np.random.default_rng(0)
+    shapes = rng.normal(0, 1, (30, 70, 2)) * 0.05 + rng.normal(0, 1, (1, 70, 2))
+    angle = 0.4
+    turn = 3 * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    whole = calibration.completed(shapes[:5, :68] @ turn + 7, np.arange(68), shapes)
+    assert np.allclose(whole[:, :68], shapes[:5, :68] @ turn + 7)
+    assert np.abs(whole[:, 68:] - (shapes[:5, 68:] @ turn + 7)).max() < 1.0  # of a face of about 6
+    kind = markup("ibug70")
+    right = np.full((30, 70), np.nan)
+    right[:, :68] = rng.random((30, 68)) < 0.7
+    made = Confidence.fit(kind, shape_model(shapes, kind), shapes, None, right)
+    assert made.base.shape == (70,) and np.isfinite(made.base).all()
+    assert np.allclose(made.base[68:], np.median(made.base), atol=1.0)
+
+
+def test_a_truth_that_is_no_part_of_the_models_points_is_refused():
+    model = MeanShape()
+    model.markup = markup("ibug70")
+    assert calibration.annotated_points(model, markup("ibug68")).tolist() == list(range(68))
+    assert calibration.annotated_points(model, markup("ibug51")).tolist() == list(range(17, 68))
+    with pytest.raises(MarkUpError, match="do not tell"):
+        calibration.annotated_points(model, markup("lfpw29"))

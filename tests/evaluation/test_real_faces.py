@@ -1,24 +1,15 @@
 """The mean shape on the real photos beside the checkout, where there are any: figures that must not move."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
+from real_data import DATA
 
 from meanshape.datasets import load_data
 from meanshape.evaluation import evaluate
 from meanshape.evaluation.starts import penalty_shape
 from meanshape.methods.mean_shape import MeanShape
 
-DATA = Path(os.environ.get("MEANSHAPE_DATA") or Path(__file__).parents[3] / "shared" / "data")
-
-pytestmark = [
-    pytest.mark.data,
-    pytest.mark.skipif(
-        not DATA.is_dir(), reason="no real data: set MEANSHAPE_DATA, or lay it into ../shared/data"
-    ),
-]
+pytestmark = pytest.mark.data
 
 
 def test_300w_validation():

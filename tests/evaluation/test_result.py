@@ -20,7 +20,9 @@ SCHEMA = {
     *("nme_interval", "points", "groups", "auc", "failure_rate", "point_failure", "accuracy"),
     *("balanced_accuracy", "by", "ms_per_face", "versions", "errors"),
 }
-MORE = {"broken", "confidence", "detector", "markup", "unknown_labels"}
+MORE = {
+    "broken", "chosen", "confidence", "detector", "markup", "providers", "seen", "slices", "unknown_labels",
+}  # fmt: skip
 
 
 def made(errors, lengths=100.0, kind="mtfl5", labels=None, answers=None):

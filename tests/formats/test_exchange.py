@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meanshape import formats
+from meanshape.core import weights
 from meanshape.core.errors import FormatError, UnknownName
+from meanshape.core.markup import markup
 from meanshape.core.types import Box, Emotion, Face, Pose, Prediction, Shape
 from meanshape.formats import coco, csv, dlib_xml, ljson, parquet
 
@@ -39,6 +41,16 @@ def test_photos_faces_and_points_come_back(tmp_path, form):
             assert np.allclose(
                 [f.box.as_list() for f in read[0].faces], [f.box.as_list() for f in PHOTOS[0].faces]
             )
+
+
+@pytest.mark.parametrize("ending", [".pts", ".csv", ".xml", ".cvat.xml", ".json", ".ljson"])
+@pytest.mark.parametrize("kind", sorted({weights.shipped_card(n).markup for n in weights.names()} - {None}))
+def test_what_a_shipped_model_finds_is_read_back_unnamed(tmp_path, kind, ending):
+    shape = Shape(np.random.default_rng(0).uniform(10, 90, (len(markup(kind)), 2)), kind)
+    path = tmp_path / f"a{ending}"
+    formats.write(path, [Prediction((Face(shape.box(), shape),), (100, 100), "a.png")])
+    read = formats.read(path)[0].faces[0].shape
+    assert read.markup == shape.markup and np.allclose(read.points, shape.points, atol=1e-5)
 
 
 def test_parquet_holds_everything(tmp_path):

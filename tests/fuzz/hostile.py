@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 
-from meanshape.core.errors import MeanshapeError
+from meanshape.core.errors import MeanshapeError, MeanshapeWarning
 
 SECONDS = 4.0
 """What one small file may take, of a processor's time."""
@@ -48,6 +48,7 @@ def bounded(seconds: float = SECONDS, megabytes: int = MEGABYTES) -> Iterator[No
 
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"(PIL|scipy|numpy)\b")
+        warnings.simplefilter("ignore", MeanshapeWarning)
         if sys.platform != "linux":
             yield
             return

@@ -1,10 +1,13 @@
 """Outputs appear whole or not at all, and a run that was stopped goes on."""
 
 import json
+import os
+import sys
 
 import pytest
 
 from meanshape import Box, ConfigError, Face, FormatError, OutputError, Prediction, Shape, formats
+from meanshape.core.errors import MissingExtra
 from meanshape.inference.outputs import Printed, Told, Written, check_points
 
 SOURCES = ["a/1.jpg", "b/1.jpg", "c.jpg"]
@@ -101,17 +104,32 @@ def test_pts_files_are_named_after_their_photos_and_none_is_lost(tmp_path):
 
 
 def test_a_pts_file_for_one_photo_has_the_name_that_was_asked_for(tmp_path):
-    for given, wanted in (
-        (["c.jpg"], ["x.face2.pts", "x.pts"]),
-        (SOURCES, ["x-1.face2.pts", "x-1.pts", "x-b-1.pts"]),
-    ):
-        folder = tmp_path / str(len(given))
-        out = Written(folder / "x.pts", given, "m")
-        out.add(prediction(given[0], 2))
-        if len(given) > 1:
-            out.add(prediction(given[1], 1))
-        out.finish()
-        assert sorted(p.name for p in folder.iterdir()) == wanted
+    out = Written(tmp_path / "x.pts", ["c.jpg"], "m")
+    out.add(prediction("c.jpg", 2))
+    out.finish()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["x.face2.pts", "x.pts"]
+    assert out.written == f"{tmp_path / 'x.pts'} (2 files, one a face)"
+
+
+@pytest.mark.parametrize(("name", "says"), [("x.pts", "name a folder, .*x/"), ("x.ljson", "write .jsonl")])
+def test_a_file_of_one_photo_is_not_written_for_many(tmp_path, name, says):
+    with pytest.raises(OutputError, match=f"one {name[1:]} file cannot hold the labels of 3 photos; {says}"):
+        Written(tmp_path / name, SOURCES, "m")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_a_format_needs_is_said_before_any_work(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(MissingExtra, match="parquet"):
+        Written(tmp_path / "x.parquet", SOURCES, "m")
+
+
+@pytest.mark.parametrize(("name", "kind"), [("x.json", "COCO"), ("x.xml", "dlib"), ("x.cvat.xml", "CVAT")])
+def test_what_a_file_became_is_said(tmp_path, name, kind):
+    out = Written(tmp_path / name, SOURCES, "m")
+    out.add(prediction("c.jpg"))
+    out.finish()
+    assert out.written.startswith(f"{tmp_path / name} ({kind}")
 
 
 def test_what_cannot_be_written_is_said_at_once(tmp_path):
@@ -139,3 +157,98 @@ def test_printed_is_json_lines_and_told_is_words(capsys):
     assert json.loads(capsys.readouterr().out)["source"] == "a.jpg"
     Told().add(prediction("a.jpg", 2))
     assert capsys.readouterr().out.startswith("a.jpg: 2 faces\n  from (0, 0) to (10, 12), 5 points\n")
+
+
+def test_a_journal_cut_anywhere_is_resumed(tmp_path):
+    """Also in the middle of a character, and with lines that two runs tore."""
+    target = tmp_path / "out.jsonl"
+    names = ["é/眼.jpg", "b.jpg"]
+    first = Written(target, names, "m")
+    for name in names:
+        first.add(prediction(name))
+    first.close()
+    whole = first.journal.read_bytes()
+    line = whole.index(b"\n") + 1
+    cuts = [*range(whole.index("é".encode()) - 1, whole.index("眼".encode()) + 5), line - 1, line, line + 9]
+    for cut in cuts:
+        first.journal.write_bytes(whole[:cut])
+        again = Written(target, names, "m", resume=True)
+        assert again.done == ({names[0]} if cut >= line else set()), cut
+        again.close()
+    first.journal.write_bytes(b"\xff\n" + whole[:20] + whole[line:] + b"\0\0\0\n" + whole[:line])
+    again = Written(target, names, "m", resume=True)
+    assert again.done == {names[0]}
+    again.add(prediction(names[1]))
+    again.finish()
+    assert sources(target) == names
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.csv", "out.parquet"])
+def test_any_name_is_resumed(tmp_path, name):
+    if name.endswith("parquet"):
+        pytest.importorskip("pyarrow")
+    names = [" a.jpg", "a.jpg", "  b .jpg ", "'c,\"\n;.jpg", "=d.jpg", "\u2028e\x85.jpg"]
+    first = Written(tmp_path / name, names, "m")
+    for source in names:
+        first.add(prediction(source))
+    first.finish()
+    again = Written(tmp_path / name, names, "m", resume=True)
+    assert again.done == set(names)
+    again.finish()
+    assert [p.source for p in formats.read(tmp_path / name)] == names
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.csv", "out/"])
+def test_one_run_writes_to_an_output_the_second_is_told(tmp_path, name):
+    target = f"{tmp_path}/{name}"
+    first = Written(target, SOURCES, "m")
+    first.add(prediction("a/1.jpg"))
+    for resume in (False, True):
+        with pytest.raises(OutputError, match="another run is writing to it"):
+            Written(target, SOURCES, "m", resume=resume)
+    first.add(prediction("c.jpg"))
+    first.close()
+    second = Written(target, SOURCES, "m", resume=True)
+    assert second.done == {"a/1.jpg", "c.jpg"}
+    second.finish()
+    Written(target, [], "m").discard()
+    assert not list(tmp_path.rglob("*.lock"))
+
+
+def test_a_run_that_could_not_begin_holds_nothing(tmp_path):
+    (tmp_path / "out.jsonl").write_text("no JSON\n")
+    for _ in range(2):
+        with pytest.raises(FormatError):
+            Written(tmp_path / "out.jsonl", SOURCES, "m", resume=True)
+    Written(tmp_path / "out.jsonl", SOURCES, "m").close()
+
+
+def test_long_names_have_files(tmp_path):
+    names = [f"{letter * 125}{end}.jpg" for letter in ("é", "x" * 2) for end in "ab"] + ["z" * 255]
+    out = Written(f"{tmp_path}/pts/", names, "m")
+    for name in names:
+        out.add(prediction(name, faces=3))
+    out.finish()
+    assert len(list((tmp_path / "pts").iterdir())) == 15
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes here")
+@pytest.mark.parametrize("resume", [False, True])
+def test_links_and_pipes_in_the_journals_place_are_not_written_to(tmp_path, resume):
+    (tmp_path / "secret").write_text("secret")
+    target = tmp_path / "out.jsonl"
+    for make in (lambda path: path.symlink_to(tmp_path / "secret"), os.mkfifo):
+        for name in (".part", ".part.new", ".part.ordered"):
+            make(tmp_path / f"out.jsonl{name}")
+        try:
+            out = Written(target, SOURCES, "m", resume=resume)
+        except OutputError as error:
+            assert resume and "remove it" in str(error)
+        else:
+            out.add(prediction("c.jpg"))
+            out.finish()
+            assert sources(target) == ["c.jpg"]
+            target.unlink()
+        for path in tmp_path.glob("out.*"):
+            path.unlink()
+    assert (tmp_path / "secret").read_text() == "secret"

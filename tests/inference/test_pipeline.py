@@ -1,6 +1,10 @@
 """One photo in, its faces out."""
 
+import copy
+import pickle
 from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
@@ -9,11 +13,15 @@ from PIL import Image
 
 import meanshape as ms
 from meanshape import Box, Face
+from meanshape.core import registry, weights
 from meanshape.datasets.synthetic import face as rendered
 from meanshape.detectors.base import FaceDetector
+from meanshape.detectors.given import Given
 from meanshape.detectors.whole_image import WholeImage
 from meanshape.inference import Pipeline
 from meanshape.inference import pipeline as module
+
+shipped = pytest.mark.skipif("mtcnn" not in weights.names(), reason="the weights of mtcnn are not here")
 
 
 class Grid(FaceDetector):
@@ -112,6 +120,17 @@ def test_the_detector_hears_the_smallest_face(model_folder, photo):
     detector = Grid(0)
     made(model_folder, detector, min_face=77)(photo())
     assert detector.asked["min_face"] == 77
+    made(model_folder, detector)(photo())
+    assert "min_face" not in detector.asked  # its own counts
+
+
+@shipped
+def test_a_detector_that_was_made_already_hears_the_smallest_face(model_folder):
+    scene = Image.fromarray(rendered(2, 160, occlusion=0, yaw=0, degrade=False).pixels())
+    small, large = (registry.detector("mtcnn")(min_face=size) for size in (40, 300))
+    for detector, options, found in ((small, {}, 1), (large, {}, 0), (small, {"min_face": 300}, 0)):
+        assert len(made(model_folder, detector, **options)(scene).faces) == found
+    assert len(made(model_folder, large, min_face=40)(scene).faces) == 1
 
 
 @pytest.mark.parametrize(
@@ -119,12 +138,21 @@ def test_the_detector_hears_the_smallest_face(model_folder, photo):
     [
         ({"min_face": 3}, ms.ConfigError, "min_face"),
         ({"min_face": float("nan")}, ms.ConfigError, "min_face"),
+        ({"min_face": 50}, ms.ConfigError, "whole_image does not search"),
         ({"threads": 0}, ms.ConfigError, "threads"),
         ({"color": "hsv"}, ms.ConfigError, "color"),
         ({"max_faces": 0}, ms.ConfigError, "max_faces"),
         ({"markup": "mtfl"}, ms.UnknownName, "did you mean 'mtfl5'"),
         ({"providers": ["CPU"]}, ms.ConfigError, "no provider 'CPU'"),
         ({"licence": "free"}, ms.ConfigError, "permissive"),
+        ({"turns": "all"}, ms.ConfigError, "whole_image does not search"),
+        ({"min_face": "a"}, ms.ConfigError, "min_face must be a number"),
+        ({"threads": "2"}, ms.ConfigError, "threads must be"),
+        ({"max_faces": 1.5}, ms.ConfigError, "max_faces"),
+        ({"stages": "a"}, ms.ConfigError, "stages"),
+        ({"markup": 3}, ms.ConfigError, "markup is a name"),
+        ({"model": 3}, ms.ConfigError, "a model is a name"),
+        ({"detector": len}, ms.ConfigError, "a detector is a name"),
         ({"detector": "whole_imge"}, ms.UnknownName, "did you mean 'whole_image'"),
     ],
 )
@@ -145,9 +173,41 @@ def test_detect_keeps_one_pipeline_for_each_set_of_options(model_folder, photo, 
     options = {"detector": "whole_image", "model": str(model_folder)}
     for _ in range(3):
         assert len(ms.detect(photo(), **options).faces) == 1
-    ms.detect(photo(), markup="mtfl5", providers=["CPUExecutionProvider"], **options)
+    for settings in ({"markup": "mtfl5"}, {"max_faces": 1, "color": "bgr"}):  # the networks stay
+        assert ms.detect(photo(), **options, **settings).faces
+    assert len(counted) == 1
+    ms.detect(photo(), providers=[("CPUExecutionProvider", {})], **options)
     assert len(counted) == 2
     module._pipeline.cache_clear()
+
+
+def test_settings_change_without_new_networks(model_folder, photo):
+    pipeline = made(model_folder, Grid(5))
+    other = pipeline.with_settings(max_faces=2, min_face=50)
+    assert other.model is pipeline.model and other.detector is pipeline.detector
+    assert (len(pipeline(photo()).faces), len(other(photo()).faces)) == (5, 2)
+    assert pipeline.max_faces is None
+    for wrong, said in (
+        ({"threads": 2}, "make another"),
+        ({"max_faces": 0}, "max_faces"),
+        ({"stages": 2}, "stages"),
+    ):
+        with pytest.raises(ms.ConfigError, match=said):
+            pipeline.with_settings(**wrong)
+
+
+def test_a_pipeline_is_made_again_in_another_process(model_folder, photo):
+    pipeline = made(model_folder, Given([Box(1, 2, 30, 40)]), markup="mtfl5").with_settings(max_faces=1)
+    for other in (pickle.loads(pickle.dumps(pipeline)), copy.deepcopy(pipeline), copy.copy(pipeline)):
+        assert other(photo()).faces == pipeline(photo()).faces
+        assert (other.markup, other.max_faces) == ("mtfl5", 1)
+    plain = made(model_folder, max_faces=1)
+    one, other = (pickle.loads(pickle.dumps(plain)) for _ in range(2))
+    assert one.model is other.model  # a pool unpickles it for each task
+    module._pipeline.cache_clear()
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        (found,) = pool.map(pipeline, [str(photo())])
+    assert found.faces == pipeline(photo()).faces
 
 
 def test_a_broken_photo_is_an_error_of_the_caller(model_folder, tmp_path):
@@ -159,18 +219,18 @@ def test_permissive_refuses_research_weights(tmp_path, monkeypatch, model_folder
     from meanshape.core import weights
     from meanshape.inference import choice
 
-    for name, free in (("dan", "false"), ("dan_synthetic", "true"), ("mtcnn", "false")):
+    for name, free in (("dan", "false"), ("dan_synthetic", "true"), (choice.DETECTOR, "false")):
         (tmp_path / name).mkdir()
         (tmp_path / name / "card.toml").write_text(
             f'name = "{name}"\nmethod = "dan"\nmarkup = "ibug68"\nlicence = "terms"\n'
             f"commercial_use = {free}\n"
         )
     monkeypatch.setattr(weights, "FOLDER", tmp_path)
-    assert choice.model_name(None, "any") == "dan"
+    assert choice.model_name(None, "any") == choice.MODEL
     assert choice.model_name(None, "permissive") == "dan_synthetic"
     with pytest.raises(ms.ConfigError, match="terms; these may be used: dan_synthetic"):
         choice.model_name("dan", "permissive")
-    with pytest.raises(ms.ConfigError, match="detector mtcnn"):
+    with pytest.raises(ms.ConfigError, match="detector both"):
         choice.detector_name(None, "permissive")
     assert choice.detector_name("whole_image", "permissive") == "whole_image"
 

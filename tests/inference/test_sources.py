@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from meanshape import ImageError
-from meanshape.inference.sources import natural, photos, short_names
+from meanshape.inference.sources import natural, photos, short_names, some
 
 
 def test_a_folder_gives_its_pictures_in_natural_order(inside, photo):
@@ -36,6 +36,14 @@ def test_a_name_with_brackets_is_a_file_if_it_is_there(inside, photo):
     assert photos(["me[1].png"]) == ["me[1].png"]
 
 
+def test_spaces_and_strange_characters_of_names_in_lists_are_kept(inside, photo):
+    names = [" 1.png", "2\u2028.png", "3\x85 .png", "4.png"]
+    for name in names:
+        photo(name)
+    (inside / "list.txt").write_text("\n".join([*names[:3], f"  {names[3]} \r"]) + "\n")
+    assert photos(["@list.txt"]) == names
+
+
 def test_lists_hold_files_folders_and_globs(inside, photo, monkeypatch):
     photo("a/1.png"), photo("2.png")
     (inside / "list.txt").write_text("\ufeff2.png\n\na\nmissing.png\n")
@@ -63,6 +71,21 @@ def test_a_folder_without_pictures_is_an_error(inside, photo):
     photo("deep/1.png")
     with pytest.raises(ImageError, match="no pictures in this folder; --recursive"):
         photos(["."])
+
+
+def test_pictures_that_nothing_reads_are_left_out_by_name(inside, photo):
+    photo("1.png"), photo("2.heic.png"), photo("deep/3.png")
+    (inside / "2.heic.png").rename(inside / "2.heic")  # is tried: what is missing is said of the photo
+    (inside / "deep/3.png").rename(inside / "deep/IMG_3")  # a picture by its content
+    for name in ("b.CR2", "a.dng", "deep/c.jxl", ".hidden.nef", "notes.txt", "1.pts"):
+        (inside / name).write_bytes(b"II*\0")
+    left_out: list[str] = []
+    assert photos(["."], recursive=True, left_out=left_out) == ["1.png", "2.heic", "deep/IMG_3"]
+    assert [Path(path).name for path in left_out] == ["a.dng", "b.CR2", "c.jxl"]
+    assert some(left_out, 2) == "a.dng, b.CR2 and 1 more"
+    (inside / "deep/IMG_3").unlink()
+    with pytest.raises(ImageError, match=r"no pictures .* could be read, only others: c\.jxl"):
+        photos(["deep"])
 
 
 def test_natural_order_copes_with_any_name():

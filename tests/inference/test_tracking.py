@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import meanshape as ms
-from meanshape import Box, Face
+from meanshape import Box, Face, Shape
 from meanshape.core.errors import ConfigError, UnknownName
 from meanshape.core.image import Pixels
 from meanshape.core.types import Prediction
@@ -235,3 +235,14 @@ def test_fewer_stages_are_run_where_that_is_wanted() -> None:
     for model, said in (("dan", "has 2 stages, asked for 3"), ("asm", "asm has no stages")):
         with pytest.raises(ConfigError, match=said):
             ms.Pipeline(model=model, stages=3)
+
+
+def test_the_box_of_points_that_hold_the_68_is_that_of_the_68() -> None:
+    """Pupils do not make a face larger; five points say nothing of its box."""
+    from meanshape.inference.tracking import canonical
+
+    points = np.random.default_rng(0).uniform(20, 60, (70, 2))
+    start = Box(0, 0, 10, 10)
+    whole, five = Shape(points, "ibug70"), Shape(points[:5], "mtfl5")
+    assert canonical(whole, whole, start) == Shape(points[:68]).box()
+    assert canonical(five, five, start).as_list() == pytest.approx(start.as_list())

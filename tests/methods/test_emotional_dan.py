@@ -12,6 +12,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
+from meanshape.core import weights  # noqa: E402
 from meanshape.core.errors import ConfigError, FormatError, NotFitted, WeightsError  # noqa: E402
 from meanshape.core.image import write_image  # noqa: E402
 from meanshape.core.markup import markup  # noqa: E402
@@ -48,8 +49,7 @@ def fitted(faces: list[Sample], tmp_path_factory: pytest.TempPathFactory) -> Emo
     torch.set_num_threads(1)
     tiny = EmotionalDAN.tiny().config
     quick = replace(tiny, steps=60, rate=1e-3, turn=0.02, cascade=replace(tiny.cascade, steps=(60, 20)))
-    model = EmotionalDAN(quick)
-    model.run_folder = tmp_path_factory.mktemp("run")
+    (model := EmotionalDAN(quick)).run_folder = tmp_path_factory.mktemp("run")
     return model.fit(faces, [with_emotion(seed) for seed in range(48, 64)], seed=1)
 
 
@@ -67,8 +67,7 @@ def test_it_tells_emotions_apart(fitted: EmotionalDAN) -> None:
 
 def test_probabilities_are_some(fitted: EmotionalDAN) -> None:
     emotion = fitted.emotion(with_emotion(90).image)
-    assert set(emotion.probabilities) == set(FELT)
-    assert sum(emotion.probabilities.values()) == pytest.approx(1)
+    assert set(emotion.probabilities) == set(FELT) and 0.999 < sum(emotion.probabilities.values()) < 1.001
     assert emotion.label == max(FELT, key=lambda name: emotion.probabilities[name])
     assert fitted.attributes(with_emotion(90).image) == {"emotion": dict(emotion.probabilities)}
 
@@ -300,8 +299,8 @@ def _no_points() -> CropSampler:
 
 def test_a_training_goes_on_from_the_graph_alone(saved: Path, tmp_path: Path) -> None:
     """Where the torch weights are left out for size: the graph holds them all, its batch norms folded in."""
-    for name in ("model.onnx", "config.toml", "card.toml"):
-        (tmp_path / name).write_bytes((saved / name).read_bytes())
+    shutil.copytree(saved, tmp_path, dirs_exist_ok=True)
+    weights.write_card(tmp_path, weights.read_card(saved), ("model.onnx", "config.toml"))
     config, mean = EmotionalDAN.load(saved).config, np.load(saved / "mean.npy")
     kept, read = (start(config, mean, FELT, folder).eval() for folder in (saved, tmp_path))
     crops = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
@@ -317,6 +316,7 @@ def test_a_teacher_must_know_the_same_labels_and_be_whole(saved: Path, tmp_path:
         Teachers.of(Config(), saved, np.zeros((68, 2)), ("sad", "bored"))
     config = Path(shutil.copytree(saved, tmp_path / "other")) / "config.toml"
     config.write_text(config.read_text("utf-8").replace("maps = [8,", "maps = [12,"), "utf-8")
+    weights.write_card(config.parent, card := weights.read_card(saved), card.files)
     with pytest.raises(WeightsError, match="cannot teach"):
         Teachers.of(Config(), config.parent, np.load(saved / "mean.npy"), FELT)
 

@@ -17,10 +17,11 @@ from meanshape.core.types import Sample, Shape  # noqa: E402
 from meanshape.datasets import synthetic  # noqa: E402
 from meanshape.methods.nets import tcdcn as nets  # noqa: E402
 from meanshape.methods.nets import tcdcn_training as training  # noqa: E402
+from meanshape.methods.nets.mtcnn_training import gather  # noqa: E402
 from meanshape.methods.nets.tcdcn_stopping import TaskWatch  # noqa: E402
 from meanshape.methods.tcdcn import PRESETS, TASKS, TCDCN, Config  # noqa: E402
 from meanshape.training.changes import Changes  # noqa: E402
-from meanshape.training.tensors import FaceTensors, TensorSampler, labels_of  # noqa: E402
+from meanshape.training.tensors import FaceTensors, TensorSampler, labels_of, outline_of  # noqa: E402
 
 LABELS = {"gender": "female", "smile": "smiling", "glasses": "no glasses", "pose": "left"}
 
@@ -216,3 +217,12 @@ def test_an_unchanged_crop_frames_the_face_as_prediction_does(faces: list[Sample
     for face, points in zip(faces, batch["points"], strict=False):
         matrix = square_matrix(canonical_box_from_five(face.shape.points), 1.1, 40)
         assert np.abs(apply(matrix, face.shape.points) - points).max() < 0.02
+
+
+def test_70_points_outline_a_face_as_their_68_do() -> None:
+    sample = synthetic.face(3, 128)
+    assert sample.shape is not None
+    eyes = sample.shape.points[36:48].reshape(2, 6, 2).mean(1)
+    more = replace(sample, shape=Shape(np.vstack([sample.shape.points, eyes]), "ibug70"))
+    assert np.array_equal(outline_of(more), outline_of(sample))
+    assert np.array_equal(gather([more]).outlines[0], gather([sample]).outlines[0])

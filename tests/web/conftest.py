@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -29,13 +28,12 @@ QUIET = [
 ]
 
 
-def start(app: Any) -> tuple[str, Callable[[], None]]:
+def start(app: Any, limits: Limits | None = None) -> tuple[str, Callable[[], None]]:
     """Serve an app; returns its address and what stops it."""
-    import uvicorn
+    from meanshape.apps.web.listening import listen, make_server
 
-    listening = socket.socket()
-    listening.bind(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False))
+    listening = listen("127.0.0.1", 0)
+    server = make_server(app, limits or Limits())
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
     while not server.started:

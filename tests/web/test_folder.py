@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from fastapi.testclient import TestClient
 
 import meanshape as ms
 from meanshape.apps.cli import main
-from meanshape.apps.web.folder import LABELS, ConflictError, Folder, ellipse
-from meanshape.core.errors import ConfigError, FormatError, ShapeError, UnknownName
+from meanshape.apps.web.folder import ConflictError, Folder
+from meanshape.apps.web.labels import LABELS
+from meanshape.apps.web.server import create_app
+from meanshape.core.errors import (
+    ConfigError,
+    FormatError,
+    ShapeError,
+    UnknownName,
+)
 from meanshape.core.image import write_image
 from meanshape.core.markup import load_markup, markup
 from meanshape.core.types import Box, Face, Prediction, Shape
@@ -61,6 +71,18 @@ def test_the_face_box_stays_with_points_that_do_not_show_it(photos: Path, tmp_pa
         folder.save("1.png", "", [{"points": row, "box": [1, 2]}])
 
 
+def test_a_mark_up_that_shares_nine_of_the_68_takes_the_box_that_is_sent(
+    photos: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "muct"
+    shutil.copytree(photos, root)
+    folder = Folder(root, markup("muct76"), None)
+    rows = np.random.default_rng(0).uniform(60, 120, (76, 2)).tolist()
+    folder.save("0.png", "", [{"points": rows, "box": [50, 40, 150, 160]}])
+    folder.close()
+    assert load_data(f"folder:{root}")[0].box == Box(50, 40, 150, 160)
+
+
 @pytest.mark.parametrize(
     ("method", "options"),
     [
@@ -105,16 +127,16 @@ def test_nobody_is_overwritten_unseen(folder: Folder) -> None:
     assert folder.label("0.png").version == second
 
 
+def full(*given: Any, **more: Any) -> None:
+    raise OSError(28, "No space left on device")
+
+
 def test_a_save_that_fails_leaves_what_was_there(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     label = folder.label("0.png")
     version = folder.save("0.png", "", faces(label))
     before = (folder.root / LABELS).read_bytes()
 
-    def broken(*arguments: Any) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("pathlib.Path.replace", broken)
-    monkeypatch.setattr("os.replace", broken)
+    monkeypatch.setattr("os.replace", full)
     with pytest.raises(Exception, match="No space left"):
         folder.save("0.png", version, [])
     monkeypatch.undo()
@@ -183,10 +205,34 @@ def test_a_mark_up_of_ones_own_starts_from_what_was_labelled(folder: Folder, tmp
     (tmp_path / "three.toml").write_text('points = ["left_eye", "right_eye", "mouth"]\n')
     kind = markup(str(tmp_path / "three.toml"))
     own = Folder(folder.root, kind, folder.pipeline)
-    box = Box(10, 20, 110, 120)
-    assert own.place("0.png", box).points == pytest.approx(box.absolute(ellipse(3)))
+    (found,) = folder.label("0.png").faces
+    box = found.box
+    left, right, mouth = box.relative(own.place("0.png", box).points)
+    assert 0.6 < left[0] < 0.9 and 0.1 < right[0] < 0.4 and abs(mouth[0] - 0.5) < 0.1  # the subject's left
+    assert max(left[1], right[1]) < 0.35 < 0.55 < mouth[1]
     own.save("0.png", "", [{"points": [[30, 40], [70, 40], [50, 80]]}])
     placed = own.place("1.png", box)
-    assert placed.points == pytest.approx(np.array([[10, 20], [110, 20], [60, 120]]))
+    assert placed.points == pytest.approx(box.absolute([[0, 0], [1, 0], [0.5, 1]]))
     assert json.loads((folder.root / LABELS).read_text())["faces"][0]["shape"]["markup"] == "three"
     own.close()
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names are Unicode here")
+def test_a_name_that_is_not_utf8_can_be_asked_for(photos: Path, tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.png")
+    shutil.copy(photos / "0.png", tmp_path / name)
+    folder = Folder(tmp_path, markup("mtfl5"))
+    with TestClient(create_app(folder=folder), base_url="http://localhost") as client:
+        (row,) = client.get("/v1/folder").json()["photos"]
+        assert row["name"] == r"caf\udce9.png"
+        asked = {"name": row["name"]}
+        assert client.get("/v1/folder/photo", params=asked).status_code == 200
+        five = [[10, 10], [30, 10], [20, 20], [12, 30], [28, 31]]
+        face = {"points": five, "box": [0, 0, 40, 40]}
+        sent = {"version": "", "faces": [face]}
+        assert client.put("/v1/folder/label", params=asked, json=sent).status_code == 200
+        conflict = client.put("/v1/folder/label", params=asked, json=sent)
+        assert conflict.status_code == 409 and r"caf\udce9.png" in conflict.json()["error"]
+    (sample,) = load_data(f"folder:{tmp_path}")
+    assert Path(sample.image).name == name
+    folder.close()

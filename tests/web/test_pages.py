@@ -13,10 +13,11 @@ import meanshape as ms
 from meanshape.apps.cli import main
 from meanshape.apps.web.folder import Folder
 from meanshape.apps.web.server import create_app
-from meanshape.core.image import write_image
+from meanshape.core.image import read_image, write_image
 from meanshape.core.markup import markup
 from meanshape.datasets import load_data
 from meanshape.datasets.synthetic import face
+from meanshape.formats import csv, pts
 from meanshape.inference import Pipeline
 from meanshape.methods.mean_shape import MeanShape
 
@@ -24,7 +25,7 @@ PHOTO = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
 pytestmark = pytest.mark.xdist_group("browser")
 
 
-def test_a_dropped_photo_shows_68_points_at_the_right_pixels(server: str, page: Any, tmp_path: Path) -> None:
+def test_a_dropped_photo_shows_its_points_at_the_right_pixels(server: str, page: Any, tmp_path: Path) -> None:
     page.goto(server)
     page.set_input_files("#files", str(PHOTO))
     page.until("Boolean(window.meanshape.current()?.result)")
@@ -46,11 +47,42 @@ def test_a_dropped_photo_shows_68_points_at_the_right_pixels(server: str, page: 
     assert page.locator(".tip").inner_text().startswith("30 ")
     with page.expect_download() as got:
         page.click("[data-as=json]")
-    assert len(json.loads(Path(got.value.path()).read_text())["faces"][0]["shape"]["points"]) == 68
+    assert len(json.loads(Path(got.value.path()).read_text())["faces"][0]["shape"]["points"]) == 70
     with page.expect_download() as got:
         page.click("[data-as=pts]")
     first = Path(got.value.path()).read_text().split("{\n")[1].split()[:2]
     assert float(first[0]) == pytest.approx(shown[0][0] + 1, abs=1e-3)
+
+
+def test_what_is_taken_along_holds_every_face_where_it_is(server: str, page: Any, tmp_path: Path) -> None:
+    one = read_image(PHOTO)
+    write_image(tmp_path / "two.jpg", np.concatenate([one, one], axis=1))
+    page.goto(server)
+    page.set_input_files("#files", str(tmp_path / "two.jpg"))
+    page.until("window.meanshape.current()?.result?.faces.length === 2")
+    page.uncheck("#boxes")
+    faces = page.evaluate("window.meanshape.current().result.faces")
+    saved: dict[str, Path] = {}
+    page.on("download", lambda got: saved.update({got.suggested_filename: Path(got.path())}))
+    for kind in ("csv", "pts", "png"):
+        page.click(f"[data-as={kind}]")
+    for _ in range(100):
+        page.wait_for_timeout(50)
+        if len(saved) == 4:
+            break
+    assert sorted(saved) == ["two.csv", "two.face2.pts", "two.png", "two.pts"]
+    (read,) = csv.read(saved["two.csv"])
+    for found, wanted, name in zip(read.faces, faces, ("two.pts", "two.face2.pts"), strict=True):
+        points = np.array(wanted["shape"]["points"])
+        assert np.abs(found.shape.points - points).max() < 1e-6
+        assert found.box.as_list() == wanted["box"] and found.score == wanted["score"]
+        assert np.abs(pts.read_points(saved[name]) - points).max() < 1e-3
+    before, after = (read_image(path).astype(int) for path in (tmp_path / "two.jpg", saved["two.png"]))
+    changed = np.abs(after - before).max(axis=2) > 60
+    for found in read.faces:
+        for x, y in np.rint(found.shape.points[27:48]).astype(int):
+            assert changed[y - 2 : y + 3, x - 2 : x + 3].any()
+    assert not changed[:6, :6].any()
 
 
 def test_what_cannot_be_read_is_said(server: str, page: Any, tmp_path: Path) -> None:
@@ -82,10 +114,11 @@ def test_the_camera_gives_results(server: str, page: Any) -> None:
 def test_two_models_are_compared_and_one_is_explained(server: str, page: Any) -> None:
     page.goto(f"{server}/compare")
     page.until("document.querySelectorAll('#models input').length > 1")
-    for name in ("cpr", "asm", "aam"):
+    for name in ("integral", "cpr", "asm", "aam"):
         if page.locator(f"#models input[value={name}]").count():
             page.uncheck(f"#models input[value={name}]")
     page.check("#models input[value=mtcnn]")
+    page.select_option("#explained", "dan")
     page.set_input_files("#files", str(PHOTO))
     page.until("document.querySelectorAll('.panes figure').length > 2")
     page.until("document.querySelectorAll('#step-pictures img').length == 2")
@@ -135,6 +168,59 @@ def test_corrected_by_keyboard_alone(server: str, page: Any, folder: Any) -> Non
     assert kept.points[1] == pytest.approx(np.add(start, [5, -0.5])) and kept.visible is None
     page.keyboard.press("n")
     page.until("window.meanshape.now().name != '0.png'")
+
+
+def test_a_save_that_failed_is_said_kept_and_tried_again(
+    page: Any, served: Any, folder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*given: Any, **more: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    address, stop = served(create_app(folder=folder))
+    page.goto(f"{address}/correct#0.png")
+    start = page.until("window.meanshape.now()?.faces[0]?.points[0]")
+    page.locator("#stage canvas").focus()
+    with monkeypatch.context() as patch:
+        patch.setattr("os.replace", full)
+        page.keyboard.press("ArrowLeft")
+        page.until("!document.getElementById('unsaved').hidden")
+        assert "No space left" in page.locator("#error").inner_text()
+        assert page.locator("#state").inner_text() == "not saved"
+        page.keyboard.press("n")  # cannot be left: the change would be lost
+        page.until("!document.getElementById('unsaved').hidden")
+        page.click("#photos button >> nth=1")
+        assert page.evaluate("window.meanshape.settle()") is False
+        assert page.evaluate("window.meanshape.now().name") == "0.png"
+        assert page.locator("#count").inner_text().startswith("0 of 3")
+    page.click("#again")
+    page.until("document.getElementById('state').textContent == 'saved'")
+    assert page.locator("#unsaved").is_hidden() and page.locator("#error").is_hidden()
+    assert folder.label("0.png").faces[0].shape.points[0] == pytest.approx(np.add(start, [-0.5, 0]))
+    assert all("507" in line for line in page.wrong)
+    page.wrong.clear()
+    stop()
+
+
+def test_a_face_that_was_not_touched_is_not_done(server: str, page: Any, folder: Any) -> None:
+    page.goto(f"{server}/correct#0.png")
+    page.until("window.meanshape.now()?.faces.length")
+    page.click("#add")
+    drag(page, [20, 20], [80, 80])
+    page.until("window.meanshape.now().faces.length == 2")
+    page.until("document.getElementById('state').textContent == 'saved, 0 of 2 checked'")
+    drag(page, page.evaluate("window.meanshape.now().faces[0].points[30]"), [100, 100])
+    page.until("document.getElementById('state').textContent == 'saved, 1 of 2 checked'")
+    assert page.locator("#count").inner_text().startswith("0 of 3")
+    assert page.locator("#photos [aria-current] span").nth(1).inner_text() == "1 of 2"
+    page.reload()
+    page.until("window.meanshape.now()?.faces.length == 2")
+    assert page.evaluate("window.meanshape.now().faces.map((face) => face.checked)") == [True, False]
+    assert len(load_data(f"folder:{folder.root}")) == 1
+    page.locator("#stage canvas").focus()
+    page.keyboard.press("n")
+    page.until("window.meanshape.now().name != '0.png'")
+    assert page.locator("#count").inner_text().startswith("1 of 3")
+    assert len(load_data(f"folder:{folder.root}")) == 2
 
 
 def test_two_tabs_do_not_overwrite_each_other(server: str, page: Any, browser: Any, watched: Any) -> None:

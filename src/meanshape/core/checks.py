@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,13 @@ def number(value: Any, what: str, error: type[ValueError]) -> float:
     return found
 
 
+def count(value: Any, what: str, error: type[ValueError]) -> int:
+    """Return a whole number from 1 on, or raise."""
+    if not isinstance(value, Integral) or value < 1:
+        raise error(f"{what} must be at least 1, not {value!r}")
+    return int(value)
+
+
 def share(value: Any, what: str, error: type[ValueError]) -> float | None:
     """Return a number in 0..1 (a float32's rounding is forgiven), or None as it came."""
     if value is None:
@@ -32,19 +40,32 @@ def share(value: Any, what: str, error: type[ValueError]) -> float | None:
     return min(max(found, 0.0), 1.0)
 
 
+def array(values: Any, error: type[ValueError], wanted: str) -> NDArray[Any]:
+    """Return an array of what can be one: a tensor may be on a device, need a gradient, or be of bfloat16."""
+    try:
+        if hasattr(values, "detach"):
+            values = values.detach().cpu()
+            if "bfloat16" in str(values.dtype):
+                values = values.float()
+        found = np.asarray(values)
+        return found.astype(np.float32) if found.dtype.name == "bfloat16" else found
+    except (TypeError, ValueError, RuntimeError) as reason:
+        raise error(f"wanted {wanted}, not {type(values).__name__}: {reason}") from None
+
+
 def points(values: ArrayLike) -> NDArray[np.float64]:
     """Return a read-only float64 copy, in which a half-annotated point is not annotated."""
     try:
-        array = np.array(values, np.float64, order="C")
+        found = np.array(array(values, ShapeError, "points (K, 2)"), np.float64, order="C")
     except (TypeError, ValueError, OverflowError):
         raise ShapeError(f"points must be numbers, not {type(values).__name__}") from None
-    if not np.isfinite(array).all():
-        if np.isinf(array).any():
+    if not np.isfinite(found).all():
+        if np.isinf(found).any():
             raise ShapeError("points must be finite, or NaN where not annotated")
-        if array.ndim == 2:
-            array[np.isnan(array).any(1)] = np.nan
-    array.flags.writeable = False
-    return array
+        if found.ndim == 2:
+            found[np.isnan(found).any(1)] = np.nan
+    found.flags.writeable = False
+    return found
 
 
 def per_point(values: ArrayLike | None, what: str, kind: type, count: int) -> NDArray[Any] | None:
@@ -52,13 +73,13 @@ def per_point(values: ArrayLike | None, what: str, kind: type, count: int) -> ND
     if values is None:
         return None
     try:
-        array: NDArray[Any] = np.array(values, kind)
+        found: NDArray[Any] = np.array(values, kind)
     except (TypeError, ValueError, OverflowError):
         raise ShapeError(f"{what} must be one value per point, not {type(values).__name__}") from None
-    if array.shape != (count,):
-        raise ShapeError(f"{what} must have {count} values, one per point, not {array.shape}")
-    array.flags.writeable = False
-    return array
+    if found.shape != (count,):
+        raise ShapeError(f"{what} must have {count} values, one per point, not {found.shape}")
+    found.flags.writeable = False
+    return found
 
 
 def same(one: NDArray[Any] | None, other: NDArray[Any] | None) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import tomllib
 import types
 import typing
 from collections.abc import Mapping
@@ -17,7 +16,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+from meanshape.core import toml
 from meanshape.core.errors import ConfigError, suggestion, writing
+from meanshape.core.regular import read_text
 
 T = TypeVar("T")
 
@@ -39,7 +40,9 @@ def from_dict(kind: type[T], values: Mapping[str, Any], *, where: str = "") -> T
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"]) or kind.__name__
-        raise ConfigError(f"{_at(where)}{key}: {_sentence(first['msg'])}, not {first['input']!r}") from error
+        raise ConfigError(
+            f"{_at(where)}{key}: {_sentence(first['msg'])}, not {first['input']!r:.200}"
+        ) from error
     except (TypeError, ValueError) as error:
         if isinstance(error, ConfigError):
             raise
@@ -72,8 +75,8 @@ def to_toml(config: Any) -> str:
 def from_toml(kind: type[T], text: str, *, where: str = "") -> T:
     """Return a config from TOML text."""
     try:
-        values = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
+        values = toml.parse(text)
+    except ValueError as error:
         raise ConfigError(f"{_at(where)}not TOML ({error})") from error
     return from_dict(kind, values, where=where)
 
@@ -87,8 +90,8 @@ def save(config: Any, path: str | Path) -> None:
 def load(kind: type[T], path: str | Path) -> T:
     """Return a config from a TOML file."""
     try:
-        text = Path(path).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_text(path, toml.LARGEST)
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read ({error})") from error
     return from_toml(kind, text, where=str(path))
 
@@ -193,8 +196,8 @@ def _read(text: str, hint: Any) -> Any:
             f"[{', '.join(json.dumps(t.strip()) for t in text.split(','))}]",
         ):
             try:
-                value = tomllib.loads(f"value = {candidate}")["value"]
-            except (ValueError, RecursionError):
+                value = toml.parse(f"value = {candidate}")["value"]
+            except ValueError:
                 continue
             return value if isinstance(value, (list, dict)) else [value]
     return text

@@ -15,23 +15,33 @@ MeanshapeError                       exit code 1
 ├── ResultError       (ValueError)   14   a pose, an emotion, a face or a prediction out of range
 └── OutputError       (OSError)      15   a file or folder that cannot be written
 
+MeanshapeWarning (UserWarning): something was read, but perhaps not as it was meant.
+
 Each also descends from what a caller would already catch. The command line exits with `exit_code`
 (2 is left to wrong usage). A message says what was wanted, what came, where, and what to do.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from os import PathLike
 from typing import ClassVar
 
+LONGEST = 5000
+"""Characters of a message: a path and a sentence, but not all of a file that somebody made."""
+
 
 class MeanshapeError(Exception):
     """The root of the tree."""
 
     exit_code: ClassVar[int] = 1
+
+    def __init__(self, *told: object) -> None:
+        """Keep the message; what quotes a whole file is cut off."""
+        super().__init__(*(_cut(part) if isinstance(part, str) else part for part in told))
 
 
 class ImageError(MeanshapeError, ValueError):
@@ -134,6 +144,30 @@ class OutputError(MeanshapeError, OSError):
     """A file or folder that cannot be written."""
 
     exit_code = 15
+
+
+class MeanshapeWarning(UserWarning):
+    """Something was read, but perhaps not as it was meant."""
+
+
+def warn_in_one_line() -> None:
+    """Let this process print our warnings as the command line prints errors: without file and line."""
+    warnings.formatwarning = _one_line
+
+
+_usual_format = warnings.formatwarning
+
+
+def _one_line(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    if not issubclass(category, MeanshapeWarning):
+        return _usual_format(message, category, filename, lineno, line)
+    return f"meanshape: {' '.join(str(message).split())}\n"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]} …"
 
 
 def suggestion(name: object, known: Iterable[str]) -> str:

@@ -4,7 +4,10 @@ What each kind of picture becomes:
 
 - EXIF orientation is applied; animated pictures give their first frame; colour profiles are ignored;
 - grey becomes three equal channels; transparency is composited on white; CMYK is converted;
-- 16-bit values are divided by 257; floats must lie in 0..1 and are multiplied by 255; booleans are 0 or 255.
+- values of other than 8 bits are scaled by the rules of `core.depth`: 16-bit ones are divided by 257, floats
+  must lie in 0..1.
+
+`core.openers` has the kinds of files.
 """
 
 from __future__ import annotations
@@ -14,16 +17,18 @@ import io
 import math
 import os
 import stat
-import threading
-import warnings
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import IO, TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from meanshape.core.errors import ImageError, OutputError
+from meanshape.core import checks, depth
+from meanshape.core.errors import ImageError, MissingExtra, OutputError
+from meanshape.core.files import beside
 from meanshape.core.geometry import Matrix, crop_matrix, invert
+from meanshape.core.openers import open_picture, upright_size, without_metadata
 from meanshape.core.types import Box
 
 if TYPE_CHECKING:
@@ -38,14 +43,11 @@ MAX_PIXELS = 178_956_970
 BMP_PIXELS_PER_BYTE = 128
 """More than run lengths can hold. Pillow fills up what is missing in Python, for seconds."""
 
-USUAL = ("JPEG", "PNG", "BMP", "GIF", "PPM")
-OTHERS = ("WEBP", "TIFF", "JPEG2000", "AVIF", "DIB", "ICO", "QOI", "SGI", "SUN", "PCX", "TGA")
-"""What is read. Pillow knows more, hardly ever used, and gives PostScript to a program of its own."""
+STRIP = 2**17
+"""Pixels that are composited at once."""
 
 _TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
 """Pillow's transposition that undoes an EXIF orientation."""
-
-_quiet = threading.Lock()
 
 
 def read_image(
@@ -55,8 +57,9 @@ def read_image(
 
     Parameters
     ----------
-    image : a path, the bytes of a file, a PIL image, or an array (H, W), (H, W, 1), (H, W, 2: grey and
-        alpha), (H, W, 3) or (H, W, 4: colour and alpha). A uint8 RGB array comes back as it is, uncopied.
+    image : a path, the bytes of a file, a file that is open for reading bytes, a PIL image, or an array or
+        tensor (H, W), (H, W, 1), (H, W, 2: grey and alpha), (H, W, 3) or (H, W, 4: colour and alpha). A uint8
+        RGB array comes back as it is, uncopied.
     color : the channel order of an *array* ("bgr" for OpenCV's)
     max_pixels : refuse larger files, before they are decoded
     """
@@ -65,25 +68,42 @@ def read_image(
     if isinstance(image, (str, os.PathLike)):
         return _read_file(Path(image), max_pixels)
     if isinstance(image, (bytes, bytearray, memoryview)):
-        return _decode(io.BytesIO(image), "the bytes given", max_pixels)
+        return decode(io.BytesIO(image), "the bytes given", max_pixels)
     if hasattr(image, "getexif"):
         return _from_pil(cast("Image", image), "the PIL image given")
+    if hasattr(image, "read") and not hasattr(image, "__array__"):
+        return decode(io.BytesIO(_bytes_of(image)), "the file given", max_pixels)
     if image is None or not (hasattr(image, "__array__") or isinstance(image, (list, tuple))):
-        raise ImageError(f"an image is a path, bytes, a PIL image or an array, not {type(image).__name__}")
-    return _from_array(np.asarray(image), color)
+        raise ImageError(
+            f"an image is a path, bytes, a file, a PIL image or an array, not {type(image).__name__}"
+        )
+    return _from_array(checks.array(image, ImageError, "an array (H, W, 3)"), color)
 
 
-def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """Return (width, height) of a picture file, upright, without decoding it."""
-    path = Path(path)
-    _check_file(path)
+def _bytes_of(file: Any) -> bytes:
+    """Return what is left to read in an open file."""
     try:
-        with _open(path) as opened:
-            turned = _orientation(opened) in (5, 6, 7, 8)
-            width, height = opened.size
-    except Exception as error:  # Pillow raises what it likes
-        raise ImageError(f"{path}: not a picture that can be read ({error})") from error
-    return (height, width) if turned else (width, height)
+        data = file.read()
+    except (OSError, ValueError) as error:
+        raise ImageError(f"the file given cannot be read ({error})") from error
+    if not isinstance(data, bytes):
+        raise ImageError(f"the file given yields {type(data).__name__}, not bytes: open it with 'rb'")
+    return data
+
+
+def image_size(image: str | os.PathLike[str] | bytes) -> tuple[int, int]:
+    """Return (width, height) of a picture file or of its bytes, upright, without decoding it."""
+    where = "the bytes given" if isinstance(image, bytes) else str(image)
+
+    def measure(file: Any) -> tuple[int, int]:
+        with _opened(file, where) as opened:
+            return upright_size(opened, turned=_orientation(opened) in (5, 6, 7, 8))
+
+    if not isinstance(image, bytes):
+        _check_file(Path(image))
+    with io.BytesIO(image) if isinstance(image, bytes) else _readable(Path(image)) as file:
+        _check_content(file, where)
+        return without_metadata(file, measure)
 
 
 def write_image(path: str | os.PathLike[str], rgb: ArrayLike, quality: int = 95) -> None:
@@ -96,7 +116,7 @@ def write_image(path: str | os.PathLike[str], rgb: ArrayLike, quality: int = 95)
     if kind is None or kind not in Image.SAVE:
         raise ImageError(f"{path}: no picture format has the suffix {path.suffix!r}; .png and .jpg do")
     pixels = read_image(np.asarray(rgb))
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = beside(path)
     try:
         with temporary.open("wb") as file:
             Image.fromarray(pixels).save(file, kind, **({"quality": quality} if kind == "JPEG" else {}))
@@ -174,9 +194,16 @@ def _shrink(image: NDArray[Any], x: int, y: int) -> NDArray[Any]:
 def _read_file(path: Path, max_pixels: int) -> Pixels:
     """Return the picture in a file."""
     _check_file(path)
+    with _readable(path) as file:
+        return decode(file, str(path), max_pixels)
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file; what the operating system says against it is an `ImageError`."""
     try:
         with path.open("rb") as file:
-            return _decode(file, str(path), max_pixels)
+            yield file
     except OSError as error:
         raise ImageError(f"{path}: cannot be read ({error.strerror or error})") from error
 
@@ -195,22 +222,20 @@ def _check_file(path: Path) -> None:
         raise ImageError(f"{path}: a pipe or a device, no file")
 
 
-def _decode(file: Any, where: str, max_pixels: int) -> Pixels:
-    """Return the picture in an open file; `where` is what a message calls it."""
-    from PIL import Image, UnidentifiedImageError
+def decode(file: Any, where: str, max_pixels: int = MAX_PIXELS) -> Pixels:
+    """Return the picture (H, W, 3) in an open file; `where` is what a message calls it."""
+    _check_content(file, where)
+    return without_metadata(file, lambda again: _decode_once(again, where, max_pixels))
 
+
+def _check_content(file: Any, where: str) -> None:
     if not file.read(1):
         raise ImageError(f"{where}: empty (0 bytes)")
     file.seek(0)
-    try:
-        opened = _open(file)
-    except UnidentifiedImageError:
-        raise ImageError(f"{where}: not a picture (no format Pillow knows)") from None
-    except Image.DecompressionBombError as error:
-        raise ImageError(f"{where}: too large ({error})") from error
-    except Exception as error:  # Pillow raises what it likes
-        raise ImageError(f"{where}: not a picture that can be read ({error})") from error
-    with opened:
+
+
+def _decode_once(file: Any, where: str, max_pixels: int) -> Pixels:
+    with _opened(file, where) as opened:
         width, height = opened.size
         if width * height > max_pixels:
             raise ImageError(
@@ -220,20 +245,23 @@ def _decode(file: Any, where: str, max_pixels: int) -> Pixels:
             0, os.SEEK_END
         ):
             raise ImageError(f"{where}: broken or truncated (too few bytes for {width} x {height} pixels)")
-        return _from_pil(opened, where)
+        return _from_pil(opened, where, file)
 
 
-def _open(file: Any) -> Image:
-    """Open a picture without Pillow's warning, whose limit is half of ours; nothing is decoded yet."""
+def _opened(file: Any, where: str) -> Image:
+    """Open a picture; what is none is an `ImageError`."""
     from PIL import Image, UnidentifiedImageError
 
-    with _quiet, warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        try:
-            return Image.open(file, formats=USUAL)
-        except UnidentifiedImageError:
-            Image.init()
-            return Image.open(file, formats=[name for name in OTHERS if name in Image.OPEN])
+    try:
+        return open_picture(file)
+    except UnidentifiedImageError:
+        raise ImageError(f"{where}: not a picture (no format Pillow knows)") from None
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"{where}: too large ({error})") from error
+    except MissingExtra as error:
+        raise ImageError(f"{where}: {error}") from None
+    except Exception as error:  # Pillow raises what it likes
+        raise ImageError(f"{where}: not a picture that can be read ({error})") from error
 
 
 def _orientation(image: Image) -> int:
@@ -246,42 +274,51 @@ def _orientation(image: Image) -> int:
     return 1
 
 
-def _from_pil(image: Image, where: str) -> Pixels:
-    """Return a PIL image's pixels, upright."""
+def _from_pil(image: Image, where: str, file: Any = None) -> Pixels:
+    """Return a PIL image's pixels, upright; `file` is what it was opened from."""
     from PIL import Image
 
+    deep, white = depth.is_deep_colour(image), depth.white_of(image, file or getattr(image, "fp", None))
     try:
         image.load()
         turn = _TURNS.get(_orientation(image))
-        return _pixels(image if turn is None else image.transpose(Image.Transpose(turn)), where)
-    except ImageError:
-        raise
+        values = _values(image if turn is None else image.transpose(Image.Transpose(turn)))
     except Image.DecompressionBombError as error:
         raise ImageError(f"{where}: too large ({error})") from error
+    except MemoryError:
+        raise ImageError(f"{where}: too large for the memory that there is") from None
     except Exception as error:  # Pillow raises what it likes
         raise ImageError(f"{where}: broken or truncated ({error})") from error
-
-
-def _pixels(image: Image, where: str) -> Pixels:
-    """Return the pixels of a PIL image, as they lie."""
-    if 0 in image.size:
+    if 0 in values.shape:
         raise ImageError(f"{where}: it has no pixels {image.size}")
+    if deep:
+        values = depth.deep_colour(values, where, white)
+    return _from_array(values, "rgb", where, white)
+
+
+def _values(image: Image) -> NDArray[Any]:
+    """Return the values of a PIL image, as they lie: grey, RGB or RGBA."""
     if image.mode.startswith("I"):
-        return _from_array(np.clip(np.asarray(image), 0, 65535).astype(np.uint16), "rgb")
+        values = np.asarray(image)
+        return values.astype(np.uint16) if image.format in depth.SIXTEEN else values
     if image.mode == "F":
-        return _from_array(np.asarray(image), "rgb")
+        return np.asarray(image)
     if "A" in image.getbands() or "transparency" in image.info:
-        return _on_white(np.asarray(image.convert("RGBA")))
-    return np.ascontiguousarray(image if image.mode == "RGB" else image.convert("RGB"))
+        return np.asarray(image.convert("RGBA"))
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
-def _from_array(array: NDArray[Any], color: str) -> Pixels:
-    """Return an array's pixels."""
+def _from_array(
+    array: NDArray[Any], color: str, where: str = "the array given", white: int | None = None
+) -> Pixels:
+    """Return an array's pixels; `white` is the greatest 16-bit value, if its file says one."""
     if array.ndim == 2:
         array = array[:, :, None]
     if array.ndim != 3 or array.shape[2] not in (1, 2, 3, 4) or 0 in array.shape:
-        raise ImageError(f"an image array is (H, W), or (H, W, 1 to 4), not {array.shape}")
-    pixels = _to_bytes(array)
+        channels_first = array.ndim == 3 and array.shape[0] in (1, 3, 4)
+        how = ": move the channels to the end" if channels_first else ""
+        raise ImageError(f"an image array is (H, W), or (H, W, 1 to 4), not {array.shape}{how}")
+    pixels = depth.to_bytes(array, where, white)
     channels = pixels.shape[2]
     if color == "bgr" and channels > 2:
         pixels = pixels[:, :, [2, 1, 0, 3][:channels]]
@@ -290,28 +327,12 @@ def _from_array(array: NDArray[Any], color: str) -> Pixels:
     return _on_white(pixels) if channels in (2, 4) else np.ascontiguousarray(pixels)
 
 
-def _to_bytes(array: NDArray[Any]) -> Pixels:
-    """Return values as uint8 by the rules on top of this page."""
-    if array.dtype == np.uint8:
-        return array
-    if array.dtype == np.bool_:
-        return np.where(array, 255, 0).astype(np.uint8)
-    if array.dtype == np.uint16:
-        return ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    if array.dtype.kind not in "iuf":
-        raise ImageError(f"an image array holds numbers, not {array.dtype}")
-    low, high = array.min(), array.max()
-    if array.dtype.kind == "f":
-        if not (low >= 0 and high <= 1):
-            raise ImageError(f"a float image must lie in 0..1, not {low:g}..{high:g}; or give it as uint8")
-        return np.asarray(np.rint(array * 255), np.uint8)
-    if low < 0 or high > 255:
-        raise ImageError(f"an image of {array.dtype} must lie in 0..255, not {low}..{high}; uint16 is scaled")
-    return array.astype(np.uint8)
-
-
 def _on_white(rgba: Pixels) -> Pixels:
-    """Return (H, W, 4) composited on white."""
-    alpha = rgba[:, :, 3:].astype(np.uint16)
-    blended = (rgba[:, :, :3] * alpha + 255 * (255 - alpha) + 127) // 255
-    return np.ascontiguousarray(blended, np.uint8)
+    """Return (H, W, 4) composited on white, a few rows at a time: sixteen bits take room."""
+    blended = np.empty((*rgba.shape[:2], 3), np.uint8)
+    rows = max(1, STRIP // rgba.shape[1])
+    for first in range(0, len(rgba), rows):
+        part = rgba[first : first + rows]
+        alpha = part[:, :, 3:].astype(np.uint16)
+        blended[first : first + rows] = (part[:, :, :3] * alpha + 255 * (255 - alpha) + 127) // 255
+    return blended

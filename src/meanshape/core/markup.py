@@ -6,7 +6,6 @@ a picture is the *right* eye. Point order is that of the data sets, whatever the
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
@@ -17,9 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from meanshape.core import resources, toml
 from meanshape.core.errors import MarkUpError, UnknownName
+from meanshape.core.files import is_name
+from meanshape.core.regular import read_text
 
-FOLDER = Path(__file__).parent / "markups"
+FOLDER = resources.beside(__file__, "markups")
 
 Edge = tuple[int, int]
 
@@ -73,7 +75,12 @@ class MarkUp:
     usual: bool = True
 
     def __post_init__(self) -> None:
-        """Check that everything points at points there are."""
+        """Check the name, which becomes a file's, and that everything points at points there are."""
+        if not isinstance(self.name, str) or not is_name(self.name) or self.name.endswith(".toml"):
+            raise MarkUpError(
+                f"a mark-up cannot be called {str(self.name)[:60]!r}: a name is letters, digits, "
+                "'_', '-' and '.'; a file may give it another by name = \"…\""
+            )
         if len(set(self.points)) != len(self.points) or not self.points:
             raise MarkUpError(f"mark-up {self.name!r}: it needs point names, each once")
         if not self.mirror:
@@ -125,6 +132,10 @@ class MarkUp:
             raise MarkUpError(f"mark-up {self.name!r} does not say where the eyes are")
         array = self.check(points)
         return array[..., list(self.left_eye), :].mean(-2), array[..., list(self.right_eye), :].mean(-2)
+
+    def gives(self, name: str) -> bool:
+        """Tell whether the points of another mark-up can be made of these."""
+        return name == self.name or name in self.conversions
 
     def conversion(self, to: str | MarkUp) -> Conversion:
         """Return the conversion to another mark-up, or say which there are by a `MarkUpError`."""
@@ -194,7 +205,7 @@ def from_toml(name: str, text: str) -> MarkUp:
     become edges; `mirror = "unknown"` says that left and right are not known.
     """
     try:
-        card: dict[str, Any] = tomllib.loads(text)
+        card = toml.parse(text)
         mirror = card.get("mirror", ())
         sides = mirror != "unknown"
         paths = card.get("paths", [])
@@ -287,6 +298,23 @@ def named(name: object) -> MarkUp:
 _OWN: dict[str, MarkUp] = {}
 
 
+def markups_in(folder: str | Path) -> list[MarkUp]:
+    """Return the mark-ups that lie in a folder as TOML files, known by name from now on.
+
+    TOML files without a list of points do not count.
+    """
+    files = [path for path in sorted(Path(folder).glob("*.toml")) if path.is_file()]
+    return [load_markup(path) for path in files if _lists_points(path)]
+
+
+def _lists_points(path: Path) -> bool:
+    """Tell whether a TOML file has a list `points`, or cannot be read and may have one."""
+    try:
+        return isinstance(toml.read(path).get("points"), list)
+    except (OSError, ValueError):
+        return True
+
+
 def load_markup(path: str | Path) -> MarkUp:
     """Return the mark-up in a TOML file, and know it by its name from now on.
 
@@ -294,7 +322,7 @@ def load_markup(path: str | Path) -> MarkUp:
     """
     path = Path(path)
     try:
-        kind = from_toml(path.stem, path.read_text("utf-8"))
+        kind = from_toml(path.stem, read_text(path, toml.LARGEST))
     except (OSError, UnicodeDecodeError) as error:
         raise MarkUpError(f"{path}: a mark-up cannot be read from it ({error})") from error
     if kind.name in markup_names() and not shipped(kind):

@@ -9,19 +9,19 @@ are the packages `nets` and `parts`. Other packages join through the entry point
 from __future__ import annotations
 
 import importlib
-import tomllib
+import pkgutil
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
+from meanshape.core import resources, toml
 from meanshape.core.errors import ConfigError, UnknownName
-from meanshape.core.markup import MarkUp, markup, markup_names
+from meanshape.core.markup import FOLDER, MarkUp, markup, markup_names
 
 Kind = Literal["methods", "detectors", "datasets", "markups"]
 
-ROOT = Path(__file__).parent.parent
 NOT_PLUGINS = {"base", "nets", "parts"}
 ONE = {"methods": "method", "detectors": "detector", "datasets": "data set", "markups": "mark-up"}
 
@@ -45,6 +45,13 @@ def detector(name: str) -> Any:
     return _plugin("detectors", name, "DETECTOR")
 
 
+def learner(name: str) -> Any:
+    """Return what learns under a name: the class of a method, or a detector's module's `LEARNER`."""
+    if name in names("methods") or name not in names("detectors"):
+        return method(name)
+    return _plugin("detectors", name, "LEARNER")
+
+
 def dataset(name: str) -> Any:
     """Return the module of a data set, with `samples`, `verify` and `miniature`."""
     return _plugin("datasets", name, None)
@@ -59,7 +66,7 @@ def card(kind: Kind, name: str) -> dict[str, Any]:
     if name not in names(kind):
         raise UnknownName.of(ONE[kind], name, names(kind))
     if kind == "markups":
-        path = Path(__file__).parent / "markups" / f"{name}.toml"
+        path = FOLDER / f"{name}.toml"
     elif name in _files(kind):
         beside = _folder(kind) / f"{name}.toml"
         path = beside if beside.exists() else _folder(kind) / name / "card.toml"
@@ -68,22 +75,20 @@ def card(kind: Kind, name: str) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except tomllib.TOMLDecodeError as error:
+        return toml.parse(path.read_text("utf-8"))
+    except ValueError as error:
         raise ConfigError(f"{path}: not TOML ({error})") from error
 
 
 def _folder(kind: str) -> Path:
-    """Return the folder whose files are the plug-ins of a kind."""
-    return ROOT / kind
+    """Return the folder that has the cards of a kind."""
+    return resources.ROOT / kind
 
 
 def _files(kind: str) -> set[str]:
-    """Return the names of the files and packages of a kind."""
-    folder = _folder(kind)
-    modules = {path.stem for path in folder.glob("*.py")}
-    packages = {path.parent.name for path in folder.glob("*/__init__.py")}
-    return {name for name in modules | packages if not name.startswith("_")} - NOT_PLUGINS
+    """Return the names of the modules and packages of a kind, from a folder, a zip or a frozen app."""
+    found = pkgutil.iter_modules([str(resources.CODE / kind)])
+    return {one.name for one in found if not one.name.startswith("_")} - NOT_PLUGINS
 
 
 @cache
@@ -100,7 +105,9 @@ def _plugin(kind: Kind, name: str, attribute: str | None) -> Any:
         found = _entry_points(kind)[name].load()
     else:
         raise UnknownName.of(ONE[kind], name, names(kind))
+    if attribute == "LEARNER" and not hasattr(found, attribute):
+        raise ConfigError(f"the detector {name} learns nothing")
     return getattr(found, attribute) if attribute and isinstance(found, ModuleType) else found
 
 
-__all__ = ["Kind", "MarkUp", "card", "dataset", "detector", "markup", "method", "names"]
+__all__ = ["Kind", "MarkUp", "card", "dataset", "detector", "learner", "markup", "method", "names"]

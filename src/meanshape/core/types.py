@@ -8,7 +8,7 @@ right are the subject's. A point that is not annotated is NaN; one that is annot
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from meanshape.core import checks
-from meanshape.core.errors import BoxError, MarkUpError, ResultError, ShapeError
+from meanshape.core.errors import BoxError, DataSetError, MarkUpError, ResultError, ShapeError
 from meanshape.core.markup import MarkUp, markup
 
 if TYPE_CHECKING:
@@ -293,6 +293,7 @@ class Face:
 
     def __post_init__(self) -> None:
         """Take the box's score where there is no other."""
+        object.__setattr__(self, "box", _box(self.box))
         score = self.box.score if self.score is None else self.score
         object.__setattr__(self, "score", checks.share(score, "a face's score", ResultError))
 
@@ -328,6 +329,10 @@ class Prediction:
         return prediction_from_dict(data)
 
 
+EVALUATION_ONLY = "evaluation_only"
+"""The attribute of samples that nothing may learn from."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """One annotated face of a data set.
@@ -345,11 +350,35 @@ class Sample:
     split: str | None = None
     own_box: Box | None = None
 
+    def __post_init__(self) -> None:
+        """Keep boxes, in whichever form they came."""
+        for name in ("box", "own_box"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, _box(getattr(self, name)))
+
     def pixels(self) -> NDArray[np.uint8]:
         """Return the picture as uint8 RGB (H, W, 3), upright."""
         from meanshape.core.image import read_image
 
         return read_image(self.image)
+
+
+def refuse_evaluation_only(samples: Iterable[Sample], what: str) -> None:
+    """Raise `DataSetError` if a sample is of a data set that nothing may learn from, by its card."""
+    for sample in samples:
+        if sample.attributes.get(EVALUATION_ONLY):
+            raise DataSetError(
+                f"{what} on {sample.id}: its data set is for evaluation only (meanshape data show)"
+            )
+
+
+def _box(given: Any) -> Box:
+    """Return a box that may have come as four numbers."""
+    if isinstance(given, Box):
+        return given
+    from meanshape.core.boxes import as_box
+
+    return as_box(given)
 
 
 def _resolve(name: MarkUp | str) -> MarkUp:

@@ -12,7 +12,9 @@ from inspect import signature
 
 from meanshape.core import registry
 from meanshape.core.errors import ConfigError, DataSetError, UnknownName
+from meanshape.core.origin import Origin
 from meanshape.core.types import Sample
+from meanshape.datasets.parts.origin import origin_of
 
 
 def parse_data(text: str) -> tuple[str, str, str | None]:
@@ -56,10 +58,24 @@ def load_data(text: str, allow_missing: bool = False, markup: str | None = None)
     return list(module.samples(root, split, allow_missing=allow_missing, markup=markup))
 
 
+def origin(text: str, stated: Origin | None = None) -> Origin:
+    """Return the terms and the name of the faces that a data argument names.
+
+    Parameters
+    ----------
+    stated : what the user says of data that say nothing of themselves
+    """
+    name, root, split = parse_data(text)
+    module = registry.dataset(name)
+    own = getattr(module, "origin", None)  # of sets whose faces are not the same for everybody
+    found: Origin = origin_of(module.card, split) if own is None else own(root, split, stated)
+    return found
+
+
 def splits_of(name: str) -> tuple[str, ...]:
     """The names of a data set's splits."""
     card = registry.card("datasets", name) or {"splits": registry.dataset(name).card.splits}
     return tuple(card.get("splits", ()))
 
 
-__all__ = ["load_data", "parse_data", "splits_of"]
+__all__ = ["load_data", "origin", "parse_data", "splits_of"]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import sqlite3
 from collections import defaultdict
+from collections.abc import Iterable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -24,18 +25,13 @@ from meanshape.datasets.parts.card import load_card
 from meanshape.datasets.parts.drawing import draw_as
 from meanshape.datasets.parts.files import existing_folder, first_of, photo, without_suffix
 from meanshape.datasets.parts.reader import reader
+from meanshape.datasets.parts.sqlite import opened
 from meanshape.datasets.parts.survey import Survey
 
 card = load_card(__file__)
 MARKUP, POINTS = "aflw21", 21
 DATABASES = ("data/aflw.sqlite", "aflw/data/aflw.sqlite", "aflw.sqlite")
-FACES = """
-SELECT f.face_id, i.filepath, r.x, r.y, r.w, r.h, p.roll, p.pitch, p.yaw, m.sex, m.glasses
-FROM Faces f JOIN FaceImages i ON i.file_id = f.file_id
-LEFT JOIN FaceRect r ON r.face_id = f.face_id LEFT JOIN FacePose p ON p.face_id = f.face_id
-LEFT JOIN FaceMetaData m ON m.face_id = f.face_id
-GROUP BY f.face_id ORDER BY i.filepath, f.face_id
-"""
+NONE = (None,) * 4
 SCHEMA = """
 CREATE TABLE Faces (face_id INTEGER PRIMARY KEY, file_id TEXT, db_id TEXT);
 CREATE TABLE FaceImages (image_id INTEGER PRIMARY KEY, db_id TEXT, file_id TEXT, filepath TEXT, bw INTEGER,
@@ -64,7 +60,7 @@ def survey(root: str | Path, split: str | None = None) -> Survey:
         try:
             box = Box(x, y, x + wide, y + high) if wide and high and wide > 0 and high > 0 else None
             result.take(identity, photo(pictures, place), shape, _attributes(*rest), "all", box)
-        except (TypeError, ValueError) as error:  # SQLite lets any value stand in any column
+        except (AttributeError, TypeError, ValueError) as error:  # SQLite lets any value stand anywhere
             raise FormatError(f"face {face_id}: {error}", path=database) from error
     return result
 
@@ -95,16 +91,30 @@ def miniature(folder: str | Path) -> Path:
 
 
 def _read(path: Path) -> tuple[list[tuple[Any, ...]], dict[int, list[tuple[int, float, float]]]]:
-    """All faces, and the points of each by number, from the database, which is not written to."""
-    points: dict[int, list[tuple[int, float, float]]] = defaultdict(list)
-    try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
-            faces = database.execute(FACES).fetchall()
-            for face, *point in database.execute("SELECT face_id, feature_id, x, y FROM FeatureCoords"):
-                points[face].append((point[0], point[1], point[2]))
-    except sqlite3.Error as error:
-        raise FormatError(f"not the database of AFLW: {error}", path=path) from error
-    return faces, points
+    """All faces by file, and the points of each by number; of several rows for a face the first counts."""
+    with opened(path, "the database of AFLW") as database:
+        files = _first(database.rows("FaceImages", "file_id", "filepath"))
+        boxes = _first(database.rows("FaceRect", "face_id", "x", "y", "w", "h"))
+        poses = _first(database.rows("FacePose", "face_id", "roll", "pitch", "yaw"))
+        people = _first(database.rows("FaceMetaData", "face_id", "sex", "glasses"))
+        found = {
+            face: (face, *files[file], *boxes.get(face, NONE[:4]), *poses.get(face, NONE[:3]),
+                   *people.get(face, NONE[:2]))
+            for face, file in database.rows("Faces", "face_id", "file_id")
+            if file in files
+        }  # fmt: skip
+        points: dict[int, list[tuple[int, float, float]]] = defaultdict(list)
+        for face, *point in database.rows("FeatureCoords", "face_id", "feature_id", "x", "y"):
+            points[face].append((point[0], point[1], point[2]))
+    return sorted(found.values(), key=lambda row: (str(row[1]), row[0])), points
+
+
+def _first(rows: Iterable[tuple[Any, ...]]) -> dict[Any, tuple[Any, ...]]:
+    """The rest of each row by what stands first in it."""
+    found: dict[Any, tuple[Any, ...]] = {}
+    for key, *rest in rows:
+        found.setdefault(key, tuple(rest))
+    return found
 
 
 def _shape(rows: list[tuple[int, float, float]]) -> Shape | None:

@@ -27,6 +27,8 @@ from meanshape.datasets.parts.survey import Survey
 
 card = load_card(__file__)
 MARKUP, POINTS = "afw6", 6
+FACES = 100_000
+"""As many there may be."""
 
 
 def survey(root: str | Path, split: str | None = None) -> Survey:
@@ -74,11 +76,15 @@ def _rows(path: Path) -> list[tuple[str, list[tuple[NDArray[Any], NDArray[Any]]]
     """Each photo's name, and for each of its faces the box (2, 2) and the points (6, 2)."""
     with mat.h5(path) as file:
         try:
-            cells = np.array(file["anno"])
+            cells, left = mat.array(file["anno"], FACES), FACES
             rows = []
             for name, boxes, _, points in cells.T:
-                faces = zip(np.ravel(file[boxes]), np.ravel(file[points]), strict=True)
-                both = [(np.array(file[box]).T, np.array(file[shape]).T) for box, shape in faces]
+                faces = [mat.array(file[many], left).ravel() for many in (boxes, points)]
+                left -= len(faces[0])
+                both = [
+                    (mat.array(file[box], 4).T, mat.array(file[shape], 2 * POINTS).T)
+                    for box, shape in zip(*faces, strict=True)
+                ]
                 rows.append((mat.text(file[name]), both))
         except (KeyError, ValueError, TypeError, AttributeError, OSError) as error:
             raise FormatError(f"it is not as AFW's anno.mat is: {error}", path) from error

@@ -29,6 +29,8 @@ from meanshape.datasets.parts.survey import Survey
 
 card = load_card(__file__)
 MARKUP, POINTS = "lfpw29", 29
+NUMBERS, PICTURE = 10_000_000, 2**26
+"""How many there may be of labels, and of one picture."""
 END = {"train": "Tr", "test": "T"}
 
 
@@ -77,9 +79,9 @@ def _numbers(path: Path, end: str) -> tuple[NDArray[np.float64], NDArray[np.floa
     """The labels (N, 87) and boxes (N, 4) of a file."""
     with mat.h5(path) as file:
         try:
-            labels, boxes = np.array(file[f"phis{end}"]).T, np.array(file[f"bboxes{end}"]).T
+            labels, boxes = (mat.array(file[f"{name}{end}"], NUMBERS).T for name in ("phis", "bboxes"))
             pictures = file[f"Is{end}"].size
-        except (KeyError, OSError) as error:
+        except (KeyError, OSError, ValueError, AttributeError) as error:
             raise FormatError(f"it is not as COFW's files are: {error}", path) from error
     if labels.shape != (pictures, 3 * POINTS) or boxes.shape != (pictures, 4):
         raise FormatError(f"{pictures} pictures came with labels {labels.shape}, boxes {boxes.shape}", path)
@@ -89,10 +91,10 @@ def _numbers(path: Path, end: str) -> tuple[NDArray[np.float64], NDArray[np.floa
 def _picture(path: Path, name: str, number: int) -> NDArray[np.uint8]:
     """The picture (H, W) or (H, W, 3) in a cell."""
     with mat.h5(path) as file:
-        cells = np.ravel(file[name])
         try:
-            return np.ascontiguousarray(np.asarray(file[cells[number]], np.uint8).T)
-        except (OSError, ValueError) as error:
+            cells = mat.array(file[name], NUMBERS).ravel()
+            return np.ascontiguousarray(mat.array(file[cells[number]], PICTURE).astype(np.uint8).T)
+        except (KeyError, IndexError, OSError, ValueError) as error:
             raise ImageError(f"{path}, picture {number + 1}: {error}") from error
 
 

@@ -25,7 +25,7 @@ from meanshape.formats.text import finite, read_text, write_text
 
 card = load_card(__file__)
 MARKUP, POINTS = "put30", 30
-LINE = re.compile(r"\s*-?\s*(?P<axis>[xy])\s*:\s*(?P<value>\S+)\s*,?\s*")
+LINE = re.compile(r"\s*+-?\s*+(?P<axis>[xy])\s*+:\s*+(?P<value>[^\s,]++)\s*+,?\s*+")
 
 
 def survey(root: str | Path, split: str | None = None) -> Survey:

@@ -3,6 +3,11 @@
     ROOT/WIDER_train/images/0--Parade/NAME.jpg  WIDER_val/images/…
     ROOT/wider_face_split/wider_face_train_bbx_gt.txt  wider_face_val_bbx_gt.txt
 
+or a part of it with fewer columns:
+
+    ROOT/NAME.jpg …  ROOT/faces.txt: NAME.jpg and the number of faces, then a line for each: left, top, width,
+    height, blur, occlusion, invalid; lines with # are comments   [validation.txt: names of photos]
+
 A list has, for each photo, its name, the number of faces and a line for each: left, top, width, height, blur,
 expression, illumination, invalid, occlusion, pose. A photo without faces has one line of zeros. A sample is
 one face; the boxes of the test photos were never published.
@@ -10,6 +15,7 @@ one face; the boxes of the test photos were never published.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from meanshape.core.errors import DataSetError, FormatError
@@ -17,6 +23,7 @@ from meanshape.core.types import Box
 from meanshape.datasets.parts.card import load_card
 from meanshape.datasets.parts.drawing import draw
 from meanshape.datasets.parts.files import existing_folder, first_of, photo, rows, without_suffix
+from meanshape.datasets.parts.held_out import VALIDATION, validation_ids
 from meanshape.datasets.parts.reader import reader
 from meanshape.datasets.parts.survey import Survey
 from meanshape.formats.text import finite, whole, write_text
@@ -24,19 +31,23 @@ from meanshape.formats.text import finite, whole, write_text
 card = load_card(__file__)
 PARTS = {"train": "train", "validation": "val"}
 COLUMNS = ("blur", "expression", "illumination", "invalid", "occlusion", "pose")
+SOME, SOME_COLUMNS = "faces.txt", ("blur", "occlusion", "invalid")
 
 
 def survey(root: str | Path, split: str | None = None) -> Survey:
     """Look for a split and say what is missing."""
     card.check_split(split)
     root = existing_folder(root, card.name)
+    if (root / SOME).is_file():
+        return _some(root, split)
     there = [name for name, part in PARTS.items() if _list(root, part)]
     result = Survey(expected=card.expected(split))
-    for name in [split] if split else there or ["train"]:
+    for name in [split] if split in PARTS else there or ["train"]:
         path = _list(root, PARTS[name])
         if path is None:
             raise DataSetError(f"there is no wider_face_{PARTS[name]}_bbx_gt.txt in {root}")
-        _add(result, root / f"WIDER_{PARTS[name]}" / "images", path, name)
+        for photo_name, faces in _photos(path, zeros=True):
+            _add(result, root / f"WIDER_{PARTS[name]}" / "images", photo_name, faces, COLUMNS, path, name)
     return result
 
 
@@ -63,40 +74,54 @@ def _list(root: Path, part: str) -> Path | None:
     return first_of(root, f"wider_face_split/wider_face_{part}_bbx_gt.txt", f"wider_face_{part}_bbx_gt.txt")
 
 
-def _add(result: Survey, folder: Path, path: Path, split: str) -> None:
-    """Add the faces of a list."""
-    lines = list(rows(path))
+def _some(root: Path, split: str | None) -> Survey:
+    """Look for a split of a part of the set, whose validation list names photos."""
+    path, held_out, result = root / SOME, validation_ids(root), Survey()
+    if split == "validation" and not held_out:
+        raise DataSetError(f"{root} holds no {VALIDATION}, which says what is for validation")
+    for name, faces in _photos(path, zeros=False):
+        own = "validation" if without_suffix(name) in held_out else "train"
+        if split in (None, "trainval", own):
+            _add(result, root, name, faces, SOME_COLUMNS, path, own)
+            result.expected += len(faces)
+    return result
+
+
+Lines = list[tuple[int, list[str]]]
+
+
+def _photos(path: Path, zeros: bool) -> Iterator[tuple[str, Lines]]:
+    """Yield each photo's name and the lines of its faces; with `zeros`, no face is a line of zeros."""
+    lines = [(number, words) for number, words in rows(path) if not words[0].startswith("#")]
     at = 0
     while at < len(lines):
         line, words = lines[at]
-        name = " ".join(words)
-        count = lines[at + 1][1][0] if at + 1 < len(lines) else ""
-        if whole(count) < 0 or len(lines[at + 1][1]) != 1:
+        head = words if zeros else words[:-1]
+        name, at = " ".join(head), at + 1
+        number = lines[at][1] if zeros and at < len(lines) else words[-1:]
+        at += zeros
+        if not head or len(number) != 1 or whole(number[0]) < 0:
             raise FormatError(f"wanted the number of faces after {name!r}", path, line)
-        picture = photo(folder, name)
-        if picture is None and int(count):
-            result.missing.append(f"{name}: no photo, with {count} faces")
-        for number in range(int(count) if picture else 0):
-            _face(
-                result, picture, path, f"{without_suffix(name)}#{number + 1}", lines, at + 2 + number, split
-            )
-        at += 2 + max(int(count), 1)
+        count = int(number[0])
+        yield name, lines[at : at + count]
+        if len(lines) < at + count:
+            raise FormatError(f"{name}: wanted {count} faces, and the list ends", path, line)
+        at += max(count, 1) if zeros else count
 
 
-def _face(
-    result: Survey,
-    picture: Path | None,
-    path: Path,
-    identity: str,
-    lines: list[tuple[int, list[str]]],
-    at: int,
-    split: str,
+def _add(
+    result: Survey, folder: Path, name: str, faces: Lines, columns: Sequence[str], path: Path, split: str
 ) -> None:
-    """Add one face; a box without width or height is none."""
-    line, words = lines[at] if at < len(lines) else (lines[-1][0], [])
-    if len(words) != 4 + len(COLUMNS):
-        raise FormatError(f"{identity}: wanted {4 + len(COLUMNS)} numbers, got {len(words)}", path, line)
-    left, top, wide, high, *codes = (finite(word, path, line) for word in words)
-    box = Box(left, top, left + wide, top + high) if wide > 0 and high > 0 else None
-    attributes = {key: int(code) for key, code in zip(COLUMNS, codes, strict=True)}
-    result.take(identity, picture, attributes=attributes, split=split, own_box=box)
+    """Add the faces of a photo; a box without width or height is none."""
+    picture = photo(folder, name)
+    if picture is None and faces:
+        result.missing.append(f"{name}: no photo, with {len(faces)} faces")
+        return
+    for number, (line, words) in enumerate(faces, 1):
+        identity = f"{without_suffix(name)}#{number}"
+        if len(words) != 4 + len(columns):
+            raise FormatError(f"{identity}: wanted {4 + len(columns)} numbers, got {len(words)}", path, line)
+        left, top, wide, high, *codes = (finite(word, path, line) for word in words)
+        box = Box(left, top, left + wide, top + high) if wide > 0 and high > 0 else None
+        attributes = {key: int(code) for key, code in zip(columns, codes, strict=True)}
+        result.take(identity, picture, attributes=attributes, split=split, own_box=box)

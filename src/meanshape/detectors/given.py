@@ -6,17 +6,19 @@ suffix. An array has no name, so it needs boxes that are the same for every pict
 
 from __future__ import annotations
 
-import csv
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+from meanshape.core.boxes import BoxesLike, as_boxes
 from meanshape.core.errors import BoxError, FormatError, MeanshapeError
 from meanshape.core.image import ImageLike, Pixels
 from meanshape.core.types import Box, Face, Sample
 from meanshape.detectors.base import FaceDetector, best_first
-from meanshape.formats.text import parse_json
+from meanshape.formats import csv
+from meanshape.formats.faults import Faults
+from meanshape.formats.text import parse_json, read_text
 
 
 class Given(FaceDetector):
@@ -24,21 +26,22 @@ class Given(FaceDetector):
 
     Parameters
     ----------
-    boxes : boxes by picture name, or a sequence of boxes for every picture. They count as canonical.
+    boxes : boxes by picture name, or boxes for every picture: Boxes, four numbers or an array (N, 4). They
+        count as canonical.
     """
 
     name: ClassVar[str] = "given"
 
-    def __init__(self, boxes: Mapping[str, Box | Sequence[Box]] | Sequence[Box] = ()) -> None:
+    def __init__(self, boxes: Mapping[str, BoxesLike] | BoxesLike = ()) -> None:
         """Keep the boxes, each also under the shorter forms of its picture's name."""
         self._always: tuple[Box, ...] | None = None
         self._by_name: dict[str, tuple[Box, ...]] = {}
         if not isinstance(boxes, Mapping):
-            self._always = tuple(boxes)
+            self._always = tuple(as_boxes(boxes))
             return
         for forms in zip(*(_forms(name) for name in boxes), strict=True):
             for form, some in zip(forms, boxes.values(), strict=True):
-                found = (some,) if isinstance(some, Box) else tuple(some)
+                found = tuple(as_boxes(some))
                 if self._by_name.setdefault(form, found) != found:
                     self._by_name[form] = ()  # two pictures of that short name: neither is meant
 
@@ -58,25 +61,22 @@ class Given(FaceDetector):
     def from_file(cls, path: str | Path) -> Given:
         """Return a detector with the boxes in a file.
 
-        A `.jsonl` file holds predictions (`source`, `faces[].box`); a `.csv` file has the columns image,
-        left, top, right, bottom and perhaps score.
+        A `.jsonl` file holds predictions (`source`, `faces[].box`); a `.csv` file has the columns image (or
+        source), left, top, right, bottom and perhaps score, or is what `meanshape detect -o` writes.
         """
         path = Path(path)
         boxes: dict[str, list[Box]] = {}
-        try:
-            text = path.read_text("utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            raise FormatError(f"cannot be read ({error})", path) from error
-        rows = _csv(text, path) if path.suffix.lower() == ".csv" else _jsonl(text, path)
+        rows = _csv(path) if path.suffix.lower() == ".csv" else _jsonl(read_text(path), path)
         for name, some in rows:
             boxes.setdefault(name, []).extend(some)
         return cls(boxes)
 
     def detect(self, image: ImageLike, **options: Any) -> tuple[Face, ...]:
         """Return the boxes given for this picture, or for the one called `source`; none were: no faces."""
+        known = self._known(options)
         if self._always is not None:
             return best_first(Face(box) for box in self._always)
-        image = options.get("source") or image
+        image = known.get("source") or image
         if not isinstance(image, (str, os.PathLike)):
             raise BoxError("boxes given by picture name need the picture's path, not its pixels")
         for form in _forms(os.fspath(image)):
@@ -84,8 +84,8 @@ class Given(FaceDetector):
                 return best_first(Face(box) for box in self._by_name[form])
         return ()
 
-    def _detect(self, image: Pixels, **options: Any) -> list[Face]:
-        return list(self.detect(image))
+    def _detect(self, image: Pixels, *, source: str | None = None) -> list[Face]:
+        return list(self.detect(image, source=source))
 
 
 def _forms(name: str) -> tuple[str, str, str]:
@@ -94,34 +94,17 @@ def _forms(name: str) -> tuple[str, str, str]:
     return plain, Path(plain).name, Path(plain).stem
 
 
-def _csv(text: str, path: Path) -> Iterable[tuple[str, list[Box]]]:
-    """Yield the picture and the box of each row."""
-    reader = csv.DictReader(text.splitlines())
-    for row in _unless_broken(reader, path):
-        try:
-            left, top, right, bottom = (float(row[edge]) for edge in ("left", "top", "right", "bottom"))
-            score = row.get("score")
-            yield row["image"], [Box(left, top, right, bottom, float(score) if score else None)]
-        except (KeyError, TypeError, ValueError) as error:
-            said = (
-                error
-                if isinstance(error, MeanshapeError)
-                else f"wanted image, left, top, right, bottom ({error!r})"
-            )
-            raise FormatError(str(said), path, reader.line_num) from error
-
-
-def _unless_broken(reader: csv.DictReader[str], path: Path) -> Iterator[dict[str, str]]:
-    """Yield the rows of a table."""
-    try:
-        yield from reader
-    except csv.Error as error:
-        raise FormatError(f"not CSV: {error}", path, reader.line_num) from error
+def _csv(path: Path) -> Iterable[tuple[str, list[Box]]]:
+    """Yield each picture and its boxes; nothing is left out."""
+    faults = Faults()
+    found = csv.read(path, faults=faults)
+    faults.refuse()
+    return [(str(photo.source), [face.box for face in photo.faces]) for photo in found]
 
 
 def _jsonl(text: str, path: Path) -> Iterable[tuple[str, list[Box]]]:
     """Yield the picture and the boxes of each prediction."""
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:

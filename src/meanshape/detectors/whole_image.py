@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from meanshape.core.image import Pixels
 from meanshape.core.types import Box, Face
@@ -14,7 +14,7 @@ class WholeImage(FaceDetector):
 
     name: ClassVar[str] = "whole_image"
 
-    def _detect(self, image: Pixels, **options: Any) -> list[Face]:
+    def _detect(self, image: Pixels) -> list[Face]:
         return [Face(Box.whole(image.shape[1], image.shape[0]), score=1.0)]
 
 

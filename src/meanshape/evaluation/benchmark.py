@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import platform
-import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -20,15 +19,17 @@ from typing import Any, Literal, cast
 import numpy as np
 
 from meanshape.core import config as configs
-from meanshape.core import weights
+from meanshape.core import toml, weights
 from meanshape.core.errors import ConfigError, FormatError, MarkUpError
+from meanshape.core.regular import read_text
 from meanshape.core.types import Sample, Shape
-from meanshape.datasets import load_data, parse_data
+from meanshape.datasets import load_data, origin, parse_data
 from meanshape.detectors.base import FaceDetector
 from meanshape.evaluation.protocol import evaluate
 from meanshape.evaluation.result import Evaluation
 from meanshape.evaluation.schema import write_file
 from meanshape.evaluation.starts import Remembered, find_start, make_detector
+from meanshape.formats.text import dump_json
 from meanshape.methods import load
 from meanshape.methods.base import LandmarkModel
 
@@ -71,8 +72,8 @@ class Grid:
     def read(cls, path: str | Path) -> Grid:
         """Read a TOML file; an unknown key is answered with the nearest."""
         try:
-            values = tomllib.loads(Path(path).read_text("utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
+            values = toml.read(path)
+        except (OSError, ValueError) as error:
             raise FormatError(f"a benchmark's config cannot be read ({error})", path=path) from error
         return configs.from_dict(cls, values)
 
@@ -146,7 +147,7 @@ def run(
         except MarkUpError as error:
             record = {"left_out": str(error), "cell": _told(cell)}
         record |= {"machine": machine(), "commit": commit}
-        write_file(path, json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
+        write_file(path, dump_json(record) + "\n")
         found.append(record)
     return found
 
@@ -162,7 +163,7 @@ def cells_in(folder: Path) -> list[Path]:
 def read_cell(path: Path) -> dict[str, Any]:
     """Return a cell's record."""
     try:
-        record: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        record: dict[str, Any] = json.loads(read_text(path))
     except (OSError, ValueError, RecursionError) as error:
         raise FormatError(f"not a cell of a benchmark ({error}); remove it", path=path) from error
     return record
@@ -174,7 +175,7 @@ def measure(cell: Cell, samples: Sequence[Sample], finder: FaceDetector | None) 
     name, _, split = parse_data(cell.data)
     result = evaluate(
         model, samples, box=cell.box, detector=finder, threads=cell.threads,
-        name=cell.model, data=name, split=split,
+        name=cell.model, data=name, split=split, faces=origin(cell.data).learnt_from[0],
     )  # fmt: skip
     return {"cell": _told(cell), "result": result.to_dict(), "worst": worst(model, samples, result, finder)}
 

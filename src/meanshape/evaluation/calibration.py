@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 
 from meanshape.core import metrics
 from meanshape.core.errors import DataSetError, ImageError, MarkUpError
-from meanshape.core.types import Sample, Shape
+from meanshape.core.geometry import apply, procrustes, similarity
+from meanshape.core.markup import MarkUp
+from meanshape.core.types import Sample, refuse_evaluation_only
 from meanshape.evaluation.perturb import View, jitter_box
 from meanshape.evaluation.protocol import Progress, scoring_for
 from meanshape.evaluation.reliability import reliability, right_points
 from meanshape.evaluation.starts import find_start
-from meanshape.methods.base import LandmarkModel
+from meanshape.methods.base import LandmarkModel, as_found
 from meanshape.methods.parts.confidence import Confidence, shape_model
 
 Array = NDArray[np.float64]
@@ -64,22 +66,51 @@ def calibrate(
     tune : faces of another kind, if it is for such: every other one sets the scale and the shift of all log
         odds, and those between them say how reliable that is
     """
-    kind = scoring_for(model, samples).markup
-    if model.markup is None or kind.name != model.markup.name:
-        raise MarkUpError(f"the points of {kind.name} do not tell which of {model.name}'s are right")
-    known = [s.shape.to(kind).points for s in shapes if s.shape is not None]
+    refuse_evaluation_only((*samples, *shapes, *(tune or ())), "confidence cannot be learnt")
+    truth = scoring_for(model, samples).markup
+    annotated = annotated_points(model, truth)
+    known = [s.shape.to(truth).points for s in shapes if s.shape is not None]
     if len(known) < FEWEST:
         raise DataSetError(f"{len(known)} faces do not tell what shapes faces have; {FEWEST} are the least")
+    kind = model.markup
+    assert kind is not None
     looks = look(model, samples, seed, progress)
     points, before, errors = looks.part(slice(0, None, 2))
-    made = Confidence.fit(kind, shape_model(np.stack(known), kind), points, before, right_points(errors))
+    whole = completed(np.stack(known), annotated, points)
+    made = Confidence.fit(kind, shape_model(whole, kind), points, before, right_points(errors))
     if tune is not None:
         looks = look(model, tune, seed, progress)
         points, before, errors = looks.part(slice(0, None, 2))
         made = made.tuned(points, before, right_points(errors))
     points, before, errors = looks.part(slice(1, None, 2))
     half = len(looks.points) // 2
-    return made, reliability(made(points, before), errors) | {"faces": half}
+    return made, reliability(made.of_points(points, before), errors) | {"faces": half}
+
+
+def annotated_points(model: LandmarkModel, truth: MarkUp) -> NDArray[np.intp]:
+    """Return which of a model's points the truth has, in its order: all, or those of a part of its mark-up.
+
+    Raises `MarkUpError` where the truth's points are means of several of the model's, or not among them.
+    """
+    assert model.markup is not None
+    if truth.name == model.markup.name:
+        return np.arange(len(truth))
+    if truth.name in model.markup.conversions:
+        sources = model.markup.conversion(truth).sources
+        if all(len(source) == 1 for source in sources):
+            return np.array([source[0] for source in sources])
+    raise MarkUpError(f"the points of {truth.name} do not tell which of {model.name}'s are right")
+
+
+def completed(known: Array, annotated: NDArray[np.intp], points: Array) -> Array:
+    """Return shapes (N, K, 2) of known points (N, L, 2): the others lie where the mean shape has them.
+
+    `annotated` (L,) says which the known ones are, `points` (M, K, 2) are shapes that the model placed.
+    """
+    mean, _ = procrustes(points)
+    whole = apply(similarity(np.broadcast_to(mean[annotated], known.shape), known), mean)
+    whole[:, annotated] = known
+    return whole
 
 
 def look(
@@ -87,6 +118,7 @@ def look(
 ) -> Looks:
     """Place the points of each face, from its truth box and from one that is off."""
     scoring = scoring_for(model, samples)
+    annotated = annotated_points(model, scoring.markup)
     found, errors = [], []
     for number, sample in enumerate(samples, 1):
         if progress is not None:
@@ -100,11 +132,14 @@ def look(
         start, true = find_start(sample, pixels), scoring.true(sample)
         assert start.given is not None
         lengths = metrics.normalisers(scoring.all_true(sample)[None], scoring.truth, [start.truth])
-        rng = np.random.default_rng((seed, zlib.crc32(sample.id.encode())))
+        rng = np.random.default_rng((seed, zlib.crc32(sample.id.encode("utf-8", "surrogatepass"))))
         view = View(pixels, true, start.given)
         boxes = [view.box, jitter_box(view, OFF, rng).box]
-        stages = _stages(model._predict_batch([pixels, pixels], boxes, [None, None]))
-        off = metrics.point_errors(stages[:, -1], np.broadcast_to(true, (2, *true.shape)))
+        stages = as_found(model._predict_batch([pixels, pixels], boxes, [None, None])).stages
+        off = np.full(stages.shape[:1] + stages.shape[2:3], np.nan)
+        off[:, annotated] = metrics.point_errors(
+            stages[:, -1, annotated], np.broadcast_to(true, (2, *true.shape))
+        )
         found.append(stages[:, -2:])
         errors.append(100 * off / lengths[scoring.norm][0])
     if len(found) < 2 * FEWEST:
@@ -112,13 +147,6 @@ def look(
     stacked = np.stack(found)
     before = stacked[:, :, 0] if stacked.shape[2] > 1 else None
     return Looks(stacked[:, :, -1], before, np.stack(errors))
-
-
-def _stages(found: Sequence[Shape] | Array) -> Array:
-    """Return what a method placed as (N, S, K, 2)."""
-    if not isinstance(found, np.ndarray):
-        found = np.stack([shape.points for shape in found])
-    return found[:, None] if found.ndim == 3 else found
 
 
 __all__ = ["Looks", "calibrate", "look"]

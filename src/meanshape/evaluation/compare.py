@@ -32,6 +32,7 @@ class Comparison:
     difference : first - second; below zero, a is better
     interval : of the difference
     wins : percentage of faces on which a is better (a tie counts half)
+    seen : those of the two that have learnt from these faces
     """
 
     a: str
@@ -44,6 +45,7 @@ class Comparison:
     interval: tuple[float, float]
     level: float
     wins: float
+    seen: tuple[str, ...] = ()
 
     @property
     def decided(self) -> bool:
@@ -54,6 +56,8 @@ class Comparison:
     @property
     def sentence(self) -> str:
         """Return what a person wants to read."""
+        names = " and ".join(self.seen)
+        learnt = f" {names} learnt from these faces, so it says nothing of others." if self.seen else ""
         low, high = self.interval
         scale = f"{self.first:.2f} against {self.second:.2f} % of {NORM_WORDS.get(self.norm, self.norm)}"
         level = f"{100 * self.level:g} % interval"
@@ -61,6 +65,7 @@ class Comparison:
             return (
                 f"{self.a} and {self.b} cannot be told apart on {self.count} faces: {scale}; "
                 f"the difference, {self.difference:+.2f} ({level} {low:+.2f} to {high:+.2f}), may be chance."
+                f"{learnt}"
             )
         verdict = "better" if self.difference < 0 else "worse"
         share = f", {abs(100 * self.difference / self.second):.0f} %" if self.second > 0 else ""
@@ -69,13 +74,15 @@ class Comparison:
             f"{self.a} is {verdict} than {self.b} on {self.count} faces: {scale}, that is "
             f"{abs(self.difference):.2f}{share} {'less' if self.difference < 0 else 'more'} "
             f"({level} {less[0]:.2f} to {less[1]:.2f}); its error is the smaller on {self.wins:.0f} %."
+            f"{learnt}"
         )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the comparison as plain values."""
         names = ("a", "b", "norm", "count", "first", "second", "difference", "level", "wins")
         plain = {name: getattr(self, name) for name in names}
-        return plain | {"interval": list(self.interval), "decided": self.decided, "sentence": self.sentence}
+        plain |= {"interval": list(self.interval), "decided": self.decided, "seen": list(self.seen)}
+        return plain | {"sentence": self.sentence}
 
 
 def compare(
@@ -102,9 +109,10 @@ def compare(
         raise DataSetError("the two results share no measured face, so that they cannot be compared")
     x = np.array([first[name] for name in ids], np.float64)
     y = np.array([second[name] for name in ids], np.float64)
+    names = _name(one, other, "a"), _name(other, one, "b")
     return Comparison(
-        a=_name(one, other, "a"),
-        b=_name(other, one, "b"),
+        a=names[0],
+        b=names[1],
         norm=one["norm"],
         count=len(ids),
         first=float(x.mean()),
@@ -113,6 +121,7 @@ def compare(
         interval=bootstrap_interval(x - y, level, rounds, seed),
         level=level,
         wins=100.0 * float(np.where(x == y, 0.5, x < y).mean()),
+        seen=tuple(name for name, result in zip(names, (one, other), strict=True) if result.get("seen")),
     )
 
 
@@ -131,6 +140,7 @@ def _result(found: Evaluation | Mapping[str, Any]) -> Mapping[str, Any]:
         "model": found.about.model,
         "data": found.about.data,
         "split": found.about.split,
+        "seen": found.about.seen,
         "box": found.about.box,
         "markup": found.markup.name,
         "norm": found.norm,

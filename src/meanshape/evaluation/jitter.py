@@ -22,6 +22,8 @@ from meanshape.inference.tracking import Tracker
 Points = NDArray[np.float64]
 WARM = 8
 """Frames at the start that do not count: a filter needs some to settle."""
+TRUTH = "ibug68"
+"""The mark-up of the true points."""
 LAGS = np.arange(0, 8.01, 0.05)
 """Delays that are tried, frames."""
 
@@ -69,7 +71,8 @@ def follow(
         for face in tracker(pixels, time).faces:
             number = face.track if number is None else number
             if face.track == number and face.shape is not None:
-                rows.append((time, face.shape.points, face.box.size, true))
+                shape = face.shape.to(TRUTH) if face.shape.markup.gives(TRUTH) else face.shape
+                rows.append((time, shape.points, face.box.size, true))
                 break
     if len(rows) < WARM + 8:
         raise ResultError(f"only {len(rows)} frames with a face that is followed; wanted at least {WARM + 8}")

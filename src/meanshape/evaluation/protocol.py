@@ -24,6 +24,8 @@ from meanshape.evaluation.labels import answered_labels, columns, shared_labels,
 from meanshape.evaluation.result import About, Evaluation
 from meanshape.evaluation.schema import versions
 from meanshape.evaluation.scoring import Scoring, common_markup
+from meanshape.evaluation.seen import knows
+from meanshape.evaluation.slices import OF_THE_FACE, check_groups, group
 from meanshape.evaluation.starts import (
     BoxRule,
     Start,
@@ -65,6 +67,8 @@ def evaluate(
     name: str | None = None,
     data: str | None = None,
     split: str | None = None,
+    faces: str | None = None,
+    by: Sequence[str] = (),
 ) -> Evaluation:
     """Measure a model on samples.
 
@@ -75,32 +79,28 @@ def evaluate(
     box : "truth" or "detector", whose box the model starts from
     detector : for `box="detector"`; none: the default one
     threads : that one prediction may use; a model that is loaded already keeps those of its networks
-    name : what the result calls the model; the bytes of its weights are known if that is what it was loaded
-        from
-    data, split : names to keep in the result
+    name : what the result calls the model; if it was loaded by that, the bytes of its weights are known
+    data, split, faces : names to keep in the result; what cards call the faces, None: data and split
+    by : what faces are grouped by: attributes of the samples, "hidden" (points), "size" (of the box)
 
     Returns
     -------
-    an `Evaluation`, in the data's mark-up if the model's converts to it, else in the model's if the data's
-    converts to that; a `MarkUpError` if neither does, a `DataSetError` without samples, a `ConfigError` for
-    another box rule
+    an `Evaluation`, in the mark-up that both reach; `MarkUpError` without one, `DataSetError` without samples
     """
-    samples = list(samples)
-    if not samples:
+    if not (samples := list(samples)):
         raise DataSetError("there is nothing to measure: no samples")
     if box not in ("truth", "detector"):
         raise DataSetError(f"box is 'truth' or 'detector', not {box!r}")
-    finder = None
-    if box == "detector":
-        finder = make_detector(detector)
+    check_groups(samples, set(by) - OF_THE_FACE)
+    finder = make_detector(detector) if box == "detector" else None
     source = name if isinstance(model, LandmarkModel) else model
     with limited(threads):
         ready = model if isinstance(model, LandmarkModel) else load(model, threads=threads)
         scoring = scoring_for(ready, samples)
         scored, broken = _measure(ready, samples, scoring, finder, progress)
     if not scored:
-        first = next(iter(broken.values()))
-        raise DataSetError(f"none of {len(samples)} pictures can be read; the first: {first}")
+        raise DataSetError(f"none of {len(samples)} pictures can be read: {min(broken.values())}")
+    learnt, chosen = knows(ready.origin, faces or ":".join(part for part in (data, split) if part))
     about = About(
         model=name or (ready.name if source is None else str(source)),
         data=data,
@@ -108,11 +108,14 @@ def evaluate(
         box=box,
         detector=None if finder is None else getattr(finder, "inner", finder).name,
         threads=threads,
+        providers=ready.runs_on,
         bytes=None if source is None else weights_size(source),
         versions=versions(),
         broken=broken,
+        seen=learnt,
+        chosen=chosen,
     )
-    return _collect(scored, scoring, about)
+    return _collect(scored, scoring, about, by)
 
 
 def scoring_for(model: LandmarkModel, samples: Sequence[Sample]) -> Scoring:
@@ -184,9 +187,10 @@ def _score(
     return Scored(sample, points, None if missed else sure, start, missed, seconds, answers, options)
 
 
-def _collect(scored: Sequence[Scored], scoring: Scoring, about: About) -> Evaluation:
+def _collect(scored: Sequence[Scored], scoring: Scoring, about: About, by: Sequence[str]) -> Evaluation:
     """Compare the predicted points with the true ones."""
     samples = [face.sample for face in scored]
+    check_groups(samples, by)  # what hides points of rendered faces is known now
     options: dict[str, frozenset[str]] = {}
     for face in scored:
         options |= face.options
@@ -205,6 +209,7 @@ def _collect(scored: Sequence[Scored], scoring: Scoring, about: About) -> Evalua
         seconds=np.array([face.seconds for face in scored]),
         labels=columns(labels),
         answers=columns([face.answers for face in scored]),
+        groupings={name: group(samples, name) for name in by},
         confidence=None
         if all(known is None for known in sure)
         else np.stack([blank if known is None else known for known in sure]),

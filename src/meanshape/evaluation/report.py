@@ -9,6 +9,7 @@ from typing import Any
 
 from meanshape.core.markup import markup
 from meanshape.evaluation import plots
+from meanshape.evaluation.seen import CHOSEN, MARK, NOTE
 from meanshape.evaluation.starts import mean_face
 
 Record = Mapping[str, Any]
@@ -16,7 +17,7 @@ Photo = Callable[[str, str], Any]
 """Gives the photo of a data argument's sample id, for private reports; None if there is none."""
 
 COLUMNS: dict[str, Callable[[Mapping[str, Any]], str]] = {
-    "model": lambda r: str(r["model"]),
+    "model": lambda r: f"{r['model']}{f' {MARK}' if r.get('seen') else ''}",
     "error": lambda r: _number(r["nme"].get(r["norm"])),
     "95 %": lambda r: "–" if not r["nme_interval"] else "–".join(f"{v:.2f}" for v in r["nme_interval"]),
     "median": lambda r: _number(r["nme_median"]),
@@ -141,9 +142,13 @@ def _note(result: Mapping[str, Any]) -> str:
 
 
 def _remarks(rows: Sequence[Record]) -> list[str]:
-    """Return what cells that were measured elsewhere say of themselves."""
+    """Return who has seen these faces, and what cells that were measured elsewhere say of themselves."""
     told = [(row["result"]["model"], row.get("version"), row.get("note")) for row in rows]
-    return [f"{name} {version or ''}: {note}.".replace(" :", ":") for name, version, note in told if note]
+    lines = [f"{name} {version or ''}: {note}.".replace(" :", ":") for name, version, note in told if note]
+    chosen = [row["result"]["model"] for row in rows if row["result"].get("chosen")]
+    if chosen:
+        lines.insert(0, f"{', '.join(chosen)}: {CHOSEN}.")
+    return [f"{NOTE}.", *lines] if any(row["result"].get("seen") for row in rows) else lines
 
 
 def _commits(records: Sequence[Record]) -> str:

@@ -20,6 +20,7 @@ from meanshape.evaluation.labels import Labels
 
 if TYPE_CHECKING:
     from meanshape.evaluation.compare import Comparison
+    from meanshape.evaluation.slices import Slice
 
 Array = NDArray[np.float64]
 POINT_FAILURE = 5.0
@@ -30,9 +31,11 @@ POINT_FAILURE = 5.0
 class About:
     """What was measured, on what, with what.
 
+    `providers` are those of ONNX Runtime that the model ran on, the busiest first; none: it ran without.
     `bytes` is the size of the weights; `broken` names the samples whose picture could not be read, which
     were left out, and says why; `unknown_labels` counts by attribute the faces whose label is none of the
-    model's, which its accuracy leaves out.
+    model's, which its accuracy leaves out. `seen` says whether the model has learnt from these faces,
+    `chosen` whether they chose among states of its training; None where no card says so.
     """
 
     model: str | None = None
@@ -41,10 +44,13 @@ class About:
     box: str = "truth"
     detector: str | None = None
     threads: int = 1
+    providers: tuple[str, ...] = ()
     bytes: int | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
     broken: Mapping[str, str] = field(default_factory=dict)
     unknown_labels: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    seen: bool | None = None
+    chosen: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,6 +67,7 @@ class Evaluation:
     missed : (N,) bool, faces that were not found and are scored with the mean shape in the whole picture
     seconds : (N,) that predict took, NaN where it was not asked
     labels, answers : by attribute N true and N answered labels, None where there is none
+    groupings : by name the group of each face, of those that were asked for; None where nobody said
     confidence : (N, K) in 0..1, NaN where the model gave none; None: it never does
     """
 
@@ -73,6 +80,7 @@ class Evaluation:
     seconds: Array
     labels: Labels = field(default_factory=dict)
     answers: Labels = field(default_factory=dict)
+    groupings: Labels = field(default_factory=dict)
     confidence: Array | None = None
     about: About = field(default_factory=About)
 
@@ -85,7 +93,7 @@ class Evaluation:
                 f"not {self.errors.shape}"
             )
         columns: list[Sized] = [self.missed, self.seconds, *self.normalisers.values()]
-        columns += [*self.labels.values(), *self.answers.values()]
+        columns += [*self.labels.values(), *self.answers.values(), *self.groupings.values()]
         if any(len(column) != count for column in columns):
             raise ShapeError(f"an evaluation of {count} faces needs {count} of everything")
 
@@ -159,6 +167,12 @@ class Evaluation:
         truth, values = self.labels.get(attribute, ()), self.per_face(norm)
         found = sorted({label for label in truth if label is not None})
         return {label: _mean(values[[other == label for other in truth]]) for label in found}
+
+    def slices(self, name: str) -> dict[str, Slice]:
+        """Return faces, NME, interval and accuracy of each group that `evaluate(by=…)` made."""
+        from meanshape.evaluation.slices import slices
+
+        return slices(self, name)
 
     def milliseconds(self) -> float:
         """Return the median time of one prediction."""

@@ -6,8 +6,6 @@ seed, the sample and the change alone.
 
 from __future__ import annotations
 
-import csv
-import io
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -25,6 +23,7 @@ from meanshape.evaluation.schema import write_file
 from meanshape.evaluation.scoring import Scoring
 from meanshape.evaluation.starts import find_start, penalty_shape
 from meanshape.evaluation.threads import limited
+from meanshape.formats.cells import render_row
 from meanshape.methods.base import LandmarkModel
 
 CLEAN = "none"
@@ -115,12 +114,9 @@ def robustness_boxes(
 
 def write_csv(path: str | Path, rows: Sequence[Robustness]) -> None:
     """Write rows as CSV; the file appears whole or not at all."""
-    buffer = io.StringIO()
     names = [field.name for field in fields(Robustness)]
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(names)
-    writer.writerows([getattr(row, name) for name in names] for row in rows)
-    write_file(path, buffer.getvalue())
+    lines = [render_row(names), *(render_row([getattr(row, name) for name in names]) for row in rows)]
+    write_file(path, "".join(lines))
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +161,8 @@ def _look(
     for name, change in table.items():
         for level in change.levels:
             for draw in range(draws):
-                rng = np.random.default_rng((seed, draw, zlib.crc32(f"{face.id} {name} {level:g}".encode())))
+                which = f"{face.id} {name} {level:g}".encode("utf-8", "surrogatepass")
+                rng = np.random.default_rng((seed, draw, zlib.crc32(which)))
                 view = change.change(face.view, level, rng)
                 values.setdefault((name, level), []).append(face.error(model, view))
 

@@ -5,7 +5,6 @@ Everything but milliseconds and bytes is in percent. What the data or the mark-u
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
@@ -17,7 +16,8 @@ from meanshape.core.errors import FormatError, OutputError
 from meanshape.core.metrics import NORMALISERS
 from meanshape.evaluation.labels import GROUPED_BY, accuracy, balanced_accuracy
 from meanshape.evaluation.result import Evaluation
-from meanshape.formats.text import parse_json, read_text, write_text
+from meanshape.evaluation.slices import as_plain
+from meanshape.formats.text import dump_json, parse_json, read_text, write_text
 
 THRESHOLDS = (8, 10)
 PACKAGES = ("meanshape", "numpy", "onnxruntime", "opencv-python-headless", "pillow", "scipy")
@@ -31,12 +31,15 @@ def evaluation_to_dict(found: Evaluation) -> dict[str, Any]:
         "model": about.model,
         "data": about.data,
         "split": about.split,
+        "seen": about.seen,
+        "chosen": about.chosen,
         "count": len(found),
         "missed": int(found.missed.sum()),
         "broken": dict(about.broken),
         "box": about.box,
         "detector": about.detector,
         "threads": about.threads,
+        "providers": list(about.providers),
         "bytes": about.bytes,
         "markup": found.markup.name,
         "norm": found.norm,
@@ -54,6 +57,7 @@ def evaluation_to_dict(found: Evaluation) -> dict[str, Any]:
         },
         "unknown_labels": {key: dict(counts) for key, counts in about.unknown_labels.items()},
         "by": {key: found.by(key) for key in GROUPED_BY if key in found.labels},
+        "slices": {key: as_plain(found.slices(key)) for key in found.groupings},
         "confidence": found.reliability(),
         "ms_per_face": found.milliseconds(),
         "versions": dict(about.versions),
@@ -76,7 +80,7 @@ def versions() -> dict[str, str]:
 def write_results(path: str | Path, results: Iterable[Evaluation | Mapping[str, Any]]) -> None:
     """Write results to a JSON file, which appears whole or not at all."""
     plain = [found.to_dict() if isinstance(found, Evaluation) else dict(found) for found in results]
-    write_file(path, json.dumps({"results": plain}, ensure_ascii=False, allow_nan=False, indent=1) + "\n")
+    write_file(path, dump_json({"results": plain}, indent=1) + "\n")
 
 
 def read_results(path: str | Path) -> list[dict[str, Any]]:

@@ -9,7 +9,6 @@ detector  the detector's box with the highest IoU with the truth box, canonical 
 from __future__ import annotations
 
 import hashlib
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -19,14 +18,15 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from meanshape.core import resources, toml
 from meanshape.core.errors import BoxError
 from meanshape.core.image import ImageLike, Pixels, read_image
 from meanshape.core.markup import MarkUp, markup
 from meanshape.core.types import Box, Face, Sample
 from meanshape.datasets.parts.boxes import canonical_box_from_doubled
 from meanshape.detectors.base import FaceDetector
+from meanshape.inference import choice
 from meanshape.inference.choice import DETECTOR
-from meanshape.inference.choice import make_detector as named_detector
 from meanshape.methods.mean_shape import relative_mean
 
 BoxRule = Literal["truth", "detector"]
@@ -77,9 +77,9 @@ def truth_boxes(sample: Sample, pixels: Pixels) -> tuple[Box, Box]:
     return doubled, canonical_box_from_doubled(doubled)
 
 
-def make_detector(detector: str | FaceDetector | None = None) -> FaceDetector:
+def make_detector(detector: str | FaceDetector | None = None, device: str | None = None) -> FaceDetector:
     """Return a detector by its name, the default one for None; a detector comes back as it is."""
-    return named_detector(DETECTOR if detector is None else detector)
+    return choice.make_detector(DETECTOR if detector is None else detector, 1, choice.providers_of(device))
 
 
 class Remembered(FaceDetector):
@@ -106,6 +106,11 @@ class Remembered(FaceDetector):
     def canonical(self, box: Box) -> Box:
         """Return the canonical box as the detector maps its own."""
         return self.inner.canonical(box)
+
+    @property
+    def runs_on(self) -> tuple[str, ...]:
+        """Return what the detector runs on."""
+        return self.inner.runs_on
 
 
 def penalty_shape(kind: MarkUp, samples: Sequence[Sample]) -> NDArray[np.float64]:
@@ -148,5 +153,5 @@ def _tight(sample: Sample) -> Box | None:
 
 @cache
 def _mean() -> tuple[MarkUp, NDArray[np.float64]]:
-    table = tomllib.loads(Path(__file__).with_name("mean.toml").read_text("utf-8"))
+    table = toml.parse(resources.beside(__file__, "mean.toml").read_text("utf-8"))
     return markup(table["markup"]), np.array(table["points"], np.float64)

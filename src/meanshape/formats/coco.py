@@ -7,8 +7,8 @@ centre of the first pixel. Poses, emotions, confidences and who predicted do not
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,27 +19,42 @@ from meanshape.core.markup import markup as markup_of
 from meanshape.core.markup import markup_names
 from meanshape.core.types import Box, Face, MarkUp, Prediction, Shape
 from meanshape.formats.faces import guess_markup
-from meanshape.formats.text import parse_json, read_text, write_text
+from meanshape.formats.faults import Faults, Labels
+from meanshape.formats.text import dump_json, parse_json, read_text, write_text
 
 
-def read(path: str | Path, markup: str | None = None) -> list[Prediction]:
+def read(path: str | Path, markup: str | None = None, faults: Faults | None = None) -> list[Prediction]:
     """Read a file; photos come in its order, those without faces too."""
     data = parse_json(read_text(Path(path)), path)
     try:
-        kinds = {category["id"]: category for category in data.get("categories", ())}
-        faces: dict[Any, list[Face]] = {image["id"]: [] for image in data["images"]}
-        for annotation in data["annotations"]:
-            faces[annotation["image_id"]].append(
-                _face(annotation, kinds.get(annotation.get("category_id"), {}), markup, path)
-            )
-        return [
-            Prediction(tuple(faces[i["id"]]), (i.get("width") or 0, i.get("height") or 0), i["file_name"])
-            for i in data["images"]
-        ]
-    except FormatError:
-        raise
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        kinds = {category["id"]: category for category in data.get("categories") or ()}
+        images, annotations = list(data["images"]), list(data["annotations"])
+    except (KeyError, TypeError, AttributeError) as error:
         raise FormatError(f"not as COCO's keypoints are: {error!r}", path) from error
+    with Labels(path, faults) as labels:
+        photos = _photos(images, labels)
+        faces: dict[Any, list[Face]] = {key: [] for key in photos}
+        for number, annotation in enumerate(annotations, 1):
+            which = annotation.get("id", f"number {number}") if isinstance(annotation, dict) else number
+            with labels.one(f"annotation {which}"):
+                key = annotation["image_id"]
+                if key not in faces:
+                    raise FormatError(f"there is no image {key!r}", path)
+                kind = kinds.get(annotation.get("category_id"), {})
+                faces[key].append(_face(annotation, kind, markup, labels, f"annotation {which}"))
+    return [replace(photo, faces=tuple(faces[key])) for key, photo in photos.items()]
+
+
+def _photos(images: list[Any], labels: Labels) -> dict[Any, Prediction]:
+    """The photos by id, without faces."""
+    photos = {}
+    for number, image in enumerate(images, 1):
+        try:
+            size = (image.get("width") or 0, image.get("height") or 0)
+            photos[image["id"]] = Prediction((), size, image["file_name"])
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            labels.skip(error, f"image number {number}")
+    return photos
 
 
 def write(path: str | Path, predictions: Iterable[Prediction]) -> None:
@@ -64,7 +79,7 @@ def write(path: str | Path, predictions: Iterable[Prediction]) -> None:
             )
     categories = [_category(number, kind) for number, kind in kinds.values()]
     data = {"images": images, "annotations": annotations, "categories": categories}
-    write_text(Path(path), json.dumps(data, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(Path(path), dump_json(data) + "\n")
 
 
 def _category(number: int, kind: MarkUp | None) -> dict[str, Any]:
@@ -98,21 +113,27 @@ def _plain(face: Face) -> dict[str, Any]:
     return plain if face.score is None else {**plain, "score": face.score}
 
 
-def _face(data: Mapping[str, Any], kind: Mapping[str, Any], markup: str | None, path: str | Path) -> Face:
+def _face(
+    data: Mapping[str, Any], kind: Mapping[str, Any], markup: str | None, labels: Labels, what: str
+) -> Face:
     """A face as we have it."""
     numbers = data.get("keypoints") or []
     shape = None
     if numbers:
-        points, sight = _points(numbers, path)
-        name = markup or _markup(kind, len(points), path)
+        points, sight = _points(numbers, labels.path)
+        name = markup or _markup(kind, len(points), labels.path)
         hidden = (sight == 1).any()
         shape = Shape(points, name, sight == 2 if hidden else None)
-    if "bbox" in data:
+
+    def box() -> Box:
         left, top, width, height = map(float, data["bbox"])
-        return Face(Box(left, top, left + width, top + height), shape, data.get("score"))
-    if shape is None:
-        raise FormatError("an annotation has neither bbox nor keypoints", path)
-    return Face(shape.box(), shape, data.get("score"))
+        return Box(left, top, left + width, top + height)
+
+    if "bbox" not in data:
+        if shape is None:
+            raise FormatError("it has neither bbox nor keypoints", labels.path)
+        return Face(shape.box(), shape, data.get("score"))
+    return Face(labels.box(box, shape, what), shape, data.get("score"))
 
 
 def _points(numbers: Any, path: str | Path) -> tuple[Any, Any]:
@@ -129,8 +150,8 @@ def _markup(kind: Mapping[str, Any], count: int, path: str | Path) -> str:
     named = kind.get("markup")
     if named in markup_names() and len(markup_of(named)) == count:
         return str(named)
-    points = tuple(kind.get("keypoints", ()))
-    for name in markup_names():
-        if markup_of(name).points == points:
+    points = kind.get("keypoints", ())
+    for name in markup_names() if len(points) == count else ():
+        if markup_of(name).points == tuple(points):
             return name
     return guess_markup(count, path)

@@ -1,4 +1,4 @@
-"""CVAT for images 1.1 (`.cvat.xml`): a skeleton for each face, or a list of points.
+"""CVAT 1.1, for images and for video (`.cvat.xml`): a skeleton for each face, or a list of points.
 
     <annotations><image name="a.jpg" width="640" height="480">
       <skeleton label="ibug68"><points label="chin" outside="0" occluded="0" points="12.5,30.5"/>…</skeleton>
@@ -7,36 +7,85 @@
 The label is the mark-up, those of a skeleton's parts are the names of points (or their numbers, from 1 as
 CVAT draws them). CVAT calls the *corner* of the first pixel (0, 0), half a pixel from where it is here.
 Faces without points are boxes; boxes of faces with points, scores, poses and labels do not fit in.
+
+In the form for video, which is read only, a `<track>` has the same elements for one face, one a frame. Frames
+are called as CVAT calls their pictures, `frame_000012`; tracks keep their numbers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement
 
 import numpy as np
 from numpy.typing import NDArray
 
-from meanshape.core.errors import BoxError, FormatError, suggestion
+from meanshape.core.errors import BoxError, FormatError, ResultError, suggestion
 from meanshape.core.markup import markup as markup_of
 from meanshape.core.markup import markup_names
 from meanshape.core.types import Box, Face, MarkUp, Prediction, Shape
 from meanshape.formats import elements
 from meanshape.formats.faces import face, guess_markup
+from meanshape.formats.faults import Faults, Labels
 from meanshape.formats.text import finite, whole
 
 HALF = 0.5
 """What CVAT calls the centre of the first pixel."""
 
 
-def read(path: str | Path, markup: str | None = None) -> list[Prediction]:
-    """Read a file; photos come in its order, those without faces too."""
+def read(path: str | Path, markup: str | None = None, faults: Faults | None = None) -> list[Prediction]:
+    """Read a file; photos come in its order, those without faces too, and after them the frames."""
     top = elements.parse(Path(path), "annotations")
-    return [
-        Prediction(tuple(_faces(image, path, markup)), _size(image, path), elements.text(image, "name", path))
-        for image in top.iter("image")
-    ]
+    with Labels(path, faults) as labels:
+        for other in top:
+            if other.tag not in ("version", "meta", "image", "track"):
+                labels.skip(FormatError(f"a <{other.tag}> is not read", path, elements.line_of(other)))
+        photos = [_photo(image, markup, labels) for image in top.iter("image")]
+        frames = _frames(top, markup, labels)
+    return [*(photo for photo in photos if photo is not None), *frames]
+
+
+def _photo(image: Element, markup: str | None, labels: Labels) -> Prediction | None:
+    """A photo and its faces, in the file's order; None where it has no name."""
+    try:
+        photo = elements.photo(image, "name", labels.path)
+    except (FormatError, ResultError) as error:
+        labels.skip(error, line=elements.line_of(image))
+        return None
+    faces = []
+    for element in image:
+        with labels.one(line=elements.line_of(element)):
+            faces += _faces(element, markup, labels.path)
+    return replace(photo, faces=tuple(faces))
+
+
+def _frames(top: Element, markup: str | None, labels: Labels) -> list[Prediction]:
+    """The frames of a video in which a track has something, in order."""
+    frames: dict[int, list[Face]] = {}
+    for track in top.iter("track"):
+        number = whole(track.get("id", ""))
+        for element in track:
+            with labels.one(line=elements.line_of(element)):
+                element.set("label", element.get("label") or track.get("label") or "")
+                found = _faces(element, markup, labels.path)
+                at = whole(elements.text(element, "frame", labels.path))
+                if at < 0:
+                    raise FormatError("a frame has a number from 0", labels.path)
+                frames.setdefault(at, []).extend(
+                    replace(one, track=number if number >= 0 else None) for one in found
+                )
+    size = _frame_size(top)
+    return [Prediction(tuple(faces), size, f"frame_{at:06d}") for at, faces in sorted(frames.items())]
+
+
+def _frame_size(top: Element) -> tuple[int, int]:
+    said = top.find("meta//original_size")
+    if said is None:
+        return 0, 0
+    width, height = (max(whole(said.findtext(key) or ""), 0) for key in ("width", "height"))
+    return width, height
 
 
 def write(path: str | Path, predictions: Iterable[Prediction]) -> None:
@@ -76,29 +125,22 @@ def _write_shape(image: Element, shape: Shape) -> None:
         )
 
 
-def _size(image: Element, path: str | Path) -> tuple[int, int]:
-    width, height = (
-        int(elements.number(image, name, path)) if image.get(name) else 0 for name in ("width", "height")
-    )
-    return width, height
+def _faces(element: Element, markup: str | None, path: str | Path) -> list[Face]:
+    """The face of an element; none where it says that it is not in the picture, or of what is no face."""
+    line = elements.line_of(element)
+    if element.get("outside") == "1" or element.tag == "attribute":
+        return []
+    if element.tag == "skeleton":
+        return _skeleton(element, path, markup)
+    if element.tag == "points":
+        points = _numbers(element, path)
+        return [face(points, markup or _named(element, len(points), path), source=path, line=line)]
+    if element.tag == "box":
+        return [Face(_box(element, path))]
+    raise FormatError(f"a <{element.tag}> is not read: faces are skeletons, points or boxes", path, line)
 
 
-def _faces(image: Element, path: str | Path, markup: str | None) -> list[Face]:
-    """The faces of a photo, in the file's order."""
-    found = []
-    for element in image:
-        if element.tag == "skeleton":
-            found.append(_skeleton(element, path, markup))
-        elif element.tag == "points":
-            points = _numbers(element, path)
-            name = markup or _named(element, len(points), path)
-            found.append(face(points, name, source=path, line=elements.line_of(element)))
-        elif element.tag == "box":
-            found.append(Face(_box(element, path)))
-    return found
-
-
-def _skeleton(element: Element, path: str | Path, markup: str | None) -> Face:
+def _skeleton(element: Element, path: str | Path, markup: str | None) -> list[Face]:
     line, parts = elements.line_of(element), list(element.iter("points"))
     kind = markup_of(markup or _named(element, len(parts), path))
     points, seen = np.full((len(kind), 2), np.nan), np.ones(len(kind), bool)
@@ -107,7 +149,9 @@ def _skeleton(element: Element, path: str | Path, markup: str | None) -> Face:
         seen[index] = part.get("occluded", "0") != "1"
         if part.get("outside", "0") != "1":
             points[index] = _numbers(part, path)[0]
-    return face(points, kind.name, None if seen.all() else seen, source=path, line=line)
+    if parts and np.isnan(points).all():
+        return []
+    return [face(points, kind.name, None if seen.all() else seen, source=path, line=line)]
 
 
 def _named(element: Element, count: int, path: str | Path) -> str:

@@ -11,35 +11,46 @@ not annotated are left out. Visibility, scores, poses and labels do not fit in.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement
 
 import numpy as np
 
-from meanshape.core.errors import BoxError, FormatError
+from meanshape.core.errors import FormatError, ResultError
 from meanshape.core.markup import markup as markup_of
 from meanshape.core.markup import markup_names
 from meanshape.core.types import Box, Face, Prediction, Shape
 from meanshape.formats import elements
 from meanshape.formats.faces import guess_markup
+from meanshape.formats.faults import Faults, Labels
 from meanshape.formats.text import whole
 
 SAYS = "markup:"
 
 
-def read(path: str | Path, markup: str | None = None) -> list[Prediction]:
+def read(path: str | Path, markup: str | None = None, faults: Faults | None = None) -> list[Prediction]:
     """Read a file; photos come in its order, those without faces too."""
     top = elements.parse(Path(path), "dataset")
     said = (top.findtext("comment") or "").strip()
     if markup is None and said.startswith(SAYS) and said.removeprefix(SAYS).strip() in markup_names():
         markup = said.removeprefix(SAYS).strip()
     predictions = []
-    for image in top.iter("image"):
-        size = [
-            int(elements.number(image, key, path)) if image.get(key) else 0 for key in ("width", "height")
-        ]
-        faces = tuple(_face(box, markup, path) for box in image.iter("box") if box.get("ignore") != "1")
-        predictions.append(Prediction(faces, (size[0], size[1]), elements.text(image, "file", path)))
+    with Labels(path, faults) as labels:
+        for image in top.iter("image"):
+            try:
+                photo = elements.photo(image, "file", path)
+            except (FormatError, ResultError) as error:
+                labels.skip(error, line=elements.line_of(image))
+                continue
+            faces = []
+            for box in image:
+                with labels.one(line=elements.line_of(box)):
+                    if box.tag != "box":
+                        raise FormatError(f"a <{box.tag}> is not read: faces are boxes", path)
+                    if box.get("ignore") != "1":
+                        faces.append(_face(box, markup, labels))
+            predictions.append(replace(photo, faces=tuple(faces)))
     return predictions
 
 
@@ -83,16 +94,17 @@ def _short(value: float) -> str:
     return f"{value:.8f}".rstrip("0").rstrip(".")
 
 
-def _face(element: Element, markup: str | None, path: str | Path) -> Face:
-    line = elements.line_of(element)
-    left, top = (elements.number(element, name, path) - 0.5 for name in ("left", "top"))
-    width, height = (elements.number(element, name, path) for name in ("width", "height"))
-    try:
-        box = Box(left, top, left + width, top + height)
-    except BoxError as error:
-        raise FormatError(str(error), path, line) from error
+def _face(element: Element, markup: str | None, labels: Labels) -> Face:
+    line, path = elements.line_of(element), labels.path
     parts = list(element.iter("part"))
-    return Face(box, _shape(parts, markup, path, line) if parts else None)
+    shape = _shape(parts, markup, path, line) if parts else None
+
+    def box() -> Box:
+        left, top = (elements.number(element, name, path) - 0.5 for name in ("left", "top"))
+        width, height = (elements.number(element, name, path) for name in ("width", "height"))
+        return Box(left, top, left + width, top + height)
+
+    return Face(labels.box(box, shape, line=line), shape)
 
 
 def _shape(parts: list[Element], markup: str | None, path: str | Path, line: int) -> Shape:

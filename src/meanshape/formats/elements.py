@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element, TreeBuilder, indent, tostring
 from xml.parsers import expat
 
 from meanshape.core.errors import FormatError
-from meanshape.formats.text import finite, write_text
+from meanshape.core.regular import read_bytes
+from meanshape.core.types import Prediction
+from meanshape.formats.text import escaped, finite, unescaped, write_text
 
+_FORBIDDEN = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\ufffe\\uffff]")
 _LINE = "{}line"
 """Where `parse` keeps an element's line: no file's attribute can be called so."""
 
@@ -17,7 +21,7 @@ _LINE = "{}line"
 def parse(path: Path, root: str) -> Element:
     """Read a file whose outermost element is `root`; each element knows its line."""
     try:
-        content = path.read_bytes()
+        content = read_bytes(path)
     except OSError as error:
         raise FormatError(f"cannot be read: {error.strerror or error}", path=path) from error
     builder, parser = TreeBuilder(), expat.ParserCreate()
@@ -63,8 +67,16 @@ def text(element: Element, name: str, path: str | Path) -> str:
     return value
 
 
+def photo(element: Element, attribute: str, path: str | Path) -> Prediction:
+    """Return the photo that an `<image>` is about, without faces; the attribute names it."""
+    width, height = (
+        int(number(element, key, path)) if element.get(key) else 0 for key in ("width", "height")
+    )
+    return Prediction((), (width, height), unescaped(text(element, attribute, path)))
+
+
 def write(path: str | Path, top: Element) -> None:
-    """Write a document, indented."""
+    """Write a document, indented; letters that XML cannot hold are escaped as `formats.text` does."""
     indent(top)
-    body = tostring(top, encoding="unicode")
-    write_text(Path(path), f'<?xml version="1.0" encoding="UTF-8"?>\n{body}\n')
+    body = _FORBIDDEN.sub(lambda found: f"\\u{ord(found[0]):04x}", tostring(top, encoding="unicode"))
+    write_text(Path(path), f'<?xml version="1.0" encoding="UTF-8"?>\n{escaped(body)}\n')

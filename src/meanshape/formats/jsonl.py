@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
 from meanshape.core.errors import FormatError
 from meanshape.core.types import Prediction
-from meanshape.formats.text import parse_json, read_text, write_text
+from meanshape.formats.text import dump_json, parse_json, read_text, write_text
 
 
 def read(path: str | Path, markup: str | None = None) -> list[Prediction]:
@@ -29,9 +28,9 @@ def parse(line: str, source: str | Path = "<text>", number: int | None = None) -
         raise FormatError(str(error), path=source, line=number) from error
 
 
-def render(prediction: Prediction) -> str:
-    """Render one prediction as a line, without the line break."""
-    return json.dumps(prediction.to_dict(), ensure_ascii=False, allow_nan=False)
+def render(prediction: Prediction, ascii_only: bool = False) -> str:
+    """Render one prediction as a line, without the line break; `ascii_only` for what takes no UTF-8."""
+    return dump_json(prediction.to_dict(), ascii_only=ascii_only)
 
 
 def write(path: str | Path, predictions: Iterable[Prediction]) -> None:

@@ -6,7 +6,6 @@ Boxes, visibility, scores, poses and the photo's suffix do not fit in.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,18 +16,22 @@ from meanshape.core.errors import FormatError
 from meanshape.core.markup import markup_names
 from meanshape.core.types import Face, Prediction, Shape
 from meanshape.formats.faces import face, guess_markup
-from meanshape.formats.text import parse_json, read_text, write_text
+from meanshape.formats.faults import Faults, Labels
+from meanshape.formats.text import dump_json, parse_json, read_text, write_text
 
 
-def read(path: str | Path, markup: str | None = None) -> list[Prediction]:
+def read(path: str | Path, markup: str | None = None, faults: Faults | None = None) -> list[Prediction]:
     """Read a file as one photo of the same name."""
     data = parse_json(read_text(Path(path)), path)
     try:
-        faces = [_face(group, markup, path) for group in _groups(data, path)]
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        if isinstance(error, FormatError):
-            raise
+        groups = list(_groups(data, path))
+    except (KeyError, TypeError, AttributeError) as error:
         raise FormatError(f"not as menpo's landmarks are: {error!r}", path) from error
+    faces = []
+    with Labels(path, faults) as labels:
+        for number, group in enumerate(groups, 1):
+            with labels.one(f"group {number}" if len(groups) > 1 else ""):
+                faces.append(_face(group, markup, path))
     return [Prediction(tuple(faces), (0, 0), Path(path).stem)]
 
 
@@ -41,7 +44,7 @@ def write(path: str | Path, predictions: Sequence[Prediction]) -> None:
         data: dict[str, Any] = {"version": 2, **_group(shapes[0])}
     else:
         data = {"version": 3, "groups": {f"face_{n}": _group(shape) for n, shape in enumerate(shapes)}}
-    write_text(Path(path), json.dumps(data, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(Path(path), dump_json(data) + "\n")
 
 
 def _group(shape: Shape) -> dict[str, Any]:

@@ -10,7 +10,6 @@ square of the face's box.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,23 +17,23 @@ from typing import Any
 import numpy as np
 
 from meanshape.core.errors import FormatError, MissingExtra, writing
+from meanshape.core.files import beside
+from meanshape.core.regular import open_regular
 from meanshape.core.types import Box, Face, Prediction, Shape
+from meanshape.formats.parquet_pages import check
+from meanshape.formats.text import escaped, unescaped
 
 MORE = ("pose", "emotion", "attributes")
+TEXTS = frozenset(("source", "model", "error", "markup", "more"))
 GROUP = 4096
 """Rows that are written together."""
 
 
 def read(path: str | Path, markup: str | None = None) -> list[Prediction]:
     """Read a file; rows of one photo follow one another. `markup` is not needed."""
-    parquet = _pyarrow()[1]
-    try:
-        rows = parquet.read_table(str(path)).to_pylist()
-    except (OSError, ValueError) as error:  # pyarrow's own errors are ValueErrors
-        raise FormatError(f"not a Parquet file: {error}", path=path) from error
     predictions: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
     try:
-        for row in rows:
+        for row in _read_rows(Path(path)):
             key = tuple(row[name] for name in ("source", "width", "height", "model", "seconds", "error"))
             if not predictions or not row["face"] or predictions[-1][0] != key:
                 predictions.append((key, {"faces": []}))
@@ -42,14 +41,47 @@ def read(path: str | Path, markup: str | None = None) -> list[Prediction]:
                 predictions[-1][1]["faces"].append(_face(row))
         return [_prediction(key, values["faces"]) for key, values in predictions]
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError, RecursionError) as error:
+        if isinstance(error, FormatError) and error.path is not None:
+            raise
         raise FormatError(f"not as Meanshape writes it: {error}", path=path) from error
+
+
+def _read_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a file, a dictionary of columns each; never all of them in memory."""
+    arrow, parquet = needed()
+    wanted = frozenset(_schema(arrow).names)
+    try:
+        with open_regular(path) as file:
+            text = check(file, TEXTS, wanted).text
+            opened = parquet.ParquetFile(file, read_dictionary=sorted(TEXTS))
+            there = [name for name in opened.schema_arrow.names if name in wanted]
+            for batch in opened.iter_batches(GROUP, columns=there):
+                columns = [_values(column) for column in batch.columns]
+                for values in zip(*columns, strict=True):
+                    text -= sum(len(value) for value in values if isinstance(value, str))
+                    if text < 0:
+                        raise FormatError("far more text than a file of this size should hold")
+                    yield dict(zip(there, values, strict=True))
+    except FormatError as error:
+        raise FormatError(str(error), path) from error
+    except (OSError, ValueError, MemoryError) as error:  # pyarrow's own errors are ValueErrors
+        raise FormatError(f"not a Parquet file: {error}", path=path) from error
+
+
+def _values(column: Any) -> list[Any]:
+    """Return the values of a column; a text that repeats is one object."""
+    if not hasattr(column, "dictionary"):
+        values: list[Any] = column.to_pylist()
+        return values
+    texts = column.dictionary.to_pylist()
+    return [None if index is None else texts[index] for index in column.indices.to_pylist()]
 
 
 def write(path: str | Path, predictions: Iterable[Prediction], relative: bool = False) -> None:
     """Write a file; `relative` puts the points into the unit square of each face's box."""
-    arrow, parquet = _pyarrow()
+    arrow, parquet = needed()
     path = Path(path)
-    part = path.with_name(f".{path.stem[:40]}.{os.getpid()}.part")
+    part = beside(path)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -73,7 +105,8 @@ def _groups(predictions: Iterable[Prediction], relative: bool) -> Iterator[list[
     yield group
 
 
-def _pyarrow() -> tuple[Any, Any]:
+def needed() -> tuple[Any, Any]:
+    """Return pyarrow and its reader; `MissingExtra` where there is none."""
     try:
         import pyarrow
         import pyarrow.parquet
@@ -107,7 +140,7 @@ def _schema(arrow: Any) -> Any:
 
 def table(rows: list[dict[str, Any]]) -> Any:
     """Return rows as an Arrow table: every column, whatever the rows have."""
-    arrow, _ = _pyarrow()
+    arrow, _ = needed()
     return arrow.Table.from_pylist(rows, schema=_schema(arrow))
 
 
@@ -121,6 +154,7 @@ def _rows(prediction: Prediction, relative: bool) -> Iterator[dict[str, Any]]:
     data = prediction.to_dict()
     width, height = data["size"]
     photo = {name: data[name] for name in ("source", "model", "seconds", "error")}
+    photo |= {name: escaped(photo[name]) for name in ("source", "error") if photo[name] is not None}
     photo |= {"width": width, "height": height, "face": None}
     if not prediction.faces:
         yield photo
@@ -156,4 +190,5 @@ def _face(row: Mapping[str, Any]) -> Face:
 
 def _prediction(key: tuple[Any, ...], faces: list[Face]) -> Prediction:
     source, width, height, model, seconds, error = key
+    source = None if source is None else unescaped(source)
     return Prediction(tuple(faces), (width, height), source, model, seconds or 0.0, error)

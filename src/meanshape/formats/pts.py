@@ -28,7 +28,7 @@ from meanshape.formats.text import finite, read_text, whole, write_text
 ORIGIN = 1.0
 """What the top-left pixel's centre is called on disk."""
 
-_HEADER = re.compile(r"\s*([A-Za-z_]\w*)\s*:\s*(.*?)\s*$")
+_WORD = re.compile(r"[A-Za-z_]\w*")
 
 
 def read(path: str | Path, markup: str | None = None) -> list[Prediction]:
@@ -67,7 +67,8 @@ def parse(text: str, source: str | Path = "<text>") -> NDArray[np.float64]:
         word = line.strip()
         if not word:
             continue
-        header = _HEADER.match(line)
+        key, colon, value = (part.strip() for part in word.partition(":"))
+        header = colon and _WORD.fullmatch(key)
         if closed:
             raise FormatError(f"unexpected {word[:40]!r} after the closing brace", path=source, line=number)
         if word == "{" and not opened and not points:
@@ -75,8 +76,8 @@ def parse(text: str, source: str | Path = "<text>") -> NDArray[np.float64]:
         elif word == "}" and opened:
             closed = number
         elif header and not opened and not points:
-            if header[1].lower() == "n_points":
-                announced = _count(header[2], source, number), number
+            if key.lower() == "n_points":
+                announced = _count(value, source, number), number
         else:
             points.append(_point(word, source, number))
     if opened and not closed:
@@ -115,7 +116,7 @@ def render(points: ArrayLike, source: str | Path = "<points>") -> str:
 
 def _count(text: str, source: str | Path, line: int) -> int:
     if whole(text) < 0:
-        raise FormatError(f"n_points should be a whole number, not {text!r}", path=source, line=line)
+        raise FormatError(f"n_points should be a whole number, not {text[:40]!r}", path=source, line=line)
     return whole(text)
 
 

@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 import json
+import locale
 import math
 import os
-import threading
+import re
 from pathlib import Path
 from typing import Any
 
+from meanshape.core import regular
 from meanshape.core.errors import FormatError, writing
+from meanshape.core.files import beside
+
+_ESCAPE = re.compile(r"\\u(d[89a-f][0-9a-f]{2}|00[01][0-9a-f]|fff[ef])")
 
 
 def read_text(path: Path) -> str:
     """Read a UTF-8 file, with or without a byte order mark; `FormatError` where it is none."""
     try:
-        return path.read_text("utf-8-sig")
+        return regular.read_text(path, encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise FormatError("not a text file in UTF-8", path=path) from error
     except OSError as error:
         raise FormatError(f"cannot be read: {error.strerror or error}", path=path) from error
+
+
+def decode_names(data: bytes) -> str:
+    """Return a list of file names as text; names that are not UTF-8 come as the system gives them."""
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        if os.name == "nt":
+            return data.decode(locale.getpreferredencoding(False), "replace")
+        return data.decode("utf-8", "surrogateescape")
 
 
 def parse_json(text: str, source: str | Path, line: int | None = None) -> Any:
@@ -29,8 +44,26 @@ def parse_json(text: str, source: str | Path, line: int | None = None) -> Any:
     except json.JSONDecodeError as error:
         where = error.lineno if line is None else line
         raise FormatError(f"not JSON: {error.msg} at column {error.colno}", source, where) from error
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"not JSON that can be read: {error}", source, line) from error
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise FormatError(f"not JSON that can be read: {error or 'too large'}", source, line) from error
+
+
+def dump_json(data: Any, indent: int | None = None, ascii_only: bool = False) -> str:
+    """Render JSON without NaN; a name that is not UTF-8 is told in escapes, which `parse_json` reads back."""
+    return escaped(json.dumps(data, ensure_ascii=ascii_only, allow_nan=False, indent=indent))
+
+
+def escaped(text: str) -> str:
+    """Return a text that every file holds: a lone surrogate becomes the six letters that JSON has for it.
+
+    Python has one in a name for each byte that is not UTF-8.
+    """
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def unescaped(text: str) -> str:
+    """Return the name of which `escaped`, or a writer of XML, made this."""
+    return _ESCAPE.sub(lambda found: chr(int(found[1], 16)), text) if "\\u" in text else text
 
 
 def whole(word: str) -> int:
@@ -42,7 +75,7 @@ def write_text(path: Path, text: str) -> None:
     """Write a UTF-8 file beside its place and move it there, so that no half-written file is ever seen."""
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.stem[:40]}.{os.getpid()}.{threading.get_ident()}.part")
+        part = beside(path)
         try:
             part.write_text(text, "utf-8", newline="\n")
             part.replace(path)
@@ -58,5 +91,5 @@ def finite(word: str, source: str | Path, line: int) -> float:
     except ValueError:
         raise FormatError(f"wanted a number, got {word[:40]!r}", path=source, line=line) from None
     if not math.isfinite(value):
-        raise FormatError(f"wanted a finite number, got {word!r}", path=source, line=line)
+        raise FormatError(f"wanted a finite number, got {word[:40]!r}", path=source, line=line)
     return value

@@ -1,9 +1,7 @@
-"""Video files, read frame by frame and written again, through PyAV: true timestamps, rotation, audio."""
+"""Video files, read frame by frame through PyAV: true timestamps, frames as players show them, sound."""
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,18 +11,23 @@ from typing import Any, Self
 
 import numpy as np
 
-from meanshape.core.errors import ImageError, MissingExtra, OutputError
+from meanshape.core.errors import ImageError, MissingExtra
 from meanshape.core.image import Pixels
+from meanshape.core.regular import open_regular
 
 SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".ogv", ".gif")
 """What counts as a video by name; whatever else PyAV can read is read, too."""
-TICK = Fraction(1, 90_000)
-"""The unit of written timestamps, seconds: divides the frame times of all usual rates."""
+WIDEST = 10
+"""Ratios of a pixel's sides beyond this are errors of the file."""
+ALONE = {"protocol_whitelist": "none"}
+"""What keeps FFmpeg from opening another file: playlists, which have a video's name, name such."""
+CLOCKS = ("mpeg", "mpegts")
+"""Formats whose times come from the sender's clock; in others the file begins at 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One frame: its number, its time in seconds, and upright RGB pixels (H, W, 3)."""
+    """One frame: its number, its time in seconds, and upright RGB pixels (H, W, 3), square ones."""
 
     number: int
     time: float
@@ -44,23 +47,31 @@ class Clip:
 
     def __init__(self, path: str | Path) -> None:
         """Open a video; `ImageError` if it is none."""
-        self._av = _av()
+        self._av = pyav()
         self.path, self.broken = Path(path), 0
         try:
-            self._file = self._av.open(os.fspath(path))
+            self._bytes = open_regular(path)
         except FileNotFoundError:
             raise ImageError(f"{path}: there is no such file") from None
+        except OSError as error:
+            raise ImageError(f"{path}: cannot be read ({error.strerror or error})") from error
+        try:
+            self._file = self._av.open(self._bytes, options=ALONE)
         except (self._av.error.FFmpegError, OSError, ValueError) as error:
+            self._bytes.close()
             raise ImageError(f"{path}: not a video that can be read ({error})") from error
-        if not self._file.streams.video:
-            self._file.close()
-            raise ImageError(f"{path}: holds no video")
-        self._video = self._file.streams.video[0]
+        films = [stream for stream in self._file.streams.video if not _is_cover(stream)]
+        if not films or films[0].codec_context is None:
+            self.close()
+            raise ImageError(f"{path}: holds no video" + (" that this FFmpeg can decode" if films else ""))
+        self._video = films[0]
         self._video.thread_type = "AUTO"
         self.audio = self._file.streams.audio[0] if self._file.streams.audio else None
         self.count = int(self._video.frames or 0)
         self.seconds = float(self._file.duration or 0) / 1e6
         self.rate = float(self._video.average_rate or 25)
+        begins = (self._file.start_time or 0) if self._file.format.name in CLOCKS else 0
+        self._begins = Fraction(begins, 1_000_000)
 
     def frames(self, on_audio: Callable[[Any], None] | None = None) -> Iterator[Frame]:
         """Yield the frames in order; packets that are broken are counted and left out.
@@ -74,12 +85,12 @@ class Clip:
         for packet in self._packets(streams):
             if packet.stream.type == "audio":
                 if on_audio is not None and packet.dts is not None:
-                    on_audio(packet)
+                    on_audio(self._shifted(packet))
                 continue
             for frame in self._decoded(packet):
-                time = float(frame.time) if frame.time is not None else last + 1 / self.rate
+                time = last + 1 / self.rate if frame.time is None else float(frame.time - self._begins)
                 time = max(time, last + 1e-4)  # broken stamps must not run backwards
-                yield Frame(number, time, _upright(frame))
+                yield Frame(number, time, _shown(frame, self._video.sample_aspect_ratio))
                 number, last = number + 1, time
         if not number:
             raise ImageError(f"{self.path}: no frame of this video could be decoded")
@@ -103,9 +114,18 @@ class Clip:
             self.broken += 1
             return []
 
+    def _shifted(self, packet: Any) -> Any:
+        """Return a packet with its times counted as those of the frames are."""
+        if self._begins:
+            by = round(self._begins / packet.time_base)
+            packet.dts -= by
+            packet.pts = None if packet.pts is None else packet.pts - by
+        return packet
+
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+        self._bytes.close()
 
     def __enter__(self) -> Self:
         return self
@@ -116,93 +136,24 @@ class Clip:
         self.close()
 
 
-class Recorder:
-    """A video file that is being written: H.264 in whatever container the suffix names.
-
-    It is written beside its place and moved there by `close`, so that there is a whole file or none; after
-    an interruption `close` still makes a file that plays.
-
-    Parameters
-    ----------
-    path : the file
-    rate : frames per second, for players; each frame has its own time
-    audio : an audio stream of a `Clip`, to be copied as it is
-    """
-
-    def __init__(self, path: str | Path, rate: float, audio: Any = None) -> None:
-        """Open the file; `OutputError` if that cannot be."""
-        self._av = _av()
-        self.path, self._rate = Path(path), rate
-        self._stream: Any = None
-        self._last = -1
-        self._early: list[Any] = []  # sound that came before the first frame
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(
-                dir=self.path.parent, prefix=".", suffix=self.path.suffix, delete=False
-            ) as file:
-                self._scratch = Path(file.name)
-            self._file = self._av.open(str(self._scratch), "w")
-        except (self._av.error.FFmpegError, OSError, ValueError) as error:
-            raise OutputError(f"{path}: cannot be written as a video ({error})") from error
-        self._video = self._file.add_stream("libx264", rate=Fraction(rate).limit_denominator(1001))
-        self._video.pix_fmt = "yuv420p"
-        self._video.options = {"preset": "veryfast", "crf": "20"}
-        self._video.codec_context.time_base = TICK
-        self._audio = None if audio is None else self._file.add_stream_from_template(audio)
-
-    def add(self, pixels: Pixels, time: float) -> None:
-        """Write a frame; an odd last row or column is left out, for H.264 has none."""
-        height, width = (length // 2 * 2 for length in pixels.shape[:2])
-        if self._stream is None:
-            self._video.width, self._video.height = width, height
-            self._stream = self._video
-        frame = self._av.VideoFrame.from_ndarray(
-            np.ascontiguousarray(pixels[: self._video.height, : self._video.width]), format="rgb24"
-        )
-        self._last = max(round(time / TICK), self._last + 1)
-        frame.pts, frame.time_base = self._last, TICK
-        self._mux(self._video.encode(frame))
-        while self._early:
-            self._mux([self._early.pop(0)])
-
-    def add_audio(self, packet: Any) -> None:
-        """Copy a packet of the audio."""
-        if self._audio is not None:
-            packet.stream = self._audio
-            if self._stream is None:  # writing anything would settle the size of the picture
-                self._early.append(packet)
-            else:
-                self._mux([packet])
-
-    def _mux(self, packets: list[Any]) -> None:
-        try:
-            for packet in packets:
-                self._file.mux(packet)
-        except (self._av.error.FFmpegError, OSError) as error:
-            raise OutputError(f"{self.path}: cannot be written ({error})") from error
-
-    def close(self) -> None:
-        """Finish the file and put it in its place."""
-        try:
-            if self._stream is not None:
-                self._mux(self._video.encode(None))
-            self._file.close()
-            self._scratch.replace(self.path)
-        except OSError as error:
-            raise OutputError(f"{self.path}: cannot be written ({error})") from error
-        finally:
-            self._scratch.unlink(missing_ok=True)
-
-
-def _upright(frame: Any) -> Pixels:
-    """Return a frame's RGB pixels, turned as its file asks."""
-    pixels: Pixels = frame.to_ndarray(format="rgb24")
+def _shown(frame: Any, ratio: Any) -> Pixels:
+    """Return a frame's RGB pixels: made square by widening or heightening, then turned as the file asks."""
+    size = {}
+    if ratio and ratio != 1 and 1 / WIDEST < ratio < WIDEST:
+        width, height = round(frame.width * max(ratio, 1)), round(frame.height / min(ratio, 1))
+        size = {"width": width, "height": height, "interpolation": "BICUBIC"}
+    pixels: Pixels = frame.to_ndarray(format="rgb24", **size)
     turns = round(frame.rotation / 90) % 4
     return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
 
 
-def _av() -> Any:
+def _is_cover(stream: Any) -> bool:
+    """Tell whether a stream is a picture that belongs to a sound, not a film."""
+    return bool(stream.disposition & stream.disposition.attached_pic)
+
+
+def pyav() -> Any:
+    """Return PyAV, or say how to get it."""
     try:
         import av
     except ImportError as error:

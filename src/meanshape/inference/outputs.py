@@ -7,8 +7,10 @@ output stays as it was. A run that was stopped, however, leaves its journal, and
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -17,6 +19,8 @@ from typing import IO, Protocol
 
 from meanshape import formats
 from meanshape.core.errors import ConfigError, FormatError, OutputError, suggestion, writing
+from meanshape.core.files import check_place
+from meanshape.core.locks import FileLock
 from meanshape.core.types import Face, Prediction
 from meanshape.formats import jsonl, pts
 from meanshape.inference.sources import short_names
@@ -25,9 +29,10 @@ JOURNAL = ".part"
 
 
 class Results(Protocol):
-    """What takes predictions one after another."""
+    """What takes predictions one after another; `written` says where they are in the end."""
 
     done: set[str]
+    written: str
 
     def add(self, prediction: Prediction) -> None:
         """Keep one prediction."""
@@ -48,10 +53,12 @@ class Printed:
     def __init__(self) -> None:
         """Start with nothing done."""
         self.done: set[str] = set()
+        self.written = ""
 
     def add(self, prediction: Prediction) -> None:
         """Print one line."""
-        print(jsonl.render(prediction), flush=True)
+        encoding = codecs.lookup(getattr(sys.stdout, "encoding", None) or "utf-8").name
+        print(jsonl.render(prediction, ascii_only=encoding != "utf-8"), flush=True)
 
     def finish(self) -> None:
         """Do nothing."""
@@ -103,6 +110,8 @@ class Written:
     sources : all photos of the run, which name the `.pts` files
     model : what the predictions will call their model; a resumed run must have the same
     resume : keep what an earlier run wrote, but for photos that could not be read
+
+    Until the end, or `close`, nobody else can write to the same output.
     """
 
     def __init__(self, target: str | Path, sources: Sequence[str], model: str, resume: bool = False) -> None:
@@ -110,10 +119,13 @@ class Written:
         self.target, self.model = Path(target), model
         self.sources, self._resumed = sources, resume
         self.done: set[str] = set()
+        self.written = ""
         self.folder = _is_folder(target)
         if not self.folder and self.target.suffix.lower() not in formats.SUFFIXES:
             near = suggestion(self.target.suffix, formats.SUFFIXES)
             raise FormatError(f"no output has the suffix {self.target.suffix!r}{near}", path=target)
+        if not self.folder:
+            formats.check(self.target, len(sources))
         every = self.folder or self.target.suffix.lower() == ".pts"
         self._pts = _PtsNames(self.target, sources, self.folder) if every else None
         if self._pts is not None and not resume:
@@ -122,9 +134,18 @@ class Written:
         writable(parent)
         if not self.folder and self.target.is_dir():
             raise OutputError(f"{self.target}: a folder; the output is a file of that suffix")
+        check_place(self.target)
         self.journal = self.target / f"points{JOURNAL}" if self.folder else Path(f"{self.target}{JOURNAL}")
-        with writing(self.journal):
-            self._file = self._resume() if resume else self.journal.open("w", encoding="utf-8", newline="\n")
+        self._lock = FileLock(
+            self.journal.with_name(f".{self.journal.stem}.lock"),
+            f"{target}: another run is writing to it; wait for its end, or choose another output",
+        )
+        try:
+            with writing(self.journal):
+                self._file = self._resume() if resume else self._fresh()
+        except BaseException:
+            self._lock.release()
+            raise
 
     def add(self, prediction: Prediction) -> None:
         """Write one line of the journal."""
@@ -134,18 +155,23 @@ class Written:
 
     def finish(self) -> None:
         """Turn the journal into the output."""
-        with writing(self.target):
-            os.fsync(self._file.fileno())
-            self._file.close()
-            if self._resumed:
-                _put_in_order(self.journal, self.sources)
-            if self._pts is not None:
-                self._pts.write(_rows(self.journal))
-            elif self.target.suffix.lower() == ".jsonl":
-                self.journal.replace(self.target)
-            else:
-                formats.write(self.target, _rows(self.journal))
-            self.journal.unlink(missing_ok=True)
+        try:
+            with writing(self.target):
+                os.fsync(self._file.fileno())
+                self._file.close()
+                if self._resumed:
+                    _put_in_order(self.journal, self.sources)
+                self.written = f"{self.target}" if self.folder else formats.called(self.target)
+                if self._pts is not None:
+                    files = self._pts.write(_rows(self.journal))
+                    self.written += f" ({files} files, one a face)" if files > 1 else ""
+                elif self.target.suffix.lower() == ".jsonl":
+                    self.journal.replace(self.target)
+                else:
+                    formats.write(self.target, _rows(self.journal))
+                self.journal.unlink(missing_ok=True)
+        finally:
+            self._lock.release()
 
     def close(self) -> None:
         """Leave the journal for a later run to go on from; an empty one is removed."""
@@ -153,18 +179,27 @@ class Written:
             self._file.close()
         if self.journal.exists() and not self.journal.stat().st_size:
             self.journal.unlink()
+        self._lock.release()
 
     def discard(self) -> None:
         """Remove the journal."""
         with suppress(OSError):
             self._file.close()
         self.journal.unlink(missing_ok=True)
+        self._lock.release()
+
+    def _fresh(self) -> IO[str]:
+        self.journal.unlink(missing_ok=True)  # whatever it is: a link would lead elsewhere
+        return self.journal.open("x", encoding="utf-8", newline="\n")
 
     def _resume(self) -> IO[str]:
         """Write a new journal of what the output and the old journal hold, and go on at its end."""
         path = self.journal.with_name(f"{self.journal.name}.new")  # the same again after a kill: no litter
+        if self.journal.exists() and (self.journal.is_symlink() or not self.journal.is_file()):
+            raise OutputError(f"{self.journal}: a link or no file; remove it, or choose another output")
+        path.unlink(missing_ok=True)
         try:
-            with path.open("w", encoding="utf-8", newline="\n") as fresh:
+            with path.open("x", encoding="utf-8", newline="\n") as fresh:
                 for prediction in self._earlier():
                     if prediction.error is None and prediction.source not in self.done:
                         self._check_model(prediction)
@@ -179,11 +214,18 @@ class Written:
     def _earlier(self) -> Iterator[Prediction]:
         """Yield what earlier runs wrote."""
         if self._pts is None and self.target.exists():
-            yield from _rows(self.target) if self.target.suffix == ".jsonl" else formats.read(self.target)
+            yield from _rows(self.target) if self.target.suffix == ".jsonl" else self._other()
         if self.journal.exists():
-            yield from _rows(self.journal)
+            yield from _rows(self.journal, torn=True)
         if self._pts is not None:  # after the journal: of a photo's faces only the first may be there
             self.done |= self._pts.there()
+
+    def _other(self) -> list[Prediction]:
+        """Return what an output of another format holds; one that we wrote is whole."""
+        faults = formats.Faults()
+        found = formats.read(self.target, faults=faults)
+        faults.refuse()
+        return found
 
     def _check_model(self, prediction: Prediction) -> None:
         if prediction.model not in (None, self.model):
@@ -197,15 +239,10 @@ class _PtsNames:
     """One `.pts` file per face: PHOTO.pts, PHOTO.face2.pts … in a folder; or NAME.pts for a single photo."""
 
     def __init__(self, target: Path, sources: Sequence[str], folder: bool) -> None:
-        names = short_names(sources)
         if folder:
-            self.first = {source: target / f"{name}.pts" for source, name in names.items()}
-        elif len(names) < 2:
-            self.first = dict.fromkeys(names, target)
+            self.first = {source: target / f"{name}.pts" for source, name in short_names(sources).items()}
         else:
-            self.first = {
-                source: target.with_name(f"{target.stem}-{name}.pts") for source, name in names.items()
-            }
+            self.first = dict.fromkeys(sources, target)
 
     def check(self) -> None:
         """Refuse to replace labels that stand beside their photo: somebody may have made them by hand."""
@@ -219,8 +256,9 @@ class _PtsNames:
         """Return the photos whose first file is there."""
         return {source for source, path in self.first.items() if path.exists()}
 
-    def write(self, predictions: Iterable[Prediction]) -> None:
-        """Write the files of all faces, none over another."""
+    def write(self, predictions: Iterable[Prediction]) -> int:
+        """Write the files of all faces, none over another; return how many."""
+        count = 0
         taken = {path.name.lower() for path in self.first.values()}
         for prediction in predictions:
             first = self.first.get(str(prediction.source))
@@ -229,6 +267,8 @@ class _PtsNames:
                 assert first is not None
                 path = first if number == 1 else _free(first, number, taken)
                 pts.write_points(path, shape.points)
+                count += 1
+        return count
 
 
 def _free(first: Path, number: int, taken: set[str]) -> Path:
@@ -278,19 +318,31 @@ def _put_in_order(journal: Path, sources: Sequence[str]) -> None:
         if places == sorted(places):
             return
         ordered = journal.with_name(f"{journal.name}.ordered")
-        with ordered.open("wb") as out:
+        ordered.unlink(missing_ok=True)
+        with ordered.open("xb") as out:
             for _, start in sorted(places):
                 file.seek(start)
                 out.write(file.readline())
     ordered.replace(journal)
 
 
-def _rows(path: Path) -> Iterator[Prediction]:
-    """Yield the predictions of a JSON Lines file; a last line that was cut off does not count."""
-    with path.open(encoding="utf-8") as file:
+def _rows(path: Path, torn: bool = False) -> Iterator[Prediction]:
+    """Yield the predictions of a JSON Lines file; a last line that was cut off does not count.
+
+    It may be cut in the middle of a character. With `torn`, no line that cannot be read counts.
+    """
+    with path.open("rb") as file:
         for number, line in enumerate(file, 1):
-            if line.endswith("\n") and line.strip():
-                yield jsonl.parse(line, path, number)
+            if not line.endswith(b"\n") or not line.strip():
+                continue
+            try:
+                yield jsonl.parse(line.decode("utf-8-sig"), path, number)
+            except UnicodeDecodeError as error:
+                if not torn:
+                    raise FormatError("not text in UTF-8", path, number) from error
+            except FormatError:
+                if not torn:
+                    raise
 
 
 __all__ = ["JOURNAL", "Printed", "Results", "Told", "Written", "check_points", "writable"]

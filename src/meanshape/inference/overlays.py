@@ -8,10 +8,11 @@ from pathlib import Path
 
 from meanshape.core.errors import ImageError, OutputError
 from meanshape.core.image import Pixels, write_image
+from meanshape.core.openers import SUFFIXES
 from meanshape.core.types import Prediction
 from meanshape.inference.outputs import writable
 from meanshape.inference.overlay import Style, draw
-from meanshape.inference.sources import SUFFIXES, short_names
+from meanshape.inference.sources import short_names
 
 JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
 

@@ -11,32 +11,46 @@ import time
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from meanshape.core import checks
+from meanshape.core.boxes import BoxesLike, as_boxes
 from meanshape.core.errors import BoxError, ConfigError
 from meanshape.core.image import ImageLike, Pixels, read_image
 from meanshape.core.types import Box, Emotion, Face, Prediction, Shape
-from meanshape.detectors.base import FaceDetector
+from meanshape.detectors.base import FaceDetector, check_min_face
 from meanshape.inference import choice
 from meanshape.inference.pose import head_pose
+from meanshape.inference.turns import Candidate, View, search, view
+from meanshape.inference.turns import check as check_turns
 from meanshape.methods.base import LandmarkModel
+
+if TYPE_CHECKING:
+    from meanshape.core.runtime import Provider
 
 AT_ONCE = 32
 """Faces that go through a model together: bounds the memory of a photo with hundreds."""
+SETTINGS = {
+    "min_face": None, "color": "rgb", "markup": None, "stages": None, "max_faces": None, "turns": "auto",
+}  # fmt: skip
+"""Options that no network depends on, and what they are without a word."""
 
 
 class Pipeline:
     """Finds the faces of a photo and the points of each; made once, called often, from any thread.
 
-    Nothing global is changed: no thread counts, no seeds, no warning filters.
+    Nothing global is changed: no thread counts, no seeds, no warning filters. Process pools can take it:
+    pickled or copied, it is made again from its options.
 
     Parameters
     ----------
-    detector : a name (`meanshape models` lists them) or a detector; default mtcnn
-    model : a shipped model, a folder of weights, an .onnx file, or a model; default dan
-    min_face : the smallest face to look for, pixels
+    detector : a name (`meanshape models` lists them) or a detector; default `choice.DETECTOR`
+    model : a shipped model, a folder of weights, an .onnx file, or a model; default `choice.MODEL`
+    min_face : the smallest face to look for, pixels; None: as the detector has it (40)
     threads : threads of ONNX Runtime for one photo
-    providers : ONNX Runtime's execution providers, best first; None: the CPU
+    providers : ONNX Runtime's execution providers for every network, best first, each a name or
+        (name, {option: value}); None: the CPU
+    device : their short form: "cpu", "cuda", "cuda:1", "coreml", "directml", "openvino" …
     color : the channel order of arrays that come in ("bgr" for OpenCV's)
     emotion, attributes : also say what each face seems to show: labels of appearance as annotators gave
         them, not of identity or feeling, and not for decisions about people. From the model if it has them,
@@ -44,6 +58,8 @@ class Pipeline:
     markup : convert the points to this mark-up
     stages : run the first so many of a cascade's stages alone (dan has two): quicker, less accurate
     max_faces : keep only the best
+    turns : "none" searches the picture as it stands; "auto" also in quarter turns where no face is surely
+        upright; "all" always
     licence : "permissive" refuses weights that may not be used commercially
     """
 
@@ -52,41 +68,99 @@ class Pipeline:
         detector: str | FaceDetector | None = None,
         model: str | Path | LandmarkModel | None = None,
         *,
-        min_face: float = 40,
+        min_face: float | None = None,
         threads: int = 1,
-        providers: Sequence[str] | None = None,
+        providers: Sequence[Provider] | None = None,
+        device: str | None = None,
         color: Literal["rgb", "bgr"] = "rgb",
         emotion: bool = False,
         attributes: bool = False,
         markup: str | None = None,
         stages: int | None = None,
         max_faces: int | None = None,
+        turns: str = "auto",
         licence: str = "any",
     ) -> None:
         """Load detector and model; what is wrong with the options is said here, before any photo."""
+        self._options = {name: value for name, value in locals().items() if name != "self"}
         _check(min_face, threads, color, max_faces)
+        providers = choice.providers_of(device, providers)
         chosen = choice.model_name(model, licence)
         finder = choice.detector_name(detector, licence)
         self.model, self.name = choice.make_model(chosen, threads, providers)
-        choice.check_markup(self.model, markup)
-        self.how = choice.check_stages(self.model, stages)
         self._answering: dict[str, Any] = {
             what: choice.make_answering(what, self.model, threads, providers, licence)
             for what, wanted in (("emotion", emotion), ("attributes", attributes))
             if wanted
         }
-        self.detector = choice.make_detector(finder, min_face=min_face, threads=threads, providers=providers)
+        self.detector = choice.make_detector(finder, threads, providers)
+        self._settle(min_face, color, markup, stages, max_faces, turns)
+
+    def _settle(
+        self,
+        min_face: float | None,
+        color: Literal["rgb", "bgr"],
+        markup: str | None,
+        stages: int | None,
+        max_faces: int | None,
+        turns: str,
+    ) -> None:
+        """Take the settings, if detector and model can."""
+        _check(min_face, 1, color, max_faces)
+        check_turns(turns)
+        if min_face is not None and not self.detector.takes("min_face"):
+            raise ConfigError(f"detector {self.detector.name} does not search, and takes no min_face")
+        if turns == "all" and not self.detector.takes("min_face"):
+            raise ConfigError(f"detector {self.detector.name} does not search, and not in turns either")
+        choice.check_markup(self.model, markup)
+        self.how = choice.check_stages(self.model, stages)
         self.min_face, self.color, self.markup, self.max_faces = min_face, color, markup, max_faces
+        self.turns = turns
+
+    def with_settings(self, **settings: Any) -> Pipeline:
+        """Return a pipeline on the same networks with another min_face, color, markup, stages, max_faces or
+        turns.
+
+        Raises
+        ------
+        ConfigError : a setting that is out of range, unknown, or needs other networks
+        """
+        for name in settings:
+            if name not in SETTINGS:
+                raise ConfigError(f"a ready pipeline changes {', '.join(SETTINGS)}, not {name}: make another")
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other._options = {**self._options, **settings}
+        other._settle(*(other._options[name] for name in SETTINGS))
+        return other
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (type(self), self._options)
+
+    @property
+    def providers(self) -> dict[str, tuple[str, ...]]:
+        """Return by part (detector, model …) ONNX Runtime's providers that do its work, the busiest first.
+
+        A part without any runs without ONNX Runtime.
+        """
+        parts = {"detector": self.detector, "model": self.model, **self._answering}
+        return {name: part.runs_on for name, part in parts.items()}
+
+    @property
+    def labels(self) -> bool:
+        """Tell whether emotions or attributes were asked for."""
+        return bool(self._answering)
 
     def __call__(
-        self, image: ImageLike, *, boxes: Sequence[Box] | None = None, source: str | None = None
+        self, image: ImageLike, *, boxes: BoxesLike | None = None, source: str | None = None
     ) -> Prediction:
         """Return the faces of one photo, best first, maybe none.
 
         Parameters
         ----------
-        image : a path, the bytes of a file, a PIL image or an array
-        boxes : canonical face boxes (tight around the 68 points) to use instead of the detector's
+        image : a path, the bytes of a file, an open file, a PIL image or an array
+        boxes : canonical face boxes (tight around the 68 points) to use instead of the detector's: Boxes,
+            four numbers left, top, right, bottom, or an array (N, 4)
         source : what the prediction calls the photo; default the path as it was given
         """
         start = time.perf_counter()
@@ -94,66 +168,118 @@ class Pipeline:
             source = os.fspath(image)
         pixels = read_image(image, self.color)
         height, width = pixels.shape[:2]
-        faces = self._with_points(pixels, *self._find(pixels, boxes, source))
+        faces = self._with_points(pixels, self._candidates(pixels, boxes, source))
         return Prediction(faces, (width, height), source, self.name, time.perf_counter() - start)
 
-    def _find(
-        self, pixels: Pixels, boxes: Sequence[Box] | None, source: str | None
-    ) -> tuple[list[Face], list[Box]]:
-        """Return the faces in the detector's boxes, and the canonical boxes that belong to them."""
+    def _candidates(self, pixels: Pixels, boxes: BoxesLike | None, source: str | None) -> list[Candidate]:
+        """Return the faces in given boxes, or those that the detector finds."""
         if boxes is not None:
-            _check_inside(boxes, pixels)
-            return [Face(box) for box in boxes], list(boxes)
-        found = self.detector.detect(pixels, min_face=self.min_face, source=source)[: self.max_faces]
+            own = as_boxes(boxes)
+            _check_inside(own, pixels)
+            return [Candidate(Face(box), box) for box in own]
+        found = self.search(pixels, source)
         if self.detector.name == "given":
-            _check_inside([face.box for face in found], pixels)
-        return list(found), [self.detector.canonical(face.box) for face in found]
+            _check_inside([one.face.box for one in found], pixels)
+        return found
 
-    def _with_points(self, pixels: Pixels, faces: list[Face], boxes: list[Box]) -> tuple[Face, ...]:
+    def find(self, pixels: Pixels, source: str | None = None) -> tuple[Face, ...]:
+        """Return the faces that the detector finds in pixels (H, W, 3), best first, without points."""
+        return tuple(one.face for one in self.search(pixels, source))
+
+    def search(self, pixels: Pixels, source: str | None = None, turns: str | None = None) -> list[Candidate]:
+        """Return what the detector finds in pixels (H, W, 3), best first, with the boxes that models take."""
+        asked = {} if self.min_face is None else {"min_face": self.min_face}
+        return search(self.detector, pixels, turns or self.turns, source=source, **asked)[: self.max_faces]
+
+    def _with_points(self, pixels: Pixels, found: list[Candidate]) -> tuple[Face, ...]:
         """Return the faces with the model's points, the pose that they show, and what else was asked for."""
         done: list[Face] = []
-        for first in range(0, len(faces), AT_ONCE):
-            part = boxes[first : first + AT_ONCE]
-            shapes, emotions = self._shapes(pixels, part)
-            attributes = self.attributes(pixels, part)
-            for face, shape, emotion, others in zip(
-                faces[first:], shapes, emotions, attributes, strict=False
-            ):
+        for first in range(0, len(found), AT_ONCE):
+            part = found[first : first + AT_ONCE]
+            views = [view(pixels, one.box, one.roll) for one in part]
+            shapes, emotions = self._shapes(views)
+            attributes = self.attributes(views)
+            for one, shape, emotion, others in zip(part, shapes, emotions, attributes, strict=True):
                 converted = shape if self.markup is None else shape.to(self.markup)
-                pose = head_pose(shape)
+                face, pose = one.face, head_pose(shape)
                 done.append(Face(face.box, converted, face.score, pose, emotion, others, face.track))
         return tuple(done)
 
-    def _shapes(self, pixels: Pixels, boxes: list[Box]) -> tuple[Sequence[Shape], Sequence[Emotion | None]]:
-        """Return shapes, and emotions if they were asked for."""
-        same = [pixels] * len(boxes)
+    def _shapes(self, views: list[View]) -> tuple[Sequence[Shape], Sequence[Emotion | None]]:
+        """Return shapes in pixels of the picture, and emotions if they were asked for."""
         asked: Any = self._answering.get("emotion")
         one_run = asked is self.model  # gives both
         if one_run:
-            shapes, emotions = asked.predict_all(same, boxes)
-            return shapes, emotions
-        found = self.model.predict_batch(same, list(boxes), **self.how)
-        return found, self.emotions(pixels, boxes)
+            shapes, emotions = asked.predict_all(*_apart(views))
+            return [one.placed(shape) for one, shape in zip(views, shapes, strict=True)], emotions
+        return self.shapes(views), self.emotions(views)
 
-    def emotions(self, pixels: Pixels, boxes: list[Box]) -> Sequence[Emotion | None]:
-        """Return what faces in canonical boxes of pixels (H, W, 3) seem to show, if that was asked for."""
+    def shapes(self, views: Sequence[View]) -> list[Shape]:
+        """Return the model's points of each view, in pixels of the picture."""
+        found = self.model.predict_batch(*_apart(views), **self.how)
+        return [one.placed(shape) for one, shape in zip(views, found, strict=True)]
+
+    def emotions(self, views: Sequence[View]) -> Sequence[Emotion | None]:
+        """Return what faces seem to show, if that was asked for."""
         asked: Any = self._answering.get("emotion")
-        found: Sequence[Emotion] = [] if asked is None else asked.emotions([pixels] * len(boxes), boxes)
-        return found or [None] * len(boxes)
+        found: Sequence[Emotion] = [] if asked is None else asked.emotions(*_apart(views))
+        return found or [None] * len(views)
 
-    def attributes(self, pixels: Pixels, boxes: list[Box]) -> Sequence[Mapping[str, Any] | None]:
-        """Return by attribute the probability of each label, if that was asked for; pixels are (H, W, 3)."""
+    def attributes(self, views: Sequence[View]) -> Sequence[Mapping[str, Any] | None]:
+        """Return by attribute the probability of each label, if that was asked for."""
         asked = self._answering.get("attributes")
-        return [None if asked is None else asked.attributes(pixels, box) for box in boxes]
+        return [None if asked is None else asked.attributes(one.pixels, one.box) for one in views]
+
+    def scores(self, views: Sequence[View]) -> list[float]:
+        """Return for each view whether the detector takes it for a face, 0..1."""
+        found: dict[int, float] = {}
+        for pixels in {id(one.pixels): one.pixels for one in views}.values():
+            here = [n for n, one in enumerate(views) if one.pixels is pixels]
+            found |= zip(here, self.detector.scores(pixels, [views[n].box for n in here]), strict=True)
+        return [found[n] for n in range(len(views))]
 
 
-def detect(image: ImageLike, *, boxes: Sequence[Box] | None = None, **options: Any) -> Prediction:
+def _apart(views: Sequence[View]) -> tuple[list[Pixels], list[Box]]:
+    """Return the pixels and the boxes of views."""
+    return [one.pixels for one in views], [one.box for one in views]
+
+
+def detect(image: ImageLike, *, boxes: BoxesLike | None = None, **options: Any) -> Prediction:
     """Return the faces of one photo: each with box, score and points.
 
-    `options` are those of `Pipeline`; the pipeline of each set of options is kept for the next call.
+    `options` are those of `Pipeline`; the networks of each set of options are kept for the next call.
     """
-    kept = {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}
-    return _pipeline(**kept)(image, boxes=boxes)
+    return _shared(options)(image, boxes=boxes)
+
+
+def _shared(options: Mapping[str, Any]) -> Pipeline:
+    """Return a pipeline of these options, on networks that are kept for the next one."""
+    settings = {name: options[name] for name in SETTINGS if name in options}
+    networks = {name: _kept(value) for name, value in options.items() if name not in SETTINGS}
+    return _pipeline(**networks).with_settings(**settings)
+
+
+def _kept(value: Any) -> Any:
+    """Return an option's value as one that can be looked up: provider options are dictionaries."""
+    if isinstance(value, Mapping):
+        return _Frozen(value)
+    return tuple(map(_kept, value)) if isinstance(value, (list, tuple)) else value
+
+
+class _Frozen(dict[str, Any]):
+    """A dictionary that can be looked up."""
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(frozenset(self.items()))
+
+
+def _again(kind: type[Pipeline], options: dict[str, Any]) -> Pipeline:
+    """Return a pipeline of the options of another.
+
+    A pool unpickles it for each task, so its networks are kept.
+    """
+    own = any(isinstance(value, (FaceDetector, LandmarkModel)) for value in options.values())
+    return kind(**options) if own or kind is not Pipeline else _shared(options)
 
 
 @lru_cache(maxsize=8)
@@ -161,16 +287,15 @@ def _pipeline(**options: Any) -> Pipeline:
     return Pipeline(**options)
 
 
-def _check(min_face: float, threads: int, color: str, max_faces: int | None) -> None:
+def _check(min_face: float | None, threads: int, color: str, max_faces: int | None) -> None:
     """Say which option is out of range."""
-    if not 12 <= min_face < float("inf"):
-        raise ConfigError(f"min_face must be at least 12 pixels, not {min_face}")
-    if threads < 1:
-        raise ConfigError(f"threads must be at least 1, not {threads}")
+    if min_face is not None:
+        check_min_face(min_face)
+    checks.count(threads, "threads", ConfigError)
     if color not in ("rgb", "bgr"):
         raise ConfigError(f"color must be 'rgb' or 'bgr', not {color!r}")
-    if max_faces is not None and max_faces < 1:
-        raise ConfigError(f"max_faces must be at least 1, or None for all, not {max_faces}")
+    if max_faces is not None:
+        checks.count(max_faces, "max_faces, if not None for all,", ConfigError)
 
 
 def _check_inside(boxes: Sequence[Box], pixels: Pixels) -> None:

@@ -10,7 +10,6 @@ Angles are those of `Pose`: degrees, +pitch up, +yaw and +roll toward the subjec
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
@@ -18,6 +17,7 @@ from importlib.resources import files
 import numpy as np
 from numpy.typing import NDArray
 
+from meanshape.core import toml
 from meanshape.core.markup import MarkUp, markup
 from meanshape.core.types import Pose, Shape
 
@@ -173,7 +173,7 @@ def head_of(kind: MarkUp) -> Head | None:
 @cache
 def _head() -> Head:
     """The head in the file."""
-    table = tomllib.loads(files(__package__).joinpath("head.toml").read_text("utf-8"))
+    table = toml.parse(files(__package__).joinpath("head.toml").read_text("utf-8"))
     return Head(markup(table["markup"]), np.array(table["places"]), np.array(table["modes"]))
 
 

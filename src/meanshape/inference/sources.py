@@ -10,21 +10,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from meanshape.core.errors import ConfigError, ImageError
-
-SUFFIXES = frozenset(
-    f".{kind}"
-    for kind in (
-        *("avif", "bmp", "dib", "gif", "j2k", "jfif", "jp2", "jpe", "jpeg", "jpg"),
-        *("pbm", "pgm", "png", "pnm", "ppm", "tif", "tiff", "webp"),
-    )
-)
-"""What counts as a picture in a folder. A file that is named is tried whatever its suffix."""
+from meanshape.core.files import fitting
+from meanshape.core.openers import UNREAD, looks_like_picture
+from meanshape.formats.text import decode_names
 
 _GLOB = re.compile(r"[*?\[]")
 _NUMBER = re.compile(r"(\d+)")
 
 
-def photos(arguments: Sequence[str], recursive: bool = False) -> list[str]:
+def photos(arguments: Sequence[str], recursive: bool = False, left_out: list[str] | None = None) -> list[str]:
     """Return the paths of all photos that arguments name, as they were given.
 
     Parameters
@@ -32,10 +26,12 @@ def photos(arguments: Sequence[str], recursive: bool = False) -> list[str]:
     arguments : files; folders (the pictures in them); globs, `**` too; `@FILE`, a list with a path on each
         line, `@-` for standard input
     recursive : look into the folders in folders too
+    left_out : takes the pictures in folders that nothing here reads, such as cameras' raw files
     """
     found: dict[str, str] = {}
+    others: list[str] = [] if left_out is None else left_out
     for argument in arguments:
-        for path in _expand(argument, recursive):
+        for path in _expand(argument, recursive, others):
             found.setdefault(os.path.normpath(path), path)
     return list(found.values())
 
@@ -64,12 +60,13 @@ def short_names(sources: Iterable[str]) -> dict[str, str]:
     """Return a name for each photo's files, no two alike even where case does not count.
 
     The name is the file's without suffix; if others have it, with as many folders in front, or with a
-    number at the end, as it takes: `a/1.jpg` and `b/1.jpg` become `1` and `b-1`.
+    number at the end, as it takes: `a/1.jpg` and `b/1.jpg` become `1` and `b-1`. What would be too long for a
+    file with a suffix is cut off.
     """
     names: dict[str, str] = {}
     taken: set[str] = set()
     for source in sources:
-        name = next(name for name in _candidates(Path(source)) if name.lower() not in taken)
+        name = next(name for name in map(fitting, _candidates(Path(source))) if name.lower() not in taken)
         taken.add(name.lower())
         names[source] = name
     return names
@@ -86,14 +83,14 @@ def _candidates(path: Path) -> Iterator[str]:
         number += 1
 
 
-def _expand(argument: str, recursive: bool) -> Iterable[str]:
+def _expand(argument: str, recursive: bool, left_out: list[str]) -> Iterable[str]:
     """Return the photos of one argument."""
     if os.path.isdir(argument):  # noqa: PTH112 - a name too long is no folder, and no error either
-        return _in_folder(Path(argument), argument, recursive)
+        return _in_folder(Path(argument), argument, recursive, left_out)
     if os.path.exists(argument):  # noqa: PTH110
         return [argument]
     if argument.startswith("@"):
-        return _in_list(argument[1:], recursive)
+        return _in_list(argument[1:], recursive, left_out)
     if _GLOB.search(argument):
         every = glob.iglob(argument, recursive=True)  # noqa: PTH207 - pathlib would drop a leading ./
         matches = sorted(filter(os.path.isfile, every), key=natural)
@@ -103,34 +100,48 @@ def _expand(argument: str, recursive: bool) -> Iterable[str]:
     return [argument]  # not there: said in its turn, as of any photo that cannot be read
 
 
-def _in_folder(folder: Path, argument: str, recursive: bool) -> list[str]:
+def _in_folder(folder: Path, argument: str, recursive: bool, left_out: list[str]) -> list[str]:
     """Return the pictures in a folder; hidden files and folders do not count."""
     try:
-        files = folder.rglob("*") if recursive else folder.iterdir()
-        found = [
+        files = [
             path
-            for path in files
-            if path.suffix.lower() in SUFFIXES
-            and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-            and path.is_file()
+            for path in (folder.rglob("*") if recursive else folder.iterdir())
+            if not any(part.startswith(".") for part in path.relative_to(folder).parts) and path.is_file()
         ]
+        found = sorted((str(path) for path in files if looks_like_picture(path)), key=natural)
     except OSError as error:
         raise ImageError(f"{argument}: the folder cannot be read ({error.strerror or error})") from error
+    taken = set(found)
+    unread = [str(path) for path in files if path.suffix.lower() in UNREAD and str(path) not in taken]
+    left_out += sorted(unread, key=natural)
     if not found:
         hint = "" if recursive else "; --recursive looks into its folders too"
+        hint = f" that could be read, only others: {some(left_out)}" if unread else hint
         raise ImageError(f"{argument}: there are no pictures in this folder{hint}")
-    return sorted(map(str, found), key=natural)
+    return found
 
 
-def _in_list(name: str, recursive: bool) -> Iterator[str]:
+def some(paths: Sequence[str], most: int = 3) -> str:
+    """Return the names of some files in words."""
+    names = ", ".join(Path(path).name for path in paths[:most])
+    return f"{names} and {len(paths) - most} more" if len(paths) > most else names
+
+
+def _in_list(name: str, recursive: bool, left_out: list[str]) -> Iterator[str]:
     """Yield the photos that a list names, one path on a line; empty lines do not count."""
     try:
-        text = sys.stdin.read() if name == "-" else Path(name).read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        text = _standard_input() if name == "-" else decode_names(Path(name).read_bytes())
+    except (OSError, ValueError) as error:
         raise ImageError(f"@{name}: the list cannot be read ({error})") from error
-    lines = [line.strip() for line in text.splitlines()]
-    if not any(lines):
+    lines = [line.rstrip("\r") for line in text.split("\n") if line.strip()]
+    if not lines:
         raise ImageError(f"@{name}: the list is empty")
     for line in lines:
-        if line:
-            yield from [line] if line.startswith("@") else _expand(line, recursive)
+        path = line if os.path.exists(line) else line.strip()  # noqa: PTH110 - spaces may belong to a name
+        yield from [path] if path.startswith("@") else _expand(path, recursive, left_out)
+
+
+def _standard_input() -> str:
+    """Return what standard input says, whatever encoding the console has."""
+    buffer = getattr(sys.stdin, "buffer", None)
+    return sys.stdin.read() if buffer is None else decode_names(buffer.read())

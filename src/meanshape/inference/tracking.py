@@ -6,25 +6,32 @@ points: to begin at the points of one's own last answer is to drift). A learnt c
 still holds a face: in every third frame while it is sure. The detector looks when a face is lost, when there
 is none, and every few frames for newcomers, unless as many faces are followed as are wanted; what it finds is
 assigned to the faces that are known, so that a face keeps its number.
+
+Where a film is cut, nothing of this holds: `cuts.py` tells, the faces of the shot before are lost, the
+detector looks, and a number is kept only by a face that looks as its owner did.
 """
 
 from __future__ import annotations
 
 import time as clock
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from meanshape.core.errors import ConfigError
+from meanshape.core.face_box import face_box
 from meanshape.core.geometry import similarity
 from meanshape.core.image import ImageLike, Pixels, read_image
 from meanshape.core.markup import markup
 from meanshape.core.types import Box, Emotion, Face, Points, Prediction, Shape
+from meanshape.detectors.base import FaceDetector
+from meanshape.inference import cuts
 from meanshape.inference.pipeline import Pipeline
 from meanshape.inference.pose import HeadPose
 from meanshape.inference.smoothing import Smoother, smoother
+from meanshape.inference.turns import Candidate, View, roll_of, view
 
 OVERLAP = 0.3
 """IoU from which a found face is one that is known."""
@@ -44,7 +51,9 @@ RESTS = 0.012
 
 @dataclass(slots=True)
 class Track:
-    """One face over time. `box` is canonical; `own` says where the detector's box lies in it."""
+    """One face over time. `box` is canonical; `own` says where the detector's box lies in it; `look` is how
+    it last looked, `doubt` that the frame has changed since, and `cut` that it may be of another shot.
+    """
 
     number: int
     shape: Shape
@@ -53,8 +62,11 @@ class Track:
     score: float
     seen: float
     smooth: Smoother
+    look: cuts.Grey | None = None
     pose: HeadPose = field(default_factory=HeadPose)
     lost: bool = False
+    doubt: bool = False
+    cut: bool = False
     unchecked: int = 0
     speed: Points | None = None
     begun: tuple[Box, Shape] | None = None
@@ -92,11 +104,30 @@ class Track:
         self.speed = moved / (time - self.seen) if time > self.seen else None
         self.shape, self.box, self.score, self.seen = shape, box, score, time
 
+    def see(self, look: cuts.Grey, alike: float) -> None:
+        """Take the look of the next frame, which is `alike` to the one before: is it another face's now?"""
+        self.doubt |= alike < cuts.CHANGED
+        if alike < cuts.OTHER and not cuts.burnt(look):
+            self.unchecked = CHECK
+        if self.doubt and self.look is not None:
+            apart = cuts.difference(self.look, look)
+            if apart is not None:
+                self.doubt, self.cut = False, apart > cuts.OTHERS
+        if not self.doubt and not self.cut and cuts.tells(look):
+            self.look = look
+
+    def is_like(self, other: Track) -> bool:
+        """Say whether another face looks like this one; where nothing can be told it does, in doubt."""
+        if self.look is None or other.look is None:
+            return True
+        apart = cuts.difference(self.look, other.look)
+        return apart is None or apart <= cuts.OTHERS
+
     def due(self, box: Box) -> bool:
         """Say whether the check must look at the face, whose next box this is."""
         self.unchecked += 1
         grown = box.size / self.box.size
-        return self.score < SURE or self.unchecked >= CHECK or not 0.9 < grown < 1.1
+        return self.cut or self.score < SURE or self.unchecked >= CHECK or not 0.9 < grown < 1.1
 
     def face(self, time: float, emotion: Emotion | None, attributes: Mapping[str, Any] | None) -> Face:
         """Return the face as a prediction holds it, smoothed."""
@@ -138,23 +169,42 @@ class Tracker:
         self.looks = 0
         self._count = 0
         self._since = every
+        self._before: tuple[tuple[int, int], cuts.Grey] | None = None
 
     def __call__(self, image: ImageLike, time: float, source: str | None = None) -> Prediction:
         """Return the faces in the next frame, at `time` seconds; each with its number as `track`."""
         start = clock.perf_counter()
         pixels = read_image(image, self.pipeline.color)
         followed = [track for track in self.tracks if not track.lost]
-        self._follow(pixels, followed, time)
+        heirs = self._follow(pixels, followed, time, self._alike(pixels))
         self.tracks = [t for t in self.tracks if not t.lost or time - t.seen <= self.memory]
         self._since += 1
         if any(track.lost for track in followed) or not followed or self._newcomers_are_due():
-            self._look(pixels, time)
+            self._look(pixels, time, any(track.lost and track.cut for track in followed))
+            self._take(heirs)
         self._drop_doubles()
         height, width = pixels.shape[:2]
         return Prediction(
             self._faces(pixels, time), (width, height), source, self.pipeline.name,
             clock.perf_counter() - start,
         )  # fmt: skip
+
+    def _alike(self, pixels: Pixels) -> float:
+        """Return how alike the frame is to the one before.
+
+        If nothing of that is left, lost faces may belong to another shot; if the size is another, so may all.
+        """
+        size, before = (pixels.shape[1], pixels.shape[0]), self._before
+        self._before = size, cuts.thumbnail(pixels)
+        if before is None:
+            return 1.0
+        alike = cuts.frames_alike(before[1], self._before[1])
+        for track in self.tracks:
+            if size != before[0]:
+                track.box = _resized(track.box, size[0] / before[0][0], size[1] / before[0][1])
+                track.lost = track.cut = True
+            track.cut |= track.lost and alike < cuts.OTHER
+        return alike
 
     def _newcomers_are_due(self) -> bool:
         most = self.pipeline.max_faces
@@ -164,62 +214,106 @@ class Tracker:
     def _faces(self, pixels: Pixels, time: float) -> tuple[Face, ...]:
         """Return the faces that are followed, and what else the pipeline was asked for."""
         there = [track for track in self.tracks if not track.lost]
-        boxes = [track.box for track in there]
-        told = zip(
-            self.pipeline.emotions(pixels, boxes), self.pipeline.attributes(pixels, boxes), strict=True
-        )
+        told: Iterable[Any] = [(None, None)] * len(there)
+        if self.pipeline.labels:
+            views = [upright(pixels, track.shape, track.box) for track in there]
+            told = zip(self.pipeline.emotions(views), self.pipeline.attributes(views), strict=True)
         faces = [track.face(time, *more) for track, more in zip(there, told, strict=True)]
         if (kind := self.pipeline.markup) is not None:
             faces = [replace(face, shape=face.shape and face.shape.to(kind)) for face in faces]
         return tuple(faces)
 
-    def _follow(self, pixels: Pixels, tracks: list[Track], time: float) -> None:
-        """Move tracks on by the model; what the check does not take for a face is lost."""
+    def _follow(self, pixels: Pixels, tracks: list[Track], time: float, alike: float) -> list[Track]:
+        """Move tracks on by the model; what the check does not take for a face is lost, and what looks like
+        another face in a frame less `alike` to the one before. Returns such other faces.
+        """
+        tracks = [track for track in tracks if not track.lost]
         if not tracks:
-            return
+            return []
         own = self.pipeline.model.starts_in_own_box
         starts, shapes_before = zip(*(track.ahead(time, own) for track in tracks), strict=True)
         shapes = self.pipeline.model.predict_batch(
             [pixels] * len(tracks), starts, shapes_before, **self.pipeline.how
         )
         boxes = [canonical(shape, t.shape, t.box) for shape, t in zip(shapes, tracks, strict=True)]
-        scores = self._check(pixels, tracks, boxes)
+        looks = [cuts.look(pixels, box) for box in boxes]
+        for track, look in zip(tracks, looks, strict=True):
+            track.see(look, alike)
+        scores = self._check(pixels, tracks, shapes, boxes)
         whole = Box.whole(pixels.shape[1], pixels.shape[0])
-        for track, shape, box, score in zip(tracks, shapes, boxes, scores, strict=True):
-            if score < self.threshold or not 0.6 < box.size / track.box.size < 1.6 or not box.iou(whole):
+        heirs = []
+        for track, shape, box, score, look in zip(tracks, shapes, boxes, scores, looks, strict=True):
+            calm = 0.6 < box.size / track.box.size < 1.6 and box.iou(whole) > 0
+            if track.cut or score < self.threshold or not calm:
                 track.lost = True
             else:
                 track.follow(shape, box, score, time)
+            if track.cut and score >= SURE and calm:
+                smooth = smoother(self.smoothing)
+                heirs.append(Track(-1, shape, box, track.own, score, time, smooth, look))
+        return heirs
 
-    def _check(self, pixels: Pixels, tracks: list[Track], boxes: list[Box]) -> list[float]:
+    def _check(
+        self, pixels: Pixels, tracks: list[Track], shapes: list[Shape], boxes: list[Box]
+    ) -> list[float]:
         """Return the check's score of each track's next box; of those that are not due, the last."""
         due = [n for n, box in enumerate(boxes) if tracks[n].due(box)]
         scores = [track.score for track in tracks]
-        for n, score in zip(due, self.pipeline.detector.scores(pixels, [boxes[n] for n in due]), strict=True):
+        views = [upright(pixels, shapes[n], boxes[n]) for n in due]
+        for n, score in zip(due, self.pipeline.scores(views), strict=True):
             scores[n], tracks[n].unchecked = score, 0
         return scores
 
-    def _look(self, pixels: Pixels, time: float) -> None:
-        """Let the detector look; known faces stay, lost ones come back, new ones get a number."""
+    def _look(self, pixels: Pixels, time: float, cut: bool) -> None:
+        """Let the detector look; known faces stay, lost ones come back, new ones get a number.
+
+        In turns, too, after a `cut`; else now and then, for a film without faces is long.
+        """
+        turns = self.pipeline.turns if cut or self.looks % self.every == 0 else "none"
         self.looks += 1
         self._since = 0
-        detector = self.pipeline.detector
-        found = detector.detect(pixels, min_face=self.pipeline.min_face)[: self.pipeline.max_faces]
-        boxes = [detector.canonical(face.box) for face in found]
-        pairs = {n: t for t, n in assign([track.box for track in self.tracks], boxes).items()}
-        fresh = [n for n in range(len(found)) if n not in pairs or self.tracks[pairs[n]].lost]
-        shapes = self.pipeline.model.predict_batch(
-            [pixels] * len(fresh), [boxes[n] for n in fresh], **self.pipeline.how
-        )
-        for n, shape in zip(fresh, shapes, strict=True):
-            box, score = canonical(shape, shape, boxes[n]), found[n].score
-            own, smooth = fractions(found[n].box, box), smoother(self.smoothing)
-            number = self.tracks[pairs[n]].number if n in pairs else self._count
-            track = Track(number, shape, box, own, 1.0 if score is None else score, time, smooth)
-            if n in pairs:
-                self.tracks[pairs[n]] = track
+        found = self.pipeline.search(pixels, turns=turns)
+        boxes = [one.box for one in found]
+        live = [track.box for track in self.tracks if not track.lost]
+        known = set(assign(live, boxes).values())
+        fresh = [one for n, one in enumerate(found) if n not in known]
+        shapes = self.pipeline.shapes([view(pixels, one.box, one.roll) for one in fresh])
+        tracks = [self._begun(pixels, one, shape, time) for one, shape in zip(fresh, shapes, strict=True)]
+        self._number(tracks, [one.box for one in fresh])
+
+    def _begun(self, pixels: Pixels, found: Candidate, shape: Shape, time: float) -> Track:
+        """Return a face that was found as a track; its number is still to be given."""
+        face, box = found.face, canonical(shape, shape, found.box)
+        score = 1.0 if face.score is None else face.score
+        own, smooth, look = fractions(face.box, box), smoother(self.smoothing), cuts.look(pixels, box)
+        return Track(-1, shape, box, own, score, time, smooth, look)
+
+    def _number(self, tracks: list[Track], boxes: list[Box]) -> None:
+        """Give found faces the numbers of the lost ones that they are, or new ones."""
+        lost = [n for n, track in enumerate(self.tracks) if track.lost]
+        others = {
+            (k, n) for k, known in enumerate(lost) for n, track in enumerate(tracks)
+            if self.tracks[known].cut and not self.tracks[known].is_like(track)
+        }  # fmt: skip
+        pairs = assign([self.tracks[n].box for n in lost], boxes, others)
+        back = {n: lost[k] for k, n in pairs.items()}
+        for n, track in enumerate(tracks):
+            if n in back:
+                track.number = self.tracks[back[n]].number
+                self.tracks[back[n]] = track
             else:
+                track.number = self._count
                 self.tracks.append(track)
+                self._count += 1
+
+    def _take(self, heirs: list[Track]) -> None:
+        """Follow what stands after a cut where another face stood, though the detector does not find it."""
+        if type(self.pipeline.detector).scores is FaceDetector.scores:
+            return  # it cannot say what is a face
+        for heir in heirs:
+            if not any(heir.box.iou(track.box) for track in self.tracks if not track.lost):
+                heir.number = self._count
+                self.tracks.append(heir)
                 self._count += 1
 
     def _drop_doubles(self) -> None:
@@ -231,15 +325,32 @@ class Tracker:
         self.tracks = kept
 
 
-def assign(known: list[Box], found: list[Box]) -> dict[int, int]:
-    """Return which known box is which found one: the pairs of least total distance that overlap enough."""
+def upright(pixels: Pixels, shape: Shape, box: Box) -> View:
+    """Return the pixels in which the face with this shape and box stands upright."""
+    return view(pixels, box, roll_of(shape))
+
+
+def assign(known: list[Box], found: list[Box], others: Collection[tuple[int, int]] = ()) -> dict[int, int]:
+    """Return which known box is which found one: the pairs of least total distance that overlap enough, none
+    of them among `others`.
+    """
     if not known or not found:
         return {}
     from scipy.optimize import linear_sum_assignment
 
     overlap = np.array([[one.iou(other) for other in found] for one in known])
+    for pair in others:
+        overlap[pair] = 0
     rows, columns = linear_sum_assignment(-overlap)
     return {int(r): int(c) for r, c in zip(rows, columns, strict=True) if overlap[r, c] >= OVERLAP}
+
+
+def _resized(box: Box, x: float, y: float) -> Box:
+    """Return a box in the picture made larger by these factors."""
+    left, top, right, bottom = box.as_list()
+    return Box(
+        (left + 0.5) * x - 0.5, (top + 0.5) * y - 0.5, (right + 0.5) * x - 0.5, (bottom + 0.5) * y - 0.5
+    )
 
 
 def _between(box: Box, other: Box, share: float) -> Box:
@@ -250,8 +361,8 @@ def _between(box: Box, other: Box, share: float) -> Box:
 
 def canonical(shape: Shape, before: Shape, box: Box) -> Box:
     """Return the face box of a shape: tight around 68 points, else the old box moved as the points moved."""
-    if len(shape) == 68:
-        return shape.box()
+    if tight := face_box(shape):
+        return tight
     matrix = similarity(before.points, shape.points)
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
     x, y = matrix[:, :2] @ box.center + matrix[:, 2]

@@ -1,12 +1,16 @@
-"""A clip's predictions, frame after frame, and the clip drawn again with the points in it."""
+"""A clip's predictions, frame after frame."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from meanshape.core.errors import ConfigError, ImageError
+from meanshape.core.image import ImageLike
 from meanshape.core.types import Prediction
+from meanshape.inference import camera
 from meanshape.inference.clip import Clip
 from meanshape.inference.pipeline import Pipeline
 from meanshape.inference.tracking import Tracker
@@ -14,7 +18,9 @@ from meanshape.inference.tracking import Tracker
 TRACKING = ("every", "threshold", "memory", "smoothing")
 
 
-def video(path: str | Path, **options: Any) -> Iterator[Prediction]:
+def video(
+    source: str | Path | int | Iterable[ImageLike], *, rate: float = 25.0, **options: Any
+) -> Iterator[Prediction]:
     """Yield the faces in each frame of a video, followed from frame to frame.
 
     A prediction's `source` is `PATH#t=SECONDS`, each face's `track` its number, the same in every frame. The
@@ -22,17 +28,45 @@ def video(path: str | Path, **options: Any) -> Iterator[Prediction]:
 
     Parameters
     ----------
-    path : a video file
+    source : a video file, a camera's number, or frames: anything that yields pictures, one after another
+    rate : how many of such frames are a second
     options : `every`, `threshold`, `memory` and `smoothing` of `Tracker`; the others are those of `Pipeline`
 
     Raises
     ------
-    ImageError : the file is no video, or no frame can be decoded
+    ImageError : the source is no video, no frame can be decoded, or the camera gives no more pictures
+    ConfigError : `rate` or an option is out of range
     """
-    tracker = make_tracker(**options)
+    if not 0 < rate < float("inf"):
+        raise ConfigError(f"rate is frames a second, above 0, not {rate}")
+    if isinstance(source, str | os.PathLike):
+        return _of_file(source, options)
+    if isinstance(source, int) and not isinstance(source, bool):
+        return _of_camera(source, options)
+    if getattr(source, "ndim", 4) != 4 or isinstance(source, bytes) or not isinstance(source, Iterable):
+        what = f"an array {source.shape}" if hasattr(source, "shape") else type(source).__name__
+        raise ImageError(f"a video is a file, a camera's number or the frames themselves, not {what}")
+    return _of_frames(source, rate, options)
+
+
+def _of_file(path: str | Path, options: dict[str, Any]) -> Iterator[Prediction]:
+    tracker = make_tracker(**options | {"color": "rgb"})
     with Clip(path) as clip:
         for frame in clip.frames():
             yield tracker(frame.pixels, frame.time, source=moment(path, frame.time))
+
+
+def _of_camera(number: int, options: dict[str, Any]) -> Iterator[Prediction]:
+    tracker = make_tracker(**options | {"color": "rgb"})
+    for frame in camera.frames(number):
+        yield tracker(frame.pixels, frame.time, source=moment(str(number), frame.time))
+
+
+def _of_frames(frames: Iterable[ImageLike], rate: float, options: dict[str, Any]) -> Iterator[Prediction]:
+    tracker = make_tracker(**options)
+    for number, image in enumerate(frames):
+        path = image if isinstance(image, str | os.PathLike) else ""
+        yield tracker(image, number / rate, source=moment(path, number / rate))
 
 
 def make_tracker(**options: Any) -> Tracker:
@@ -41,6 +75,6 @@ def make_tracker(**options: Any) -> Tracker:
     return Tracker(Pipeline(**options), **own)
 
 
-def moment(path: str | Path, time: float) -> str:
+def moment(path: str | os.PathLike[str], time: float) -> str:
     """Return the name of a frame: the file and, as a media fragment, the time."""
     return f"{path}#t={time:.4f}"

@@ -10,12 +10,13 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
-from meanshape.core.errors import MeanshapeError
+from meanshape.core.errors import MeanshapeError, warn_in_one_line
 from meanshape.core.types import Prediction
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 AHEAD = 4
 """Photos that wait for each worker, so that it never waits for the parent."""
+GRACE = 2.0
+"""Seconds in which workers may leave by themselves."""
 WINDOW = 64
 """Photos per worker that may be done before an earlier one is: bounds what the parent holds."""
 
@@ -119,9 +122,12 @@ class _Pool:
         self.workers[self.workers.index(worker)] = self._start()
 
     def stop(self) -> None:
-        """End the workers, whatever they are at."""
+        """End the workers: idle ones leave by themselves and tidy up, the others are stopped."""
         for worker in self.workers:
             worker.connection.close()
+        patience = time.monotonic() + GRACE
+        for worker in self.workers:
+            worker.process.join(max(0.0, patience - time.monotonic()))
             worker.process.terminate()
         for worker in self.workers:
             worker.process.join()
@@ -145,6 +151,7 @@ class _Worker:
 def _work(connection: Connection, options: dict[str, Any], overlays: Overlays | None) -> None:
     """Be a worker: answer each photo with its prediction, until the parent is gone."""
     threading.Thread(target=_leave_with_parent, daemon=True).start()
+    warn_in_one_line()
     try:
         from meanshape.inference.batch import predict as one_after_another
         from meanshape.inference.pipeline import Pipeline

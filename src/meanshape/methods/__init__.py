@@ -10,23 +10,37 @@ from meanshape.core import registry, weights
 from meanshape.core.errors import UnknownName, WeightsError, suggestion
 
 if TYPE_CHECKING:
+    from meanshape.core.runtime import Provider
     from meanshape.methods.base import LandmarkModel
 
 
-def load(name: str | Path, *, threads: int = 1, providers: Sequence[str] | None = None) -> LandmarkModel:
+def load(
+    name: str | Path,
+    *,
+    threads: int = 1,
+    providers: Sequence[Provider] | None = None,
+    device: str | None = None,
+) -> LandmarkModel:
     """Return a ready model.
 
     Parameters
     ----------
     name : weights that came with the package ("dan"), a folder that `save` or a training run wrote, an
         `.onnx` file, or a method that needs no weights
-    threads, providers : for methods that run under ONNX Runtime; no providers: the CPU
+    threads : threads of one call, for methods that run under ONNX Runtime
+    providers : its execution providers, best first, each a name or (name, {option: value}); default the CPU
+    device : their short form: "cpu", "cuda", "cuda:1", "coreml", "directml", "openvino" …
 
     Raises
     ------
     UnknownName : nothing is called so
     WeightsError : weights that are missing, damaged, or of another kind
+    ConfigError : a provider that this machine does not have
     """
+    if device is not None or providers is not None:
+        from meanshape.core import runtime
+
+        providers = runtime.chosen(device, providers)
     options: dict[str, Any] = {"threads": threads, "providers": providers}
     if isinstance(name, str) and name in weights.names():
         return _load(weights.folder(name), options)

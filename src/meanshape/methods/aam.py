@@ -25,6 +25,7 @@ from meanshape.core.errors import ConfigError, MeanshapeError, WeightsError
 from meanshape.core.geometry import apply, invert, similarity
 from meanshape.core.image import ImageLike, Pixels, read_image
 from meanshape.core.types import Box, Sample, Shape
+from meanshape.core.weights import Files
 from meanshape.methods.base import Progress
 from meanshape.methods.parts import arrays
 from meanshape.methods.parts.faces import FaceBank, mapped
@@ -286,7 +287,7 @@ class AAM(SearchingModel):
     def _save(self, folder: Path) -> None:
         arrays.save(folder / FILE, self._groups())
 
-    def _load(self, folder: Path) -> None:
+    def _load(self, folder: Files) -> None:
         groups = arrays.load(folder / FILE)
         try:
             self._restore(groups)

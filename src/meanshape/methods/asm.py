@@ -27,6 +27,7 @@ from meanshape.core.geometry import apply, compose, invert, similarity
 from meanshape.core.image import Pixels
 from meanshape.core.markup import MarkUp
 from meanshape.core.types import Box, Sample, Shape
+from meanshape.core.weights import Files
 from meanshape.methods.base import Progress
 from meanshape.methods.parts import arrays
 from meanshape.methods.parts.faces import FaceBank, mapped
@@ -257,7 +258,7 @@ class ASM(SearchingModel):
     def _save(self, folder: Path) -> None:
         arrays.save(folder / FILE, self._groups([level.measure for level in self._levels if level.measure]))
 
-    def _load(self, folder: Path) -> None:
+    def _load(self, folder: Files) -> None:
         groups, kind = arrays.load(folder / FILE), self._fitted()
         try:
             self._restore(groups, kind)

@@ -20,6 +20,7 @@ from meanshape.core.errors import ConfigError, WeightsError
 from meanshape.core.geometry import Matrix, Points, apply, invert, similarity
 from meanshape.core.image import Pixels
 from meanshape.core.types import Box, Sample, Shape
+from meanshape.core.weights import Files
 from meanshape.methods.base import LandmarkModel, Progress
 from meanshape.methods.parts import arrays as files
 from meanshape.methods.parts.binary_features import Binary, BinaryStage
@@ -321,7 +322,7 @@ class CPR(LandmarkModel):
             groups["prior"] = self._prior.arrays()
         files.save(folder / FILE, {"start": {"shapes": self.starts.astype(np.float32)}, **groups})
 
-    def _load(self, folder: Path) -> None:
+    def _load(self, folder: Files) -> None:
         groups = files.load(folder / FILE)
         try:
             self.starts = groups["start"]["shapes"].astype(np.float64)

@@ -21,11 +21,13 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from meanshape.core.boxes import BoxLike, box_in
 from meanshape.core.errors import ConfigError, MissingExtra
 from meanshape.core.geometry import apply, invert, similarity
 from meanshape.core.image import ImageLike, Pixels, read_image, warp
 from meanshape.core.markup import MarkUp
 from meanshape.core.types import Box, Sample, Shape
+from meanshape.core.weights import Files
 from meanshape.methods.base import LandmarkModel, Progress
 from meanshape.methods.parts.arrays import load_points
 from meanshape.methods.parts.frames import chain, frame_matrix, inverse, own_unit
@@ -128,7 +130,7 @@ class DAN(LandmarkModel):
     def __init__(self, config: Any = None, *, threads: int = 1) -> None:
         super().__init__(config)
         self.threads = threads
-        self._folder: Path | None = None  # where the graphs are; none: torch runs
+        self._folder: Files | None = None  # where the graphs are; none: torch runs
         self._sessions: dict[int, OnnxSession] = {}
         self._module: Any = None
         self._mean: NDArray[np.float64] | None = None
@@ -187,7 +189,7 @@ class DAN(LandmarkModel):
             )
         dan_training.save(self._module, folder, self.markup)
 
-    def _load(self, folder: Path) -> None:
+    def _load(self, folder: Files) -> None:
         self._mean = load_points(folder / MEAN, len(self._fitted()))
         self._folder = folder
         self._sessions = {}
@@ -205,6 +207,11 @@ class DAN(LandmarkModel):
             raise ConfigError("this DAN was just trained: save it and load its folder, then export it")
         config, last = self.config, len(self.config.sizes)
         return Graph.about(self._folder / GRAPH, f"stage{last}", config.crop_size, config.crop_scale)
+
+    @property
+    def runs_on(self) -> tuple[str, ...]:
+        """Return ONNX Runtime's providers that do the work, the busiest first."""
+        return () if self._folder is None else self._graph(self.stage_count).runs_on
 
     def _graph(self, stage: int) -> OnnxSession:
         """The graph that ends with a stage, loaded when it is first asked for."""
@@ -236,11 +243,11 @@ class DAN(LandmarkModel):
             shapes.append(self._run(np.stack(crops), stage))
         return apply(invert(np.stack(matrices))[:, None], np.concatenate(shapes).astype(np.float64))
 
-    def steps(self, image: ImageLike, box: Box | None = None) -> list[Step]:
+    def steps(self, image: ImageLike, box: BoxLike | None = None) -> list[Step]:
         """Return S0 and each stage's shape, with the picture and heatmap that later stages see."""
         kind, pixels = self._fitted(), read_image(image)
         assert self._mean is not None
-        box = Box.whole(pixels.shape[1], pixels.shape[0]) if box is None else box
+        box = box_in(pixels, box)
         size, config = self.config.crop_size, self.config
         matrix = self._matrix(box, None)
         mean = (self._mean - 0.5) / config.crop_scale * size + (size - 1) / 2

@@ -21,10 +21,13 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from meanshape.core.boxes import BoxLike, as_box, box_in
 from meanshape.core.errors import ConfigError, MissingExtra, WeightsError
 from meanshape.core.geometry import apply, invert
 from meanshape.core.image import ImageLike, Pixels, image_size, read_image, warp
+from meanshape.core.regular import read_text
 from meanshape.core.types import Box, Emotion, Sample, Shape
+from meanshape.core.weights import Files
 from meanshape.methods import dan
 from meanshape.methods.base import LandmarkModel, Progress
 from meanshape.methods.parts.arrays import load_points
@@ -195,6 +198,10 @@ class EmotionalDAN(LandmarkModel):
             progress=progress,
         )
 
+    def parents(self) -> tuple[Path, ...]:
+        """Return the folders of weights that a fit starts from or is taught by."""
+        return (*super().parents(), *map(Path, self.config.teachers))
+
     def _fit(
         self, train: Sequence[Sample], valid: Sequence[Sample] | None, *, seed: int, progress: Progress
     ) -> None:
@@ -230,10 +237,15 @@ class EmotionalDAN(LandmarkModel):
         (folder / LABELS).write_text("".join(f"{label}\n" for label in self.labels), "utf-8")
         emotional_dan_training.save(self._module, folder, self.markup, self.labels)
 
-    def _load(self, folder: Path) -> None:
+    def _load(self, folder: Files) -> None:
         self._mean = load_points(folder / MEAN, len(self._fitted()))
-        self.labels = tuple((folder / LABELS).read_text("utf-8").split())
+        self.labels = tuple(read_text(folder / LABELS).split())
         self._session = OnnxSession(folder / GRAPH, self.threads, self.providers)
+
+    @property
+    def runs_on(self) -> tuple[str, ...]:
+        """Return ONNX Runtime's providers that do the work, the busiest first."""
+        return () if self._session is None else self._session.runs_on
 
     def _run(self, crops: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Points (N, 2, K, 2) in pixels of the crops, of the cascade's last stage but one, if it has several,
@@ -292,7 +304,7 @@ class EmotionalDAN(LandmarkModel):
     # Emotions
 
     def predict_all(
-        self, images: Sequence[ImageLike], boxes: Sequence[Box]
+        self, images: Sequence[ImageLike], boxes: Sequence[BoxLike]
     ) -> tuple[list[Shape], list[Emotion]]:
         """Return shapes and emotions of faces, from one run."""
         self._fitted()
@@ -300,20 +312,22 @@ class EmotionalDAN(LandmarkModel):
             raise WeightsError(f"this {self.name} was trained without emotions: it only places points")
         if not len(images):
             return [], []
-        points, shares = self._answer([read_image(i) for i in images], boxes, [None] * len(boxes))
-        emotions = [self._emotion(share, box) for share, box in zip(shares, boxes, strict=True)]
-        return self._shapes(points), emotions
+        faces = [as_box(box) for box in boxes]
+        pixels = [read_image(image) for image in images]
+        points, shares = self._answer(pixels, faces, [None] * len(faces))
+        emotions = [self._emotion(share, box) for share, box in zip(shares, faces, strict=True)]
+        return self._shapes(points, pixels), emotions
 
-    def emotions(self, images: Sequence[ImageLike], boxes: Sequence[Box]) -> list[Emotion]:
+    def emotions(self, images: Sequence[ImageLike], boxes: Sequence[BoxLike]) -> list[Emotion]:
         """Return what faces seem to express: labels of appearance, with calibrated probabilities."""
         return self.predict_all(images, boxes)[1]
 
-    def emotion(self, image: ImageLike, box: Box | None = None) -> Emotion:
+    def emotion(self, image: ImageLike, box: BoxLike | None = None) -> Emotion:
         """Return what one face seems to express; no box: the whole picture."""
         pixels = read_image(image)
-        return self.emotions([pixels], [box or Box.whole(pixels.shape[1], pixels.shape[0])])[0]
+        return self.emotions([pixels], [box_in(pixels, box)])[0]
 
-    def attributes(self, image: ImageLike, box: Box | None = None) -> Mapping[str, Any]:
+    def attributes(self, image: ImageLike, box: BoxLike | None = None) -> Mapping[str, Any]:
         """Return by attribute a probability for each label: the emotion, if it was learnt."""
         return {"emotion": dict(self.emotion(image, box).probabilities)} if self.labels else {}
 

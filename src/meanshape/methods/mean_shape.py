@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 from meanshape.core.errors import ShapeError, WeightsError
 from meanshape.core.geometry import procrustes
 from meanshape.core.image import Pixels
+from meanshape.core.regular import open_regular
 from meanshape.core.types import Box, Sample, Shape
+from meanshape.core.weights import Files
 from meanshape.methods.base import LandmarkModel, Progress
 
 FILE = "mean.npz"
@@ -52,9 +54,9 @@ class MeanShape(LandmarkModel):
     def _save(self, folder: Path) -> None:
         np.savez(folder / FILE, mean=self.mean)
 
-    def _load(self, folder: Path) -> None:
+    def _load(self, folder: Files) -> None:
         try:
-            with (folder / FILE).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            with open_regular(folder / FILE) as opened, np.load(opened, allow_pickle=False) as file:
                 self.mean = np.asarray(file["mean"], np.float64)
         except Exception as error:  # zip files and NumPy's headers break in many ways
             raise WeightsError(f"{folder / FILE}: not the weights of mean_shape ({error})") from error

@@ -25,19 +25,24 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from meanshape.core.errors import WeightsError
 from meanshape.core.image import Pixels, crop
 from meanshape.core.markup import markup
 from meanshape.core.types import Box, Sample, Shape
+from meanshape.core.weights import Files
 from meanshape.methods.base import LandmarkModel, Progress
 from meanshape.methods.parts import cascade
-from meanshape.methods.parts.cascade import Answer, Net, Windows
+from meanshape.methods.parts.cascade import Answer, Windows
+from meanshape.methods.parts.onnx_session import OnnxSession
+from meanshape.training import run_folder
 from meanshape.training.mtcnn.recipe import Recipe
+
+if TYPE_CHECKING:
+    from meanshape.core.runtime import Provider
 
 STAGES = ("pnet", "rnet", "onet")
 FILES = tuple(f"{stage}.onnx" for stage in STAGES)
@@ -90,12 +95,25 @@ class Config:
 class Cascade:
     """The three networks under ONNX Runtime, and the search that runs them."""
 
-    def __init__(self, folder: str | Path, config: Config, *, threads: int = 1) -> None:
+    def __init__(
+        self,
+        folder: Files,
+        config: Config,
+        *,
+        threads: int = 1,
+        providers: Sequence[Provider] | None = None,
+    ) -> None:
         """Load the networks in `folder`."""
         self.config = config
-        paths = [Path(folder) / name for name in FILES]
-        self.pnet = session(paths[0], threads, points=False)
-        self.rnet, self.onet = (session(path, threads) for path in paths[1:])
+        paths = [folder / name for name in FILES]
+        self.pnet = Network(paths[0], threads, providers, points=False)
+        self.rnet, self.onet = (Network(path, threads, providers) for path in paths[1:])
+
+    @property
+    def runs_on(self) -> tuple[str, ...]:
+        """Return ONNX Runtime's providers that do the work, those of P-Net first."""
+        nets = (self.pnet, self.rnet, self.onet)
+        return tuple(dict.fromkeys(name for net in nets for name in net.runs_on))
 
     def find(
         self,
@@ -107,13 +125,21 @@ class Cascade:
     ) -> Windows:
         """Return the faces in RGB pixels (H, W, 3), best first, with boxes, scores and five points."""
         first, second, third = self.config.thresholds if thresholds is None else thresholds
-        smallest = self.config.min_face if min_face is None else min_face
-        step = self.config.factor if factor is None else factor
         crops = cascade.Crops(image)
-        scan = cascade.Scan(smallest * self.config.stretch, step, self.config.stride)
+        scan = self._scan(min_face, factor)
         found = cascade.propose(crops, self.pnet, scan, first, self.config.support)
         found = cascade.refine(crops, self.rnet, found, second)
         return cascade.conclude(crops, self.onet, found, third, self.config.looks, self.config.mirror)
+
+    def pixels(self, width: int, height: int, min_face: float | None, factor: float | None) -> int:
+        """Return how many pixels P-Net sees of a photo of this size, over all levels of the pyramid."""
+        across, down = cascade.layout(width, height, self._scan(min_face, factor))[1]
+        return across * down
+
+    def _scan(self, min_face: float | None, factor: float | None) -> cascade.Scan:
+        smallest = self.config.min_face if min_face is None else min_face
+        step = self.config.factor if factor is None else factor
+        return cascade.Scan(smallest * self.config.stretch, step, self.config.stride)
 
     def check(self, image: Pixels, boxes: Sequence[Box]) -> list[float]:
         """Return R-Net's score of each canonical face box in RGB pixels (H, W, 3)."""
@@ -146,6 +172,11 @@ class MTCNN(LandmarkModel):
                 recipe=Recipe.tiny(),
             )
         )  # fmt: skip
+
+    def _asked(self, train: Sequence[Sample], valid: Sequence[Sample] | None, seed: int) -> dict[str, Any]:
+        given = self.negatives
+        photos = run_folder.photos(given) if isinstance(given, str | Path) else str(len(given or ()))
+        return super()._asked(train, valid, seed) | {"photos without people": photos}
 
     def _fit(
         self, train: Sequence[Sample], valid: Sequence[Sample] | None, *, seed: int, progress: Progress
@@ -200,10 +231,15 @@ class MTCNN(LandmarkModel):
         for name, data in zip(FILES, self.networks, strict=True):
             (folder / name).write_bytes(data)
 
-    def _load(self, folder: Path) -> None:
+    def _load(self, folder: Files) -> None:
         first, second, third = ((folder / name).read_bytes() for name in FILES)
         self.networks = first, second, third
-        self._cascade = Cascade(folder, self.config)
+        self._cascade = Cascade(folder, self.config, threads=self.threads, providers=self.providers)
+
+    @property
+    def runs_on(self) -> tuple[str, ...]:
+        """Return ONNX Runtime's providers that do the work, the busiest first."""
+        return self._cascade.runs_on
 
 
 def train_mtcnn(
@@ -227,28 +263,20 @@ def train_mtcnn(
     )
 
 
-def session(path: Path, threads: int, points: bool = True) -> Net:
-    """Return a network as a function; without `points` it leaves out that task, which then is empty."""
-    import onnxruntime
+class Network:
+    """One of the networks; without `points` that task is left out, and its answer empty."""
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    try:
-        loaded = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
-    except (OSError, RuntimeError) as error:
-        raise WeightsError(f"{path}: not a network of mtcnn ({error})") from error
-    names = ["face", "box", "points"] if points else ["face", "box"]
-    only = onnxruntime.RunOptions()
-    only.only_execute_path_to_fetches = True
-    none = np.empty(0, np.float32)
+    def __init__(
+        self, path: Path, threads: int = 1, providers: Sequence[Provider] | None = None, points: bool = True
+    ) -> None:
+        self._session = OnnxSession(path, threads, providers)
+        self._outputs = ("face", "box", "points") if points else ("face", "box")
+        self.runs_on = self._session.runs_on
 
-    def run(pixels: NDArray[np.float32]) -> tuple[Answer, Answer, Answer]:
-        face, box, *rest = loaded.run(names, {"image": pixels}, only)
-        return face, box, rest[0] if rest else none
-
-    return run
+    def __call__(self, pixels: NDArray[np.float32]) -> tuple[Answer, Answer, Answer]:
+        """Return scores, box offsets and point offsets of the windows in pixels (N, 3, H, W)."""
+        face, box, *rest = self._session({"image": pixels}, *self._outputs)
+        return face, box, rest[0] if rest else np.empty(0, np.float32)
 
 
 PRESETS = {"paper": Config(), "shipped": Config.shipped()}

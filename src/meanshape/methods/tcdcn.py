@@ -24,9 +24,12 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from meanshape.core.boxes import BoxLike, box_in
 from meanshape.core.errors import ConfigError, MissingExtra
 from meanshape.core.image import ImageLike, read_image
-from meanshape.core.types import Box, Sample
+from meanshape.core.regular import read_text
+from meanshape.core.types import Sample
+from meanshape.core.weights import Files
 from meanshape.methods.base import Progress
 from meanshape.methods.parts.arrays import load_points
 from meanshape.methods.parts.square_crop import SquareCropModel
@@ -165,9 +168,9 @@ class TCDCN(SquareCropModel):
         (folder / LOG).write_text(json.dumps(log, indent=1) + "\n", "utf-8")
         tcdcn_training.save(module, folder, self.markup, self.tasks)
 
-    def _load(self, folder: Path) -> None:
+    def _load(self, folder: Files) -> None:
         self._mean = load_points(folder / MEAN, len(self._fitted()))
-        log = json.loads((folder / LOG).read_text("utf-8"))
+        log = json.loads(read_text(folder / LOG))
         self.learnt, self.stops = log["learnt"], log["stopped at step"]
         super()._load(folder)
 
@@ -182,7 +185,7 @@ class TCDCN(SquareCropModel):
     def _points(self, crops: NDArray[np.uint8], **options: Any) -> NDArray[np.float32]:
         return self._run(crops)[0]
 
-    def attributes(self, image: ImageLike, box: Box | None = None) -> dict[str, dict[str, float]]:
+    def attributes(self, image: ImageLike, box: BoxLike | None = None) -> dict[str, dict[str, float]]:
         """Return the probability of each label of each task that was learnt, for the face in the box.
 
         Labels are words of annotators for an appearance. All labels of a task count as equally frequent
@@ -190,7 +193,7 @@ class TCDCN(SquareCropModel):
         """
         self._fitted()
         pixels = read_image(image)
-        crop, _ = self._crop(pixels, box or Box.whole(pixels.shape[1], pixels.shape[0]))
+        crop, _ = self._crop(pixels, box_in(pixels, box))
         answers = self._run(crop[None])[1:]
         return {
             task: dict(zip(labels, answer[0].astype(float).tolist(), strict=True))

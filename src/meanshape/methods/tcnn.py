@@ -26,9 +26,12 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from meanshape.core.boxes import BoxLike, box_in
 from meanshape.core.errors import ConfigError, MissingExtra
 from meanshape.core.image import ImageLike, read_image
-from meanshape.core.types import Box, Sample
+from meanshape.core.regular import read_text
+from meanshape.core.types import Sample
+from meanshape.core.weights import Files
 from meanshape.methods.base import Progress
 from meanshape.methods.parts.arrays import load_points
 from meanshape.methods.parts.square_crop import SquareCropModel
@@ -147,9 +150,9 @@ class TCNN(SquareCropModel):
         (folder / LOG).write_text(json.dumps(self.log) + "\n", "utf-8")
         tcnn_training.save(module, folder, self.markup)
 
-    def _load(self, folder: Path) -> None:
+    def _load(self, folder: Files) -> None:
         self._mean = load_points(folder / MEAN, len(self._fitted()))
-        self.log = json.loads((folder / LOG).read_text("utf-8"))
+        self.log = json.loads(read_text(folder / LOG))
         super()._load(folder)
 
     def _run(self, crops: NDArray[np.uint8]) -> list[NDArray[Any]]:
@@ -163,11 +166,11 @@ class TCNN(SquareCropModel):
     def _points(self, crops: NDArray[np.uint8], **options: Any) -> NDArray[np.float32]:
         return self._run(crops)[0]
 
-    def cluster(self, image: ImageLike, box: Box | None = None) -> int:
+    def cluster(self, image: ImageLike, box: BoxLike | None = None) -> int:
         """Return the cluster of the face in the canonical box."""
         self._fitted()
         pixels = read_image(image)
-        crop, _ = self._crop(pixels, box or Box.whole(pixels.shape[1], pixels.shape[0]))
+        crop, _ = self._crop(pixels, box_in(pixels, box))
         return int(self._run(crop[None])[1][0])
 
 

@@ -158,12 +158,18 @@ class Trainer:
         if path is None or not path.exists():
             return
         state = read_checkpoint(path)
-        self.module.load_state_dict(state["module"])
-        self.average.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        torch.set_rng_state(state["rng"])
-        self.step, self.seconds, self.stale = state["step"], state["seconds"], state["stale"]
-        self.best, self.best_state = state["best"], state["best_state"]
+        try:
+            self.module.load_state_dict(state["module"])
+            self.average.load_state_dict(state["average"])
+            self.optimiser.load_state_dict(state["optimiser"])
+            torch.set_rng_state(state["rng"])
+            self.step, self.seconds, self.stale = state["step"], state["seconds"], state["stale"]
+            self.best, self.best_state = state["best"], state["best_state"]
+        except (KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+            raise WeightsError(
+                f"{path}: a checkpoint of another network ({str(error).splitlines()[0]}); "
+                "choose another folder, or remove it"
+            ) from error
 
     def checkpoint(self) -> None:
         """Write all that resuming needs, atomically."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import platform
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -13,16 +15,89 @@ from typing import Any
 import numpy as np
 
 from meanshape.core.errors import ConfigError, writing
+from meanshape.core.files import beside
+from meanshape.core.regular import read_text
+from meanshape.core.types import Sample
 
+RECORD = "asked.json"
 PACKAGES = ("meanshape", "numpy", "torch", "onnx", "onnxruntime", "opencv-python-headless")
 
 
 def prepare(folder: Path, resume: bool) -> None:
     """Make the folder; checkpoints of an earlier run in it want ``resume``, or another folder."""
-    if not resume and any(folder.glob("*.checkpoint.pt")):
+    if not resume and checkpoints(folder):
         raise ConfigError(f"{folder} holds an unfinished run: add --resume to go on, or choose another --out")
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """Return the checkpoints of a run that may go on."""
+    return sorted(folder.glob("*.checkpoint.pt"))
+
+
+def begin(folder: Path, asked: Mapping[str, Any]) -> None:
+    """Write down what a run is asked for; refuse to go on with one that was asked for something else.
+
+    Parameters
+    ----------
+    folder : of the run
+    asked : seed, settings, faces …: plain values, tables in tables
+
+    Raises
+    ------
+    ConfigError : the folder holds checkpoints, or frames cut from faces, of a run that differs, and in what
+    """
+    path, now = folder / RECORD, json.loads(json.dumps(asked))
+    kept = [*checkpoints(folder), *folder.glob("frames-*.npz")]  # what a run would go on with
+    if kept and path.exists():
+        before = _read_record(path)
+        keys = sorted(before.keys() | _flat(now).keys())
+        others = [(key, before.get(key), _flat(now).get(key)) for key in keys]
+        told = [f"{key} was {was}, now {is_}" for key, was, is_ in others if was != is_]
+        if told:
+            raise ConfigError(
+                f"{folder} holds an unfinished run that was asked for something else: {'; '.join(told)}; "
+                "ask for the same, or choose another --out"
+            )
+    if os.environ.get("RANK", "0") == "0":
+        with writing(path):
+            folder.mkdir(parents=True, exist_ok=True)
+            part = beside(path)
+            part.write_text(json.dumps(now, indent=1) + "\n", "utf-8")
+            part.replace(path)
+
+
+def faces(samples: Sequence[Sample] | None) -> str:
+    """Return how many faces there are, and a digest of their names, points, boxes and labels."""
+    digest = hashlib.sha256()
+    for sample in samples or ():
+        points = None if sample.shape is None else (sample.shape.markup.name, sample.shape.points.tolist())
+        box = None if sample.box is None else sample.box.as_list()
+        digest.update(repr((sample.id, points, box, sorted(sample.attributes.items(), key=str))).encode())
+    return f"{len(samples or ())} ({digest.hexdigest()[:12]})"
+
+
+def photos(folder: str | Path) -> str:
+    """Return how many files there are in a folder of photos, and a digest of their names and sizes."""
+    root = Path(folder)
+    files = sorted((path.relative_to(root).as_posix(), path.stat().st_size) for path in root.rglob("*.*"))
+    return f"{len(files)} ({hashlib.sha256(repr(files).encode()).hexdigest()[:12]})"
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    """Return what a run was asked for, tables in tables as `table.key`."""
+    try:
+        return _flat(json.loads(read_text(path)))
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error}); choose another folder") from error
+
+
+def _flat(table: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in table.items():
+        found |= _flat(value, f"{above}{key}.") if isinstance(value, Mapping) else {f"{above}{key}": value}
+    return found
 
 
 def versions() -> dict[str, str]:
@@ -50,7 +125,7 @@ def read_curves(folder: Path) -> dict[str, list[dict[str, Any]]]:
     curves = {}
     for path in sorted(folder.glob("*.jsonl")):
         records = []
-        for line in path.read_text("utf-8").splitlines():
+        for line in read_text(path).splitlines():
             try:
                 records.append(json.loads(line))
             except json.JSONDecodeError:
@@ -77,7 +152,12 @@ def draw_curves(folder: Path) -> Path | None:
             axis.plot(minutes, [record[key] for record in records], label=name)
     _label(axes, ("training loss", "validation error, % of the inter-pupil distance"))
     path = folder / "curves.png"
-    figure.savefig(path, dpi=110)
+    part = beside(path)
+    try:
+        figure.savefig(part, dpi=110, format="png")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
     return path
 
 

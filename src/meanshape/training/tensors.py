@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from meanshape.core.errors import DataSetError, ImageError
+from meanshape.core.face_box import full
 from meanshape.core.geometry import apply
 from meanshape.core.image import warp
 from meanshape.core.markup import MarkUp
@@ -124,8 +125,9 @@ def outline_of(sample: Sample) -> Floats:
         outline = np.vstack([outline_from_five(points), points])
         rows = np.linspace(0, len(outline) - 1, OUTLINE).round().astype(int)
         return np.asarray(outline[rows])
-    if sample.shape.markup.name == "ibug68" and np.isfinite(points).all():
-        return points[list(CONTOUR)]
+    whole = full(sample.shape)
+    if whole is not None and np.isfinite(whole.points).all():
+        return whole.points[list(CONTOUR)]
     box = sample.box or sample.shape.box()
     angle = np.arange(OUTLINE) * (2 * np.pi / OUTLINE)
     half = np.array([box.width, box.height]) / 2

@@ -6,31 +6,58 @@ callback it is the command itself, else a group of sub-commands. The first line 
 files whose name begins with `_` are no commands.
 
 A command raises what `core.errors` has; here it becomes one line on stderr and the error's exit code
-(2: wrong usage, 130: stopped by Ctrl-C). `--traceback`, anywhere on the line, shows where it came from.
+(2: wrong usage, 130: stopped by Ctrl-C, 141: who read the output has gone, of which nothing is said).
+`--traceback`, anywhere on the line, shows where it came from.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
 
-from meanshape.core.errors import MeanshapeError
+from meanshape.core.errors import MeanshapeError, warn_in_one_line
 
 USAGE = 2
 STOPPED = 130
+UNREAD = 141
+"""What a shell calls a program whose reader has gone, as in `meanshape models | head -1`."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
-    from meanshape.apps.cli._frame import run
+    if getattr(sys, "frozen", False):  # a worker of a frozen app is the app, started again
+        from multiprocessing import freeze_support
+
+        freeze_support()
+    from meanshape.apps.cli._streams import Messages, Results
 
     given = list(sys.argv[1:] if arguments is None else arguments)
     options = given[: given.index("--")] if "--" in given else given
     trace = "--traceback" in options
     if trace:
         given.remove("--traceback")
+    warn_in_one_line()
+    results, messages = Results(sys.stdout), Messages(sys.stderr)
     try:
-        return run(given)
+        with redirect_stdout(results), redirect_stderr(messages):
+            return _run(given, trace)
+    finally:
+        results.drop()
+        messages.drop()
+
+
+def _run(given: list[str], trace: bool) -> int:
+    """Run a command; what is wrong becomes one line and an exit code."""
+    from meanshape.apps.cli._frame import run
+    from meanshape.apps.cli._streams import ReaderGoneError
+
+    try:
+        code = run(given)
+        sys.stdout.flush()  # now, while an error can be told
+        return code
+    except ReaderGoneError:
+        return UNREAD
     except MeanshapeError as error:
         if trace:
             raise

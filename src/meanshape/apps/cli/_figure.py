@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanshape.core.errors import ConfigError, MarkUpError, writing
+from meanshape.core.image import write_image
 from meanshape.core.markup import MarkUp, markup
 from meanshape.datasets.parts.drawing import template
 from meanshape.formats.text import write_text
@@ -150,7 +151,7 @@ def _png(kind: MarkUp, points: NDArray[np.float64], size: tuple[int, int], path:
         if np.isfinite(x):
             pen.ellipse((x - 4.5, y - 4.5, x + 4.5, y + 4.5), fill=colour(kind, index))
             pen.text((x + 6, y - 19), str(index), font=font, fill=(34, 34, 34))
-    picture.save(path)
+    write_image(path, np.asarray(picture))
 
 
 __all__ = ["places", "write"]

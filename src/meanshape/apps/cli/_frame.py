@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import pkgutil
 import sys
 from functools import cache
 from importlib import import_module
-from pathlib import Path
+from importlib.util import find_spec
 from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from meanshape.apps.cli import STOPPED, USAGE
+from meanshape.core import resources
 from meanshape.core.errors import suggestion
 
-FOLDER = Path(__file__).parent
 FIRST = ("detect", "video", "webcam", "train", "evaluate", "compare", "benchmark", "robustness", "data")
 """Commands that help names before the others, which follow by alphabet."""
 
@@ -47,15 +48,19 @@ def _wrong_usage(error: Any, message: str) -> int:
 @cache
 def commands() -> dict[str, str]:
     """Return the commands and their one line of help."""
-    found = {path.stem: _first_line(path) for path in FOLDER.glob("[!_]*.py")}
+    modules = pkgutil.iter_modules([str(resources.CODE / "apps" / "cli")])
+    found = {one.name: _first_line(one.name) for one in modules if not one.name.startswith("_")}
     order = {name: number for number, name in enumerate(FIRST)}
     return {name: found[name] for name in sorted(found, key=lambda name: (order.get(name, len(order)), name))}
 
 
-def _first_line(path: Path) -> str:
-    """Return the first line of a file's docstring."""
-    with path.open(encoding="utf-8") as file:
-        return file.readline().strip().strip('"').strip()
+def _first_line(name: str) -> str:
+    """Return the first line of a command's docstring, from its source; a frozen app may have none."""
+    module = f"meanshape.apps.cli.{name}"
+    spec = find_spec(module)
+    source = getattr(spec.loader, "get_source", lambda _: None)(module) if spec is not None else None
+    text = source or import_module(module).__doc__ or ""
+    return text.partition("\n")[0].strip().strip('"').strip()
 
 
 class _Commands(TyperGroup):

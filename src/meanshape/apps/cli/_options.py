@@ -35,7 +35,7 @@ Model = Annotated[
     str | None,
     typer.Option(
         help="Who places the points: a shipped model, a folder of weights, an .onnx file.",
-        show_default="dan",
+        show_default="integral",
     ),
 ]
 Emotion = Annotated[
@@ -57,13 +57,29 @@ Licence = Annotated[
     str,
     typer.Option("--licence", "--license", help="permissive: only weights that are free for any use."),
 ]
+Terms = Annotated[
+    str | None,
+    typer.Option(help="The terms of photos of your own, for the model's card; else they are 'not stated'."),
+]
+CommercialUse = Annotated[
+    bool,
+    typer.Option("--commercial-use", help="Say that the terms of your own photos allow commercial use."),
+]
 Detector = Annotated[
-    str | None, typer.Option(help="Who finds the faces.", show_default="mtcnn", rich_help_panel=WHICH)
+    str | None, typer.Option(help="Who finds the faces.", show_default="both", rich_help_panel=WHICH)
 ]
 MinFace = Annotated[
-    float, typer.Option(help="The smallest face to look for, in pixels.", rich_help_panel=WHICH)
+    float | None,
+    typer.Option(help="The smallest face to look for, in pixels.", show_default="40", rich_help_panel=WHICH),
 ]
 MaxFaces = Annotated[int | None, typer.Option(help="Keep only so many, the best.", rich_help_panel=WHICH)]
+Turns = Annotated[
+    str,
+    typer.Option(
+        help="none: as the photo stands; auto: also in quarter turns where no face is surely upright; all.",
+        rich_help_panel=WHICH,
+    ),
+]
 OwnBox = Annotated[
     list[str] | None,
     typer.Option(
@@ -98,6 +114,14 @@ Shard = Annotated[
     ),
 ]
 Threads = Annotated[int, typer.Option(help="Threads for each photo.", rich_help_panel=RUNNING)]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        help="Where the networks run: cpu, cuda, cuda:1, coreml, directml, openvino …",
+        show_default="cpu",
+        rich_help_panel=RUNNING,
+    ),
+]
 Numbers = Annotated[bool, typer.Option("--numbers", help="Write point numbers.", rich_help_panel=DRAWING)]
 Names = Annotated[
     bool, typer.Option("--names", help="Write the names of points or groups.", rich_help_panel=DRAWING)

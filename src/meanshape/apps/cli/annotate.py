@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
+from meanshape.apps.cli import _console as console
 from meanshape.apps.cli import _options as options
 from meanshape.apps.cli.serve import Host, Port, Token, run
-from meanshape.core.errors import ConfigError, MissingExtra
+from meanshape.core.errors import ConfigError, FormatError, MarkUpError, MissingExtra
 
 if TYPE_CHECKING:
+    from meanshape.core.markup import MarkUp
     from meanshape.inference.pipeline import Pipeline
 
 app = typer.Typer()
@@ -22,10 +24,13 @@ def annotate(
     folder: Annotated[Path, typer.Argument(help="A folder of photos.")],
     markup: Annotated[
         str | None,
-        typer.Option(help="A mark-up, or a .toml file with one's own.", show_default="the model's"),
+        typer.Option(
+            help="A mark-up, or a .toml file with one's own.", show_default="the folder's, or the model's"
+        ),
     ] = None,
     model: options.Model = None,
     licence: options.Licence = "any",
+    device: options.Device = None,
     empty: Annotated[bool, typer.Option("--empty", help="Let no model place the first points.")] = False,
     labels: Annotated[
         str, typer.Option(help="jsonl: one file for all; pts: one beside each photo.")
@@ -42,34 +47,55 @@ def annotate(
         from meanshape.apps.web.folder import Folder
     except ImportError as error:
         raise MissingExtra.of("web", "The page for corrections") from error
-    from meanshape.core.markup import markup as find
-    from meanshape.core.markup import to_toml
-    from meanshape.formats.text import write_text
-
     if not folder.is_dir():
         raise ConfigError(f"{folder}: there is no such folder")
     if labels not in ("jsonl", "pts"):
         raise ConfigError(f"--labels is jsonl or pts, not {labels!r}")
-    pipeline = _pipeline(model, licence, empty)
-    kind = None if pipeline is None else pipeline.model.markup
-    if markup is not None:
-        kind = find(markup)
-        if markup.endswith(".toml"):  # travels with the labels, so that training knows it
-            write_text(folder / f"{kind.name}.toml", to_toml(kind))
+    pipeline = _pipeline(model, licence, device, empty)
+    kind = _kind(folder, markup, None if pipeline is None else pipeline.model.markup)
+    photos = Folder(folder, kind, pipeline, cast(Literal["jsonl", "pts"], labels))
+    if markup is not None and markup.endswith(".toml"):
+        _keep(kind, folder)
+    run(host, port, token, {"model": model, "licence": licence, "device": device}, photos, "/correct")
+
+
+def _kind(folder: Path, wanted: str | None, of_model: MarkUp | None) -> MarkUp:
+    """Return the mark-up that is wanted; else that of the labels, the one in the folder, or the model's."""
+    from meanshape.apps.web.labels import markup_of_labels
+    from meanshape.core.markup import markup, markups_in
+
+    there = markups_in(folder)
+    if wanted is not None:
+        return markup(wanted)
+    found = markup_of_labels(folder)
+    if found is None and len(there) > 1:
+        names = ", ".join(kind.name for kind in there)
+        raise ConfigError(f"{folder} holds the mark-ups {names}: say which by --markup")
+    kind = found or (there[0] if there else of_model)
     if kind is None:
         raise ConfigError("without a model, say which points there are: --markup NAME, or a .toml file")
-    form = cast(Literal["jsonl", "pts"], labels)
-    run(
-        host,
-        port,
-        token,
-        {"model": model, "licence": licence},
-        Folder(folder, kind, pipeline, form),
-        "/correct",
-    )
+    if kind in there:
+        console.say(f"the points are those of {folder / kind.name}.toml; --markup chooses others", plain=True)
+    return kind
 
 
-def _pipeline(model: str | None, licence: str, empty: bool) -> Pipeline | None:
+def _keep(kind: MarkUp, folder: Path) -> None:
+    """Write a mark-up beside its labels, so that training knows it; over no file but one of the kind."""
+    from meanshape.core.markup import from_toml, to_toml
+    from meanshape.formats.text import read_text, write_text
+
+    path = folder / f"{kind.name}.toml"
+    if path.exists():
+        try:
+            if from_toml(kind.name, read_text(path)) == kind:
+                return  # as somebody wrote it, with remarks
+        except (MarkUpError, FormatError):
+            said = f"{path}: this file is no mark-up; call yours something else than {kind.name}"
+            raise ConfigError(said) from None
+    write_text(path, to_toml(kind))
+
+
+def _pipeline(model: str | None, licence: str, device: str | None, empty: bool) -> Pipeline | None:
     from meanshape.inference.pipeline import Pipeline
 
-    return None if empty else Pipeline(model=model, licence=licence)
+    return None if empty else Pipeline(model=model, licence=licence, device=device)

@@ -84,12 +84,29 @@ def _grid(
 
 
 def _photos(grid: Grid) -> Any:
-    """Return what finds a photo by data set and sample id."""
+    """Return what finds a photo by data set and sample id; no link is followed out of the data's folder."""
+    from meanshape.core.errors import ImageError
     from meanshape.datasets import load_data, parse_data
 
-    known: dict[str, dict[str, Any]] = {}
+    known: dict[str, dict[str, tuple[Any, Path]]] = {}
     for argument in grid.data:
-        name, _, split = parse_data(argument)
+        name, root, split = parse_data(argument)
         told = ":".join(part for part in (name, split) if part)
-        known[told] = {sample.id: sample for sample in load_data(argument)}
-    return lambda data, number: known[data][number].pixels() if number in known.get(data, {}) else None
+        place = Path(root).expanduser().resolve()
+        place = place if place.is_dir() else place.parent
+        known[told] = {sample.id: (sample, place) for sample in load_data(argument)}
+
+    def photo(data: str, number: str) -> Any:
+        sample, place = known.get(data, {}).get(number, (None, None))
+        if sample is None or place is None:
+            return None
+        if isinstance(sample.image, str | Path) and not Path(sample.image).resolve().is_relative_to(place):
+            console.say(f"not drawn on its photo, which lies outside {place}: {number}")
+            return None
+        try:
+            return sample.pixels()
+        except ImageError as error:
+            console.say(f"not drawn on its photo: {error}")
+            return None
+
+    return photo

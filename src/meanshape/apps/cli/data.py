@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +15,7 @@ from meanshape.core.errors import DataSetError
 
 if TYPE_CHECKING:
     from meanshape.datasets.parts.check import Problem
+    from meanshape.datasets.parts.duplicates import Across
 
 app = typer.Typer(no_args_is_help=True)
 SHOWN = 20
@@ -64,15 +66,19 @@ def verify(
     everything: Annotated[
         bool, typer.Option("--all", help=f"Print all faults, not {SHOWN} of a kind.")
     ] = False,
+    exclude: Annotated[
+        Path | None,
+        typer.Option(help="Write here which photos of train nearly repeat one of another split."),
+    ] = None,
 ) -> None:
     """Check a copy: missing, extra and corrupt files, counts, points outside, near-duplicates.
 
-    Every photo is decoded. The exit code is 4 where something is wrong; near-duplicates are told, and are
-    wrong with --strict only.
+    Every photo is decoded. The exit code is 4 where something is wrong; near-duplicates are told, also across
+    splits, and are wrong with --strict only. --exclude ROOT/exclude.txt keeps them from training.
     """
     from meanshape.datasets import parse_data
     from meanshape.datasets.parts.check import check
-    from meanshape.datasets.parts.duplicates import near_pairs
+    from meanshape.datasets.parts.duplicates import near_across, near_pairs
 
     name, root, split = parse_data(data)
     if split:
@@ -87,6 +93,10 @@ def verify(
         print(f"duplicate: {one} and {other} ({bits} of 128 bits differ)")
     if whole:
         _print_counts(module, root)
+        across = near_across(module.survey(root).found, hashes, list(module.card.splits))
+        _print_across(across)
+        if exclude is not None:
+            _write_excluded(exclude, across)
     told = f"{len(problems)} faults, {len(pairs)} pairs of near-duplicates among {len(hashes)} photos"
     console.say(f"{name} at {root}: {told}", plain=True)
     if problems or (strict and pairs):
@@ -118,8 +128,10 @@ def convert(
     from dataclasses import replace
 
     from meanshape.apps.cli import _convert
+    from meanshape.formats import Faults, called
 
-    predictions = _convert.gather(source, from_, markup)
+    faults = Faults()
+    predictions = _convert.gather(source, from_, markup, faults)
     if into is not None:
         predictions = [
             replace(
@@ -128,11 +140,17 @@ def convert(
             )
             for p in predictions
         ]
+    predictions = _convert.looked_at(predictions, target, to)
     files = _convert.put(predictions, target, to, relative, whole)
+    for sentence in faults.sentences():
+        console.say(sentence)
     faces = sum(len(prediction.faces) for prediction in predictions)
-    console.say(
-        f"{faces} faces of {len(predictions)} photos written to {files} file(s): {target}", plain=True
-    )
+    bare = sum(face.shape is None for prediction in predictions for face in prediction.faces)
+    if bare and _convert.form_of(target, to) in ("csv", "pts", "ljson"):
+        console.say(f"{bare} faces without points left out: the format holds none; .jsonl does")
+        faces -= bare
+    told = f"{faces} faces of {len(predictions)} photos written to {files} file(s): {called(target, to)}"
+    console.say(told, plain=True)
 
 
 def _markups(card: dict[str, Any]) -> list[str]:
@@ -189,6 +207,39 @@ def _print_problems(problems: list[Problem], everything: bool) -> None:
             print(f"{kind}: {count - SHOWN} more, see --all")
 
 
+def _print_across(across: list[Across]) -> None:
+    """Print how many photos of a split nearly repeat one of another."""
+    if across and not any(pair.pairs for pair in across):
+        print("across splits: no photo nearly repeats one of another split")
+    for pair in across:
+        if pair.pairs:
+            repeated, by = (len(set(names)) for names in zip(*pair.pairs, strict=True))
+            print(
+                f"across splits: {repeated:,} of {pair.count:,} photos of {pair.held_out} are nearly "
+                f"repeated by {by:,} of {pair.learnt}"
+            )
+
+
+def _write_excluded(path: Path, across: list[Across]) -> None:
+    """Write the photos of train that nearly repeat one of another split, as readers want an exclude.txt."""
+    from meanshape.core.errors import ConfigError
+    from meanshape.evaluation.schema import write_file
+
+    folder = Path(os.path.abspath(path)).parent  # noqa: PTH100 - links stay links
+    repeats = {
+        pair.photos[name]
+        for pair in across
+        if pair.learnt == "train"
+        for _, name in pair.pairs
+        if name in pair.photos
+    }
+    if away := [photo for photo in repeats if not photo.is_relative_to(folder)]:
+        raise ConfigError(f"{path}: {min(away)} is not below its folder; write it into the copy's own")
+    lines = "".join(f"{photo.relative_to(folder).as_posix()}\n" for photo in sorted(repeats))
+    write_file(path, f"# photos of train that nearly repeat one of another split\n{lines}")
+    console.say(f"written: {path}, {len(repeats)} photos", plain=True)
+
+
 def _print_counts(module: Any, root: str) -> None:
     """Print how many samples each split has and should have."""
     rows = []
@@ -198,4 +249,6 @@ def _print_counts(module: Any, root: str) -> None:
         except DataSetError:
             found = 0
         rows.append([split, f"{found:,}", f"{published:,}" if published else "-"])
+    if not any(row[1] != "0" for row in rows):  # a folder of one's own need not be divided
+        rows = [["all", f"{len(module.survey(root, None).found):,}", "-"]]
     console.grid(rows, ["split", "here", "published"], right=(1, 2))

@@ -41,13 +41,15 @@ def detect(
     attributes: options.Attributes = False,
     licence: options.Licence = "any",
     detector: options.Detector = None,
-    min_face: options.MinFace = 40,
+    min_face: options.MinFace = None,
     max_faces: options.MaxFaces = None,
+    turns: options.Turns = "auto",
     box: options.OwnBox = None,
     boxes: options.Boxes = None,
     recursive: options.Recursive = False,
     resume: options.Resume = False,
     threads: options.Threads = 1,
+    device: options.Device = None,
     workers: options.Workers = 1,
     shard: options.Shard = None,
     engine: options.Engine = "local",
@@ -60,15 +62,14 @@ def detect(
     The output appears when all is done; a run that was stopped goes on with --resume.
     """
     from meanshape.inference.pipeline import Pipeline
-    from meanshape.inference.sources import part
-    from meanshape.inference.sources import photos as expand
+    from meanshape.inference.shards import Shard
 
     _check(engine, output, overlay, resume)
-    sources = part(expand(photos, recursive), shard)
+    sources, total = _sources(photos, recursive, shard)
     settings: dict[str, Any] = {
         "detector": _given(box, boxes) or detector, "model": model, "min_face": min_face, "threads": threads,
-        "markup": markup, "max_faces": max_faces, "licence": licence,
-        "emotion": emotion, "attributes": attributes,
+        "markup": markup, "max_faces": max_faces, "turns": turns, "licence": licence,
+        "emotion": emotion, "attributes": attributes, "device": device,
     }  # fmt: skip
     pipeline = Pipeline(**settings)
     if emotion or attributes:
@@ -82,6 +83,20 @@ def detect(
     predictions = _predictions(pipeline, settings, todo, len(sources) == 1, drawn, workers, engine)
     summary = _run(predictions, sources, results)
     _close(summary, results, output, overlay, len(sources))
+    if shard is not None and _is_file(output):
+        Shard.of(shard, total).write(str(output))
+
+
+def _sources(photos: list[str], recursive: bool, shard: str | None) -> tuple[list[str], int]:
+    """Return the photos of the shard and how many there are in all; say which pictures were left out."""
+    from meanshape.inference.sources import part, some
+    from meanshape.inference.sources import photos as expand
+
+    left_out: list[str] = []
+    found = expand(photos, recursive, left_out)
+    if left_out:
+        console.say(f"left out: {len(left_out)} pictures of kinds that are not read: {some(left_out)}")
+    return part(found, shard), len(found)
 
 
 def _check(engine: str, output: str | None, overlay: str | None, resume: bool) -> None:
@@ -92,6 +107,11 @@ def _check(engine: str, output: str | None, overlay: str | None, resume: bool) -
         raise ConfigError("--engine ray draws no overlays; draw them from the points, or with --engine local")
     if resume and output is None:
         raise ConfigError("--resume needs -o FILE, the output to go on with")
+
+
+def _is_file(output: str | None) -> bool:
+    """Tell whether the output is one file: a folder of `.pts` files and standard output are not."""
+    return output not in (None, "-") and not os.path.isdir(str(output))  # noqa: PTH112
 
 
 def _partitioned(engine: str, output: str | None) -> bool:
@@ -185,7 +205,7 @@ def _close(summary: Summary, results: Results, output: str | None, overlay: str 
     results.finish()
     if count > 1:
         console.table(summary.rows())
-    places = [place for place in (output, overlay) if place not in (None, "-")]
+    places = [place for place in (results.written, overlay) if place]
     if places:
         console.say(f"written: {', '.join(str(place) for place in places)}", plain=True)
     elif sys.stdout.isatty() and output is None:

@@ -39,6 +39,8 @@ def export(
 
     Its metadata say mark-up, input, terms and SHA-256; what the file answers is compared with the model.
     """
+    from meanshape.core.origin import joined
+    from meanshape.datasets import origin as data_origin
     from meanshape.methods import load
     from meanshape.methods.parts import portable
 
@@ -51,7 +53,8 @@ def export(
     samples = _faces(data, limit)
     numbers: portable.Numbers = "int8" if int8 else "fp16" if fp16 else "fp32"
     crops = _crops(samples[::2], graph.matrix, graph.size) if int8 else ()
-    told = portable.write(original, output, numbers=numbers, with_crop=with_crop, crops=crops)
+    origin = joined([original.origin, *([data_origin(data)] if int8 else [])])
+    told = portable.write(original, output, numbers=numbers, with_crop=with_crop, crops=crops, origin=origin)
     _compare(original, load(output), samples[1::2])
     size = output.stat().st_size / 1e6
     console.say(f"written: {output} ({size:.1f} MB, {numbers}, takes {told['input']})", plain=True)
@@ -83,13 +86,21 @@ def _compare(original: LandmarkModel, exported: LandmarkModel, samples: list[Sam
     """Print both errors and how far the points of the two lie apart."""
     import numpy as np
 
+    from meanshape.evaluation.scoring import Scoring
+
     errors: dict[str, list[float]] = {"model": [], "file": [], "apart": []}
     for sample in samples:
         assert sample.shape is not None and original.markup is not None
         pixels, box = sample.pixels(), sample.box or sample.shape.box()
-        one, other = original.predict(pixels, box).points, exported.predict(pixels, box).points
-        true = sample.shape.to(original.markup.name).points
-        for key, gap in (("model", one - true), ("file", other - true), ("apart", one - other)):
+        one, other = original.predict(pixels, box), exported.predict(pixels, box)
+        between = Scoring.between(original.markup, sample.shape.markup)
+        true = between.true(sample)
+        gaps = {
+            "model": one.to(between.markup).points - true,
+            "file": other.to(between.markup).points - true,
+            "apart": one.points - other.points,
+        }
+        for key, gap in gaps.items():
             errors[key].append(100 * float(np.nanmean(np.hypot(*gap.T))) / box.size)
     mean = {key: float(np.mean(values)) for key, values in errors.items()}
     console.table(

@@ -22,8 +22,9 @@ def jitter(
     frames: Annotated[int, typer.Option(min=20, help="Frames of the rendered clips.")] = 60,
     model: options.Model = None,
     licence: options.Licence = "any",
-    min_face: options.MinFace = 40,
+    min_face: options.MinFace = None,
     threads: options.Threads = 1,
+    device: options.Device = None,
 ) -> None:
     """Measure jitter and lag of tracked points, to choose a smoothing.
 
@@ -37,7 +38,7 @@ def jitter(
     names = smoothing or list(SMOOTHERS)
     for name in names:
         smoother(name)
-    pipeline = Pipeline(model=model, licence=licence, min_face=min_face, threads=threads)
+    pipeline = Pipeline(model=model, licence=licence, min_face=min_face, threads=threads, device=device)
     if clip is None:
         clips = {kind: measured.rendered(kind, frames) for kind in ("still", "moving")}
     else:

@@ -20,15 +20,26 @@ app = typer.Typer()
 def merge(
     parts: Annotated[list[Path], typer.Argument(help="Outputs of meanshape detect, in the order wanted.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The file for all of them, any format.")],
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Join what there is though shards are missing.")
+    ] = False,
 ) -> None:
     """Join the outputs of several shards or runs into one.
 
-    A photo that is in several stays once: the first time without an error.
+    A photo that is in several stays once: the first time without an error. Shards that are missing are named,
+    by the notes (NAME.shard) that detect leaves beside its outputs.
     """
     from meanshape import formats
+    from meanshape.inference.shards import missing
 
     if output in parts:
         raise ConfigError(f"{output} is one of the parts; choose another output")
+    gaps, noted = missing(parts)
+    if gaps:
+        told = f"missing shards: {', '.join(gaps[:20])}{' …' if len(gaps) > 20 else ''}"
+        if noted and not allow_missing:
+            raise ConfigError(f"{told}; add them, or take --allow-missing")
+        console.say(told if noted else f"{told}, unless a part without a note beside it (NAME.shard) is one")
     best: dict[str | None, Prediction] = {}
     total = 0
     for path in parts:
@@ -47,6 +58,7 @@ def merge(
     console.table(
         [
             ("parts", str(len(parts))),
+            ("missing shards", str(len(gaps)) if gaps or noted else "not known"),
             ("photos", str(len(best))),
             ("in several parts", str(total - len(best))),
             ("broken photos", str(broken)),

@@ -20,7 +20,7 @@ def models() -> None:
 
     The code is free (Apache-2.0). Weights are not code: each has the terms of the data it was trained on.
     """
-    rows = [_shipped(name) for name in weights.names()]
+    rows = [_shipped(name) for name in (*weights.names(), *weights.detector_names())]
     if rows:
         console.grid(rows, HEADER, right=(2, 3))
     else:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from meanshape.apps.cli import _console as console
+from meanshape.apps.cli import _options as options
 
 if TYPE_CHECKING:
     from meanshape.evaluation.robustness import Robustness
@@ -30,17 +31,20 @@ def robustness(
         bool, typer.Option("--allow-missing", help="Take what there is of an incomplete split.")
     ] = False,
     threads: Annotated[int, typer.Option(min=1, help="Threads that one prediction may use.")] = 1,
+    device: options.Device = None,
     limit: Annotated[int | None, typer.Option(min=1, help="So many faces, evenly spread.")] = None,
 ) -> None:
     """Measure how much worse models get when the box or the picture does."""
     from meanshape.apps.cli.evaluate import bar, read
+    from meanshape.datasets import origin
     from meanshape.evaluation.plots import robustness as draw
     from meanshape.evaluation.robustness import robustness as measure
     from meanshape.evaluation.robustness import write_csv
     from meanshape.evaluation.schema import write_file
+    from meanshape.evaluation.seen import seen
     from meanshape.methods import load
 
-    ready = {model: load(model, threads=threads) for model in models}
+    ready = {model: load(model, threads=threads, device=device) for model in models}
     samples = read(data, allow_missing, None, limit)
     rows = []
     with bar() as progress:
@@ -60,6 +64,9 @@ def robustness(
         write_csv(csv, rows)
     if plot is not None:
         write_file(plot, draw(rows))
+    has_seen = [name for name in models if seen(ready[name].origin.learnt_from, origin(data).learnt_from[0])]
+    if has_seen:
+        console.say(f"{', '.join(has_seen)} learnt from these faces: on others errors are larger")
     print(f"{rows[0].faces} faces; errors in % of {rows[0].norm}, over {draws} draws of each change")
     header = ["model", "change", "level", "NME", "median", "90 %", "increase"]
     console.grid([_row(row) for row in rows], header, right=range(3, 7))

@@ -9,10 +9,11 @@ import typer
 
 from meanshape.apps.cli import _console as console
 from meanshape.apps.cli import _options as options
-from meanshape.core.errors import ConfigError, MissingExtra, OutputError
+from meanshape.core.errors import ConfigError, MissingExtra
 
 if TYPE_CHECKING:
     from meanshape.apps.web.folder import Folder
+    from meanshape.apps.web.service import Service
 
 
 app = typer.Typer()
@@ -33,6 +34,7 @@ def serve(
     token: Token = None,
     model: options.Model = None,
     licence: options.Licence = "any",
+    device: options.Device = None,
     workers: Annotated[int, typer.Option(min=1, help="Requests that are worked on at a time.")] = 2,
     queue: Annotated[int, typer.Option(min=0, help="Requests that wait; the next are told 429.")] = 16,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that a request may take.")] = 30,
@@ -41,7 +43,7 @@ def serve(
 
     It listens on this machine alone unless told otherwise. Uploads are never stored.
     """
-    defaults = {"model": model, "licence": licence}
+    defaults = {"model": model, "licence": licence, "device": device}
     run(host, port, token, defaults, None, "/", workers=workers, queue=queue, seconds=timeout)
 
 
@@ -55,36 +57,38 @@ def run(
     **limits: Any,
 ) -> None:
     """Serve until Ctrl-C; say first where."""
-    import socket
+    from meanshape.apps.web.service import Limits, Service
 
-    try:
-        import uvicorn
-
-        from meanshape.apps.web.server import create_app
-        from meanshape.apps.web.service import Limits, Service
-    except ImportError as error:
-        raise MissingExtra.of("web", "Serving the page") from error
     if token is not None and len(token) < 8:
         raise ConfigError("a token has at least 8 characters")
     if token is None and host not in LOOPBACK:
         token = secrets.token_urlsafe(16)
     given = {name: value for name, value in defaults.items() if value is not None}
     service = Service(given, Limits(**limits))
-    service.pipeline()  # what is wrong with the model is said now
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # TCP by name: only then asyncio sends each part of an answer at once; else the last waits 40 ms (Nagle)
-    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listening.bind((host, port))
-        except (OSError, OverflowError) as error:
-            raise OutputError(f"cannot listen on {host}:{port} ({error}); try --port 0") from error
-        listening.listen(128)  # who asks as soon as the address is printed waits, and is not refused
+    try:
+        if folder is None:
+            service.workers.start()  # its models load while this process imports the server
+        _serve(service, host, port, token, folder, page)
+    finally:
+        service.close()
+
+
+def _serve(
+    service: Service, host: str, port: int, token: str | None, folder: Folder | None, page: str
+) -> None:
+    """Listen, say where, and answer until Ctrl-C."""
+    try:
+        from meanshape.apps.web.listening import listen, make_server
+        from meanshape.apps.web.server import create_app
+    except ImportError as error:
+        raise MissingExtra.of("web", "Serving the page") from error
+    hosts = LOOPBACK if host in LOOPBACK else ()
+    web = create_app(service, token=token, hosts=hosts, folder=folder)
+    if folder is None:
+        service.workers.wait_until_ready()  # what is wrong with the model is said now
+    with listen(host, port) as listening:
         number = listening.getsockname()[1]
         name = f"[{host}]" if ":" in host else host
         ask = "" if token is None else f"?token={token}"
         console.say(f"http://{name}:{number}{page}{ask}  (Ctrl-C ends)", plain=True)
-        hosts = LOOPBACK if host in LOOPBACK else ()
-        web = create_app(service, token=token, hosts=hosts, folder=folder)
-        config = uvicorn.Config(web, log_level="warning", access_log=False, server_header=False)
-        uvicorn.Server(config).run(sockets=[listening])
+        make_server(web, service.limits).run(sockets=[listening])

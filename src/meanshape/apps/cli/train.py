@@ -1,4 +1,4 @@
-"""Train a method on labelled faces."""
+"""Train a method or a detector on labelled faces."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from meanshape.apps.cli import _console as console
+from meanshape.apps.cli import _options as options
 
 if TYPE_CHECKING:
+    from meanshape.core.origin import Origin
     from meanshape.core.types import Sample
 
 app = typer.Typer()
@@ -23,7 +25,7 @@ app = typer.Typer()
 
 @app.command()
 def train(
-    method: Annotated[str, typer.Argument(help="A method's name, see meanshape models.")],
+    method: Annotated[str, typer.Argument(help="A method's or detector's name, see meanshape models.")],
     data: Annotated[list[str], typer.Option(help="NAME:ROOT[:SPLIT] to learn from; may be given again.")],
     out: Annotated[Path, typer.Option(help="The run's folder: checkpoints, curves, then the model.")],
     valid: Annotated[list[str] | None, typer.Option(help="NAME:ROOT[:SPLIT] to choose by.")] = None,
@@ -43,17 +45,27 @@ def train(
     markup: Annotated[str | None, typer.Option(help="The mark-up of one's own labels.")] = None,
     allow_missing: Annotated[bool, typer.Option("--allow-missing", help="Take incomplete splits.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where a stopped run left off.")] = False,
+    terms: options.Terms = None,
+    commercial_use: options.CommercialUse = False,
 ) -> None:
-    """Train a method; Ctrl-C ends early and keeps the best, --resume goes on after a kill."""
+    """Train a method or a detector; Ctrl-C ends early and keeps the best, --resume goes on after a kill."""
     from meanshape.core import weights
+    from meanshape.core.origin import Origin, joined
+    from meanshape.datasets import origin as data_origin
     from meanshape.training import run_folder
 
     first = os.environ.get("RANK", "0") == "0"  # of the processes of torchrun: this one writes and speaks
     model = prepare(method, preset, settings or [], threads)
+    said = stated(terms, commercial_use, data, negatives)
+    sources = [data_origin(text, said) for text in data]
+    if negatives is not None:
+        sources.append(replace(said or Origin(), learnt_from=("photos without people",)))
     samples = read(data, allow_missing, markup, limit)
     chosen_by = read(valid or [], allow_missing, markup, None)
     if first:
         run_folder.prepare(out, resume)
+        if run_folder.checkpoints(out) and not (out / run_folder.RECORD).exists():
+            console.say(f"{out}: nothing says what this run was asked for; it goes on as asked now")
     model.run_folder = out
     if init is not None:
         model.initial = weights.folder(init) if init in weights.names() else Path(init)
@@ -65,10 +77,22 @@ def train(
         model.fit(samples, chosen_by or None, seed=seed, progress=report)
     if not first:
         return
+    origin = joined([*sources, *(weights.read_card(parent).origin for parent in model.parents())])
+    chosen = [name for text in valid or () for name in data_origin(text).learnt_from]
+    model.origin = replace(origin, chosen_by=tuple(dict.fromkeys([*origin.chosen_by, *chosen])))
     model.save(out)
     describe(out, data, seed)
     run_folder.draw_curves(out)
-    console.say(f"the model is in {out}: meanshape evaluate {shlex.quote(str(out))} --data …")
+    console.say(f"the model is in {out}: {_use(method, shlex.quote(str(out)))}")
+
+
+def _use(name: str, folder: str) -> str:
+    """Say what to do with a run folder."""
+    from meanshape.core import registry
+
+    if name in registry.names("methods"):
+        return f"meanshape evaluate {folder} --data …"
+    return f'registry.detector("{name}")(weights={folder!r}) finds faces with it'
 
 
 def prepare(method: str, preset: str | None, settings: list[str], threads: int) -> Any:
@@ -76,7 +100,7 @@ def prepare(method: str, preset: str | None, settings: list[str], threads: int) 
     from meanshape.core import config, registry
     from meanshape.core.errors import ConfigError, UnknownName
 
-    kind = registry.method(method)
+    kind = registry.learner(method)
     module = sys.modules[kind.__module__]
     presets = getattr(module, "PRESETS", {})
     if preset is not None and preset not in presets:
@@ -114,23 +138,42 @@ def read(data: list[str], allow_missing: bool, markup: str | None, limit: int | 
     return samples
 
 
+def stated(
+    terms: str | None, commercial_use: bool, data: list[str], unsaid: Path | None = None
+) -> Origin | None:
+    """Return what the user says of data that say nothing of their terms, which some of `data` must be."""
+    from meanshape.core import registry
+    from meanshape.core.errors import ConfigError
+    from meanshape.core.origin import Origin
+
+    if terms is None and not commercial_use:
+        return None
+    if not terms:
+        raise ConfigError('--commercial-use wants the terms that allow it, as in --terms "my own photos"')
+    families = [registry.card("datasets", text.partition(":")[0]).get("family") for text in data]
+    if unsaid is None and "own" not in families:
+        raise ConfigError(
+            f"--terms is for photos of your own; {', '.join(data)} "
+            f"{'have terms of their own' if len(data) > 1 else 'has terms of its own'}"
+        )
+    return Origin(terms, commercial_use, (f"as stated by who trained: {terms}",))
+
+
 def describe(out: Path, data: list[str], seed: int) -> None:
     """Add to the model's card how it was made."""
-    from meanshape.core import registry, weights
+    from meanshape.core import weights
     from meanshape.training import run_folder
 
     card = weights.read_card(out)
-    terms = {
-        str(registry.card("datasets", text.partition(":")[0]).get("licence", "unknown")) for text in data
-    }
     more = {
+        **card.more,
         "data": data,
         "command": shlex.join(["meanshape", *sys.argv[1:]]),
         "seed": seed,
         "commit": run_folder.commit(),
         "versions": run_folder.versions(),
     }
-    weights.write_card(out, replace(card, licence="; ".join(sorted(terms)), more=more), card.files)
+    weights.write_card(out, replace(card, more=more), card.files)
 
 
 @contextmanager

@@ -1,17 +1,17 @@
-"""Follow the faces before a camera, in a window or as lines of JSON."""
+"""Follow the faces before a camera, in a window, in a page or as lines of JSON."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from meanshape.apps.cli import _console as console
 from meanshape.apps.cli import _options as options
-from meanshape.core.errors import ConfigError, ImageError
-from meanshape.core.image import read_image
+from meanshape.core.errors import MissingExtra
 
 if TYPE_CHECKING:
     from meanshape.core.image import Pixels
@@ -23,70 +23,71 @@ QUIT = (27, ord("q"))
 @app.command()
 def webcam(
     camera: Annotated[str, typer.Argument(help="The camera's number, a device file, or a stream.")] = "0",
-    headless: Annotated[bool, typer.Option("--headless", help="No window: JSON Lines on stdout.")] = False,
+    headless: Annotated[bool, typer.Option("--headless", help="JSON Lines on stdout instead.")] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Of the page; 0: any that is free.")] = 0,
     frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")] = None,
     model: options.Model = None,
     licence: options.Licence = "any",
     min_face: options.MinFace = 80,
     smoothing: Annotated[str, typer.Option(help="one_euro, kalman or none.")] = "one_euro",
     threads: options.Threads = 1,
+    device: options.Device = None,
 ) -> None:
-    """Follow the faces before a camera, in a window or as lines of JSON; q or Ctrl-C ends.
+    """Follow the faces before a camera, in a window, in a page or as lines of JSON; q or Ctrl-C ends.
 
-    Nothing is stored.
+    The page is shown where OpenCV has no windows, as the one that comes with Meanshape; this machine alone
+    reaches it, and only with the token in its address. Nothing is stored.
     """
+    from meanshape.inference import camera as cameras
     from meanshape.inference.outputs import Printed
     from meanshape.inference.overlay import draw
-    from meanshape.inference.video import make_tracker
+    from meanshape.inference.video import make_tracker, moment
 
     tracker = make_tracker(
-        model=model, licence=licence, min_face=min_face, threads=threads, smoothing=smoothing
+        model=model, licence=licence, min_face=min_face, threads=threads, device=device, smoothing=smoothing
     )
-    printed, show = Printed(), None if headless else _window()
+    printed = Printed()
     try:
-        for number, (pixels, seconds) in enumerate(_frames(camera), 1):
-            prediction = tracker(pixels, seconds, source=f"{camera}#t={seconds:.4f}")
-            if show is None:
-                printed.add(prediction)
-            elif show(draw(pixels, prediction)):
-                break
-            if number == frames:
-                break
+        with nullcontext() if headless else _view(port) as show:
+            for frame in cameras.frames(camera):
+                prediction = tracker(frame.pixels, frame.time, source=moment(camera, frame.time))
+                if show is None:
+                    printed.add(prediction)
+                elif show(draw(frame.pixels, prediction)):
+                    break
+                if frame.number + 1 == frames:
+                    break
     except KeyboardInterrupt:
         console.say("stopped")
 
 
-def _frames(camera: str) -> Iterator[tuple[Pixels, float]]:
-    """Yield a camera's pictures and their times, until it ends."""
+@contextmanager
+def _view(port: int) -> Iterator[Callable[[Pixels], bool]]:
+    """Yield what shows pixels and tells whether to stop: in a window if OpenCV has any, else in a page."""
     import cv2
 
-    source: Any = int(camera) if camera.isdecimal() else camera
-    opened = cv2.VideoCapture(source)
-    if not opened.isOpened():
-        raise ImageError(f"camera {camera} cannot be opened; is it there, and not in use elsewhere?")
-    start = time.perf_counter()
+    if re.search(r"GUI:\s*NONE", cv2.getBuildInformation()) is None:
+        yield _in_window
+        return
     try:
-        while True:
-            there, picture = opened.read()
-            if not there:
-                return
-            yield read_image(picture, "bgr"), time.perf_counter() - start
-    finally:
-        opened.release()
+        from meanshape.apps.web.stream import served
+    except ImportError as error:
+        raise MissingExtra(
+            "this OpenCV has no windows: pip install 'meanshape[web]' to see the camera in a page, or "
+            "opencv-python in place of opencv-python-headless for a window, or add --headless for JSON"
+        ) from error
+    with served(port) as (stream, address):
+        console.say(f"{address}  (Ctrl-C ends)", plain=True)
+
+        def in_page(pixels: Pixels) -> bool:
+            stream.show(pixels)
+            return False
+
+        yield in_page
 
 
-def _window() -> Any:
-    """Return a function that shows pixels and tells whether a key asked to stop."""
+def _in_window(pixels: Pixels) -> bool:
     import cv2
 
-    def show(pixels: Pixels) -> bool:
-        try:
-            cv2.imshow("meanshape (q ends)", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
-            return cv2.waitKey(1) & 0xFF in QUIT
-        except cv2.error as error:
-            raise ConfigError(
-                "this OpenCV has no windows: add --headless, or pip install opencv-python in place of "
-                "opencv-python-headless"
-            ) from error
-
-    return show
+    cv2.imshow("meanshape (q ends)", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
+    return cv2.waitKey(1) & 0xFF in QUIT

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from meanshape.core import config as configs
-from meanshape.core import registry
+from meanshape.core import registry, weights
 from meanshape.core.errors import ConfigError, ImageError
 from meanshape.core.image import Pixels
 from meanshape.core.types import Box
 from meanshape.inference.pipeline import Pipeline
+from meanshape.inference.turns import view
 from meanshape.methods.base import CONFIG
 from meanshape.methods.parts.steps import Step
 
@@ -40,7 +41,7 @@ def stages(method: str, folder: Path) -> int:
     kind = registry.method(method)
     if not hasattr(kind, "stage_count"):
         return 0
-    count: int = kind(configs.load(kind.Config, folder / CONFIG)).stage_count
+    count: int = kind(configs.load(kind.Config, weights.Checked(folder, only=(CONFIG,)) / CONFIG)).stage_count
     return count
 
 
@@ -52,21 +53,21 @@ def steps(pipeline: Pipeline, pixels: Pixels, face: int) -> dict[str, Any]:
     ImageError : there is no such face
     ConfigError : the model shows no steps
     """
-    found = pipeline.detector.detect(pixels, min_face=pipeline.min_face)
+    found = pipeline.search(pixels)
     if face >= len(found):
         raise ImageError(f"face {face} is not there: {len(found)} faces were found")
-    box = pipeline.detector.canonical(found[face].box)
+    seen = view(pixels, found[face].box, found[face].roll)
     return {
         "model": pipeline.name,
-        "box": box.as_list(),
+        "box": found[face].box.as_list(),
         "steps": [
             {
                 "name": step.name,
                 "markup": step.shape.markup.name,
-                "points": step.shape.points.round(3).tolist(),
+                "points": seen.placed(step.shape).points.round(3).tolist(),
                 "pictures": {name: data_url(picture) for name, picture in step.pictures.items()},
             }
-            for step in _steps(pipeline.model, pixels, box, pipeline.name)
+            for step in _steps(pipeline.model, seen.pixels, seen.box, pipeline.name)
         ],
     }
 

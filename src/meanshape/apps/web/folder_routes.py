@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import io
-from typing import Annotated, Any
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import Annotated, Any, BinaryIO
 
 from fastapi import FastAPI, Query
-from fastapi.responses import FileResponse, JSONResponse, Response
-from pydantic import BaseModel, Field
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+from pydantic import AfterValidator, BaseModel, Field
 
 from meanshape.apps.web.folder import ConflictError, Folder, Label
 from meanshape.apps.web.service import Service
 from meanshape.core.errors import UnknownName
-from meanshape.core.image import read_image
 from meanshape.core.schema import face_to_dict
 from meanshape.core.types import Box
+from meanshape.formats.text import escaped, unescaped
 
 SHOWN = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
 """What browsers show themselves; other pictures go to them as PNG."""
 
-Name = Annotated[str, Query(max_length=4096)]
+Name = Annotated[str, Query(max_length=4096), AfterValidator(unescaped)]
+"""A photo's name, as the list gives it: no page can ask for one that is not UTF-8, but for its escapes."""
+
+PART = 1 << 18
+"""Bytes of a photo that are read at a time."""
 
 
-class Labels(BaseModel):
+class Sent(BaseModel):
     """What a page saves: the version it started from, and each face's points (null: none) and visibility."""
 
     version: str = Field(max_length=64)
@@ -41,8 +47,9 @@ def add_folder_routes(app: FastAPI, service: Service, folder: Folder | None) -> 
     async def overview() -> dict[str, Any]:
         """List the photos, the least certain first, and the mark-up."""
         rows = await service.run(there().overview)
+        rows = [{**row, "name": escaped(row["name"])} for row in rows]
         return {
-            "name": there().root.name,
+            "name": escaped(there().root.name),
             "markup": there().kind.name,
             "labels": there().labels,
             "photos": rows,
@@ -51,16 +58,17 @@ def add_folder_routes(app: FastAPI, service: Service, folder: Folder | None) -> 
     @app.get("/v1/folder/photo", response_class=Response)
     async def photo(name: Name) -> Response:
         """Return a photo, upright."""
-        path = there().path(name)
-        if path.suffix.lower() in SHOWN:
-            return FileResponse(path, media_type=SHOWN[path.suffix.lower()])
+        here, suffix = there(), PurePosixPath(name).suffix.lower()
+        if suffix in SHOWN:
+            file = await service.run(lambda: here.open(name))
+            return StreamingResponse(_parts(file), media_type=SHOWN[suffix])
 
         def convert() -> bytes:
             from PIL import Image
 
-            file = io.BytesIO()
-            Image.fromarray(read_image(path)).save(file, "PNG")
-            return file.getvalue()
+            png = io.BytesIO()
+            Image.fromarray(here.pixels(name)).save(png, "PNG")
+            return png.getvalue()
 
         return Response(await service.run(convert), media_type="image/png")
 
@@ -70,13 +78,13 @@ def add_folder_routes(app: FastAPI, service: Service, folder: Folder | None) -> 
         return _label(await service.run(lambda: there().label(name)))
 
     @app.put("/v1/folder/label")
-    async def save(name: Name, labels: Labels) -> Any:
+    async def save(name: Name, labels: Sent) -> Any:
         """Save a photo's faces; 409 with what is on the disk, if somebody else saved meanwhile."""
         try:
             version = await service.run(lambda: there().save(name, labels.version, labels.faces))
         except ConflictError as error:
             now = _label(await service.run(lambda: there().label(name)))
-            return JSONResponse({"error": str(error), "label": now}, 409)
+            return JSONResponse({"error": escaped(str(error)), "label": now}, 409)
         return {"version": version}
 
     @app.post("/v1/folder/place")
@@ -85,6 +93,13 @@ def add_folder_routes(app: FastAPI, service: Service, folder: Folder | None) -> 
         box = Box(left, top, right, bottom)
         shape = await service.run(lambda: there().place(name, box))
         return {"points": shape.points.round(3).tolist()}
+
+
+def _parts(file: BinaryIO) -> Iterator[bytes]:
+    """Yield what is in a file, and close it."""
+    with file:
+        while part := file.read(PART):
+            yield part
 
 
 def _label(label: Label) -> dict[str, Any]:

@@ -7,7 +7,6 @@ listens beyond this machine, a token is needed.
 
 from __future__ import annotations
 
-import contextlib
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from http.cookies import CookieError, SimpleCookie
@@ -38,10 +37,6 @@ HEADERS = {
 }
 
 
-class TooLargeError(Exception):
-    """A body grew beyond the limit while it came in."""
-
-
 class Guard:
     """Stands before the app.
 
@@ -50,11 +45,10 @@ class Guard:
     app : what is guarded
     hosts : names under which it answers; none: any
     token : what a client must know; None: nothing
-    limit : bytes of a request's body
     """
 
-    def __init__(self, app: App, hosts: Iterable[str], token: str | None, limit: int) -> None:
-        self.app, self.hosts, self.token, self.limit = app, frozenset(hosts), token, limit
+    def __init__(self, app: App, hosts: Iterable[str], token: str | None) -> None:
+        self.app, self.hosts, self.token = app, frozenset(hosts), token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or let it through."""
@@ -66,11 +60,7 @@ class Guard:
         if refusal is not None:
             await refusal(scope, receive, dressed)
             return
-        body = _Body(receive, self.limit)
-        with contextlib.suppress(TooLargeError):
-            await self.app(scope, body, body.unless_too_large(dressed))
-        if body.too_large and not body.answered:
-            await self._too_large()(scope, receive, dressed)
+        await self.app(scope, receive, dressed)
 
     def _refusal(self, scope: Scope, headers: Headers) -> Any:
         """Return the answer to a request that may not pass, or None."""
@@ -80,50 +70,20 @@ class Guard:
         origin = headers.get("origin")
         if scope["method"] not in ("GET", "HEAD", "OPTIONS") and origin not in (None, *_own(headers)):
             return _error(403, "pages of other sites may not use this server")
-        if (length := headers.get("content-length", "0")).isdigit() and int(length) > self.limit:
-            return self._too_large()
         return None if self.token is None else self._stranger(scope, headers, self.token)
 
     def _stranger(self, scope: Scope, headers: Headers, token: str) -> Any:
         """Return the answer to somebody without the token; the right link leaves it in a cookie."""
         given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
         if given and _same(given, token) and scope["method"] == "GET":
-            answer = RedirectResponse(scope["path"], 303)
+            # Not `//name`, which browsers take for another site.
+            answer = RedirectResponse("/" + scope["path"].lstrip("/\\"), 303)
             answer.set_cookie(COOKIE, token, httponly=True, samesite="strict")
             return answer
         bearer = headers.get("authorization", "").removeprefix("Bearer ")
         if _same(bearer, token) or _same(_cookie(headers), token):
             return None
         return _error(401, "a token is needed: Authorization: Bearer TOKEN, or open the link with ?token=")
-
-    def _too_large(self) -> JSONResponse:
-        return _error(413, f"a request may have {self.limit / 1e6:.0f} MB; make the picture smaller")
-
-
-class _Body:
-    """A request's body as it comes in, stopped where it grows beyond the limit."""
-
-    def __init__(self, receive: Receive, limit: int) -> None:
-        self._receive, self._left = receive, limit
-        self.too_large = self.answered = False
-
-    async def __call__(self) -> Message:
-        message = await self._receive()
-        self._left -= len(message.get("body", b""))
-        if self._left < 0:
-            self.too_large = True
-            raise TooLargeError
-        return message
-
-    def unless_too_large(self, send: Send) -> Send:
-        """Let answers pass; a parser's own answer to the stopped body is dropped."""
-
-        async def sent(message: Message) -> None:
-            if self.answered or not self.too_large:
-                self.answered = True
-                await send(message)
-
-        return sent
 
 
 def _dressed(send: Send, path: str) -> Send:

@@ -2,51 +2,72 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncIterator, Callable
+import logging
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, File, Query, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartParser
 
 from meanshape import __version__
 from meanshape.apps.web import explain
+from meanshape.apps.web.admission import Admission
 from meanshape.apps.web.folder import Folder
 from meanshape.apps.web.folder_routes import add_folder_routes
 from meanshape.apps.web.guard import LOOPBACK, Guard
-from meanshape.apps.web.service import BusyError, Limits, Service, SlowError
-from meanshape.core import registry, weights
-from meanshape.core.errors import ImageError, MeanshapeError, UnknownName
-from meanshape.core.image import Pixels, read_image
+from meanshape.apps.web.limits import Limits
+from meanshape.apps.web.service import Service
+from meanshape.apps.web.workers import FailedError, SlowError
+from meanshape.core import registry, resources, weights
+from meanshape.core.errors import ImageError, MeanshapeError, OutputError, UnknownName
 from meanshape.core.markup import markup, markup_names
 from meanshape.core.types import Prediction
+from meanshape.formats.text import dump_json, escaped
+from meanshape.inference import choice
+from meanshape.inference.turns import Turns
 
-STATIC = Path(__file__).parent / "static"
+STATIC = resources.beside(__file__, "static")
 PAGES = {"/": "index.html", "/compare": "compare.html", "/correct": "correct.html"}
-STATUS: list[tuple[type[MeanshapeError], int]] = [(BusyError, 429), (SlowError, 503), (UnknownName, 404)]
+STATUS: list[tuple[type[MeanshapeError], int]] = [
+    (FailedError, 500),
+    (SlowError, 503),
+    (UnknownName, 404),
+    (OutputError, 507),
+]
 WRONG: dict[int | str, dict[str, Any]] = {
     code: {"description": text}
     for code, text in (
         (401, "no token"),
         (403, "a page of another site"),
         (404, "no such model, mark-up or photo"),
+        (408, "an upload that came too slowly"),
+        (411, "nobody says how long the upload is"),
         (413, "too many bytes"),
+        (415, "pictures that do not come as a form"),
         (421, "not this server's name"),
         (422, "a picture or an option that cannot be used"),
         (429, "too many requests at a time"),
         (503, "took too long"),
+        (507, "not saved: the disk is full, or the folder cannot be written"),
     )
 }
 
 Model = Annotated[str | None, Query(description="A shipped model; default dan.")]
 MarkUpName = Annotated[str | None, Query(alias="markup", description="Convert the points to this mark-up.")]
-MinFace = Annotated[float, Query(ge=12, le=10_000, description="The smallest face to look for, pixels.")]
+MinFace = Annotated[
+    float | None, Query(ge=12, le=10_000, description="The smallest face to look for, pixels; default 40.")
+]
 MaxFaces = Annotated[int | None, Query(ge=1, le=1000)]
+Turned = Annotated[
+    Turns | None,
+    Query(description="Search the picture as it stands, also in quarter turns, or (auto) as it needs."),
+]
 Stages = Annotated[
     int | None, Query(ge=1, le=100, description="The first stages alone, where there are such.")
 ]
@@ -71,7 +92,6 @@ def create_app(
     folder : a folder of photos to correct; None: there is none
     """
     service = service or Service()
-    limits = service.limits
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
@@ -90,10 +110,13 @@ def create_app(
         openapi_url="/v1/openapi.json",
         responses=WRONG,
     )
-    MultiPartParser.spool_max_size = limits.bytes + 1  # uploads stay in memory
-    app.add_middleware(Guard, hosts=hosts, token=token, limit=limits.bytes * 4)
-    app.add_exception_handler(MeanshapeError, _told)
+    MultiPartParser.spool_max_size = 0  # none: uploads stay in memory
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # it quotes bytes of broken forms
+    app.add_middleware(Admission, service=service)
+    app.add_middleware(Guard, hosts=hosts, token=token)
+    app.add_exception_handler(MeanshapeError, _telling("" if folder is None else f"{folder.root}{os.sep}"))
     app.add_exception_handler(RequestValidationError, _unfit)
+    app.add_exception_handler(HTTPException, _astray)
     _add_detection(app, service)
     _add_batches(app, service)
     _add_explanations(app, service)
@@ -103,118 +126,127 @@ def create_app(
     return app
 
 
-async def _told(request: Request, error: Exception) -> JSONResponse:
-    """Answer one of our errors with its sentence."""
-    status = next((code for kind, code in STATUS if isinstance(error, kind)), 422)
-    headers = {"retry-after": "1"} if status in (429, 503) else None
-    return JSONResponse({"error": str(error)}, status, headers=headers)
+def _telling(root: str) -> Callable[[Request, Exception], Awaitable[JSONResponse]]:
+    """Return what answers one of our errors with its sentence, without saying where the folder lies."""
+
+    async def told(request: Request, error: Exception) -> JSONResponse:
+        status = next((code for kind, code in STATUS if isinstance(error, kind)), 422)
+        text = str(error).replace(root, "") if root else str(error)
+        headers = {"retry-after": "1"} if status == 503 else None
+        return JSONResponse({"error": escaped(text)}, status, headers)
+
+    return told
 
 
 async def _unfit(request: Request, error: Exception) -> Response:
     """Answer a request that does not fit; what came is not said back: JSON may be unable to hold it."""
     assert isinstance(error, RequestValidationError)
-    told = [{key: one[key] for key in ("type", "loc", "msg")} for one in error.errors()]
-    return Response(json.dumps({"detail": told}), 422, media_type="application/json")
+    told = (f"{'.'.join(map(str, one['loc'][1:])) or 'the request'}: {one['msg']}" for one in error.errors())
+    return JSONResponse({"error": escaped("; ".join(told))}, 422)
 
 
-async def pixels_of(upload: UploadFile, limits: Limits) -> Callable[[], Pixels]:
-    """Return what decodes an upload: in a worker, not here."""
+async def _astray(request: Request, error: Exception) -> Response:
+    """Answer a request for what is not there, or not to be asked so."""
+    assert isinstance(error, HTTPException)
+    return JSONResponse({"error": str(error.detail)}, error.status_code, error.headers)
+
+
+async def _bytes_of(upload: UploadFile, limits: Limits) -> bytes:
+    """Return an upload's bytes, which are not kept elsewhere then."""
     data = await upload.read(limits.bytes + 1)
+    await upload.close()
     if len(data) > limits.bytes:
         raise ImageError(f"the picture has more than {limits.bytes / 1e6:.0f} MB; make it smaller")
-    return lambda: read_image(data, max_pixels=limits.pixels)
+    return data
+
+
+def _answer(content: bytes) -> Response:
+    return Response(content, media_type="application/json")
 
 
 def _add_detection(app: FastAPI, service: Service) -> None:
     """Add what finds faces."""
 
-    @app.post("/v1/detect")
+    @app.post("/v1/detect", response_model=dict[str, Any])
     async def detect(
         image: Picture,
         model: Model = None,
         markup: MarkUpName = None,
-        min_face: MinFace = 40,
+        min_face: MinFace = None,
         max_faces: MaxFaces = None,
+        turns: Turned = None,
         emotion: Flag = False,
         attributes: Flag = False,
         stages: Stages = None,
         session: Annotated[str | None, Query(max_length=64)] = None,
         time: Annotated[float | None, Query(ge=0, le=1e9)] = None,
-    ) -> dict[str, Any]:
+    ) -> Response:
         """Find the faces in one picture and their points.
 
         With `session` and `time` the picture is a frame of a video: faces are followed and smoothed.
         """
-        decode = await pixels_of(image, service.limits)
         options = {
             "model": model, "markup": markup, "min_face": min_face, "max_faces": max_faces,
-            "emotion": emotion, "attributes": attributes, "stages": stages,
+            "turns": turns, "emotion": emotion, "attributes": attributes, "stages": stages,
         }  # fmt: skip
-        name = image.filename
-
-        def work() -> Prediction:
-            if session is None or time is None:
-                return service.pipeline(**options)(decode(), source=name)
-            tracker, lock = service.tracker(session, **options)
-            with lock:
-                return tracker(decode(), time, source=name)
-
-        return (await service.run(work)).to_dict()
+        video = session if time is not None else None
+        return _answer(
+            await service.workers.ask(
+                "detect", await _bytes_of(image, service.limits), session=video,
+                name=image.filename, options=options, video=video, at=time,
+            )
+        )  # fmt: skip
 
 
 def _add_batches(app: FastAPI, service: Service) -> None:
     """Add what takes several pictures at a time."""
 
-    @app.post("/v1/detect/batch")
+    @app.post("/v1/detect/batch", response_model=dict[str, list[dict[str, Any]]])
     async def detect_batch(
         images: Annotated[list[UploadFile], File(description="Pictures.")],
         model: Model = None,
         markup: MarkUpName = None,
-        min_face: MinFace = 40,
+        min_face: MinFace = None,
         max_faces: MaxFaces = None,
-    ) -> dict[str, list[dict[str, Any]]]:
+        turns: Turned = None,
+    ) -> Response:
         """Find the faces in several pictures; one that cannot be read is an entry with an error."""
         if len(images) > service.limits.batch:
             raise ImageError(f"a batch may have {service.limits.batch} pictures, not {len(images)}")
-        options = {"model": model, "markup": markup, "min_face": min_face, "max_faces": max_faces}
-        pipeline = await service.run(lambda: service.pipeline(**options))
+        options: dict[str, Any] = {
+            "model": model, "markup": markup, "min_face": min_face, "max_faces": max_faces, "turns": turns,
+        }  # fmt: skip
+        name = await service.workers.ask("name", **options)
         found = []
         for image in images:
             try:
-                decode = await pixels_of(image, service.limits)
-                name = image.filename
-
-                def work(
-                    decode: Callable[[], Pixels] = decode, name: str | None = name
-                ) -> Prediction:  # bound now, run later
-                    return pipeline(decode(), source=name)
-
-                found.append((await service.run(work)).to_dict())
+                data = await _bytes_of(image, service.limits)
+                found.append(await service.workers.ask("detect", data, name=image.filename, options=options))
             except ImageError as error:
-                broken = Prediction((), (0, 0), image.filename, pipeline.name, error=str(error))
-                found.append(broken.to_dict())
-        return {"results": found}
+                broken = Prediction((), (0, 0), image.filename, name, error=str(error))
+                found.append(dump_json(broken.to_dict()).encode())
+        return _answer(b'{"results": [' + b", ".join(found) + b"]}")
 
 
 def _add_explanations(app: FastAPI, service: Service) -> None:
     """Add what shows how a model works."""
 
-    @app.post("/v1/steps")
+    @app.post("/v1/steps", response_model=dict[str, Any])
     async def steps(
         image: Picture, model: Model = None, face: Annotated[int, Query(ge=0, le=1000)] = 0
-    ) -> dict[str, Any]:
+    ) -> Response:
         """Show what a model does to one face, step by step: shapes, and pictures as PNG data URLs."""
-        decode = await pixels_of(image, service.limits)
-        return await service.run(lambda: explain.steps(service.pipeline(model=model), decode(), face))
+        data = await _bytes_of(image, service.limits)
+        return _answer(await service.workers.ask("steps", data, model=model, face=face))
 
-    @app.get("/v1/modes/{model}")
+    @app.get("/v1/modes/{model}", response_model=dict[str, Any])
     async def modes(
         model: str,
         weights: Annotated[str, Query(max_length=400, pattern=r"^[-+.,eE0-9]*$")] = "",
         kind: Literal["shape", "appearance"] = "shape",
-    ) -> dict[str, Any]:
+    ) -> Response:
         """Show the shape (and the picture) of a model's modes, their weights in standard deviations."""
-        return await service.run(lambda: explain.modes(service.pipeline(model=model).model, weights, kind))
+        return _answer(await service.workers.ask("modes", model=model, weights=weights, kind=kind))
 
 
 def _add_tables(app: FastAPI, service: Service) -> None:
@@ -228,7 +260,7 @@ def _add_tables(app: FastAPI, service: Service) -> None:
     @app.get("/v1/models")
     async def models() -> list[dict[str, Any]]:
         """List the models that came with the package."""
-        cards = [weights.read_card(weights.folder(name)) for name in weights.names()]
+        cards = [weights.shipped_card(name) for name in weights.names()]
         return [
             {
                 "name": card.name,
@@ -239,6 +271,7 @@ def _add_tables(app: FastAPI, service: Service) -> None:
                 "commercial_use": card.commercial_use,
                 "shows": explain.shows(card.method),
                 "stages": explain.stages(card.method, weights.folder(card.name)),
+                "default": card.name == choice.MODEL,
             }
             for card in cards
         ]

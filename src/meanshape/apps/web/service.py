@@ -1,62 +1,28 @@
-"""Models kept ready, a few requests at a time: the others wait in a queue, or are told to come again."""
+"""Room for a few requests: the others are told to come again before their bodies are read."""
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from threading import Lock
 from typing import Any, TypeVar
 
-from meanshape.core import weights
-from meanshape.core.errors import MeanshapeError, UnknownName
-from meanshape.core.markup import markup_names
-from meanshape.inference.pipeline import Pipeline
-from meanshape.inference.tracking import Tracker
+from meanshape.apps.web.limits import Limits
+from meanshape.apps.web.workers import SlowError, Workers
+from meanshape.core.errors import MeanshapeError
 
 Answer = TypeVar("Answer")
-KEPT = 6
-"""Pipelines in memory; the one that was not used for longest goes first."""
-SESSIONS = 64
-IDLE = 30.0
-"""Seconds after which a video's tracker is forgotten."""
 
 
 class BusyError(MeanshapeError):
-    """Too many requests wait already."""
-
-
-class SlowError(MeanshapeError):
-    """A request took longer than it may."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a server takes on.
-
-    Attributes
-    ----------
-    workers : requests that are worked on at a time
-    queue : requests that wait; one more is told to come again (429)
-    seconds : a request may take, waiting included
-    bytes, pixels : of one picture
-    batch : pictures in one request
-    """
-
-    workers: int = 2
-    queue: int = 16
-    seconds: float = 30.0
-    bytes: int = 32_000_000
-    pixels: int = 60_000_000
-    batch: int = 32
+    """Too many requests are there already."""
 
 
 @dataclass
 class Service:
-    """Runs pipelines for many clients.
+    """Counts requests and has them worked on. All but `close` is for the server's event loop alone.
 
     Parameters
     ----------
@@ -66,79 +32,42 @@ class Service:
 
     defaults: dict[str, Any] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
+    waiting: int = field(default=0, init=False)
+    in_flight: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        """Start the workers."""
-        self._pool = ThreadPoolExecutor(self.limits.workers, "predict")
-        self._waiting = 0
-        self._pipelines: OrderedDict[tuple[tuple[str, Any], ...], Pipeline] = OrderedDict()
-        self._trackers: OrderedDict[str, tuple[Tracker, float, Lock]] = OrderedDict()
-        self._lock = Lock()
+        """Make workers, which start when they are first asked."""
+        self.workers = Workers(self.defaults, self.limits)
+        self._threads = ThreadPoolExecutor(self.limits.workers, "folder")
+
+    @contextmanager
+    def place(self, size: int) -> Iterator[None]:
+        """Hold a place for a request with a body of so many bytes, or raise `BusyError`."""
+        limits = self.limits
+        if self.waiting >= limits.workers + limits.queue:
+            raise BusyError(f"{self.waiting} requests are waiting already; come again in a second")
+        if self.in_flight + size > limits.in_flight:
+            have, most = self.in_flight / 1e6, limits.in_flight / 1e6
+            raise BusyError(f"requests have {have:.0f} of {most:.0f} MB already; come again in a second")
+        self.waiting, self.in_flight = self.waiting + 1, self.in_flight + size
+        try:
+            yield
+        finally:
+            self.waiting, self.in_flight = self.waiting - 1, self.in_flight - size
 
     async def run(self, work: Callable[[], Answer]) -> Answer:
-        """Do some work in a worker, or raise `BusyError` or `SlowError`."""
-        if self._waiting >= self.limits.workers + self.limits.queue:
-            raise BusyError(f"{self._waiting} requests are waiting already; come again in a second")
-        self._waiting += 1
-        future = self._pool.submit(work)
-        future.add_done_callback(lambda _: self._leave())
+        """Work on the folder, in a thread; `SlowError` if that takes too long."""
+        seconds = self.limits.seconds
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(future), self.limits.seconds)
+            async with asyncio.timeout(seconds):
+                return await asyncio.get_running_loop().run_in_executor(self._threads, work)
         except TimeoutError:
-            raise SlowError(f"this took longer than {self.limits.seconds:g} seconds") from None
-
-    def _leave(self) -> None:
-        with self._lock:
-            self._waiting -= 1
-
-    @property
-    def waiting(self) -> int:
-        """Return how many requests are being worked on or wait."""
-        return self._waiting
-
-    def pipeline(self, **options: Any) -> Pipeline:
-        """Return the pipeline of these options, made or kept."""
-        _check_names(options)
-        wanted = self.defaults | {name: value for name, value in options.items() if value is not None}
-        key = tuple(sorted(wanted.items()))
-        with self._lock:
-            if key in self._pipelines:
-                self._pipelines.move_to_end(key)
-                return self._pipelines[key]
-        made = Pipeline(**wanted)
-        with self._lock:
-            self._pipelines[key] = made
-            while len(self._pipelines) > KEPT:
-                self._pipelines.popitem(last=False)
-        return made
-
-    def tracker(self, session: str, **options: Any) -> tuple[Tracker, Lock]:
-        """Return the tracker of a video that a client shows, and the lock that keeps its frames in order."""
-        pipeline = self.pipeline(**options)
-        now = time.monotonic()
-        with self._lock:
-            found = self._trackers.get(session)
-            fresh = found is None or found[0].pipeline is not pipeline
-            tracker, lock = (Tracker(pipeline), Lock()) if fresh or found is None else (found[0], found[2])
-            self._trackers[session] = (tracker, now, lock)
-            self._trackers.move_to_end(session)
-            for name in [n for n, (_, used, _) in self._trackers.items() if now - used > IDLE]:
-                del self._trackers[name]
-            while len(self._trackers) > SESSIONS:
-                self._trackers.popitem(last=False)
-        return tracker, lock
+            raise SlowError(f"this took longer than {seconds:g} seconds") from None
 
     def close(self) -> None:
         """Stop the workers; what waits is dropped."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self.workers.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-def _check_names(options: Mapping[str, Any]) -> None:
-    """Refuse what is no name: elsewhere models and mark-ups may be files, here a request must reach none."""
-    for option, kind, known in (
-        ("model", "shipped model", weights.names()),
-        ("markup", "mark-up", markup_names()),
-    ):
-        name = options.get(option)
-        if name is not None and name not in known:
-            raise UnknownName.of(kind, name, known)
+__all__ = ["BusyError", "Limits", "Service"]

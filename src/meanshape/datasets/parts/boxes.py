@@ -7,17 +7,16 @@ that bring them to the one box that every method is started from, fitted on trai
 
 from __future__ import annotations
 
-import tomllib
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from meanshape.core import geometry
+from meanshape.core import geometry, resources, toml
 from meanshape.core.errors import ShapeError
-from meanshape.core.types import Box
+from meanshape.core.face_box import face_box
+from meanshape.core.types import Box, Shape
 
 Floats = NDArray[np.float64]
 
@@ -60,6 +59,11 @@ def outline_from_five(points: ArrayLike) -> Floats:
     return geometry.apply(geometry.invert(forward), outline)
 
 
+def canonical_box_of(shape: Shape) -> Box:
+    """The face box that fits a shape: the tight box of iBUG's 68 points, else what its five suggest."""
+    return face_box(shape) or canonical_box_from_five(shape.to("mtfl5").points)
+
+
 def canonical_box_from_doubled(box: Box) -> Box:
     """The face box that fits a box which is the tight box of five points, doubled about its centre."""
     return box.part(_table()["doubled"])
@@ -75,4 +79,4 @@ def _outline() -> tuple[Floats, Floats]:
 
 @cache
 def _table() -> dict[str, Any]:
-    return tomllib.loads(Path(__file__).with_name("outline.toml").read_text("utf-8"))
+    return toml.parse(resources.beside(__file__, "outline.toml").read_text("utf-8"))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from meanshape.core import resources, toml
 from meanshape.core.errors import DataSetError
+from meanshape.core.origin import NOT_STATED
 
 FAMILIES = ("controlled", "wild", "own")
 """Taken in a laboratory, taken anywhere, or whatever the user has."""
@@ -35,9 +36,14 @@ class DataSetCard:
     family: str
     home: str
     licence: str
+    """The terms as its publisher words them."""
     citation: str
     splits: Mapping[str, int]
     """Published number of samples per split; 0 where nothing is published (the user decides)."""
+    terms: str = NOT_STATED
+    """The terms in a few words, for the cards of weights that learn from it."""
+    commercial_use: bool = False
+    """Whether weights that learn from it may be used commercially; True only where its terms say so."""
     faults: tuple[str, ...] = ()
     parts: tuple[Part, ...] = ()
     labels: Mapping[str, Any] = field(default_factory=dict)
@@ -50,6 +56,12 @@ class DataSetCard:
     """What `splits` counts."""
     sources: tuple[str, ...] = ()
     """Where the layout on disk is known from, for sets that we have no copy of."""
+    composed: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Splits made of others, but for trainval (train and validation), full and all (everything)."""
+    shared: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Splits of other sets (`NAME:SPLIT`) that hold some of the same photos as a split of this one."""
+    evaluation_only: bool = False
+    """Whether nothing may learn from it."""
     extra: str | None = None
     """The optional part of the package that reading it needs."""
 
@@ -66,8 +78,8 @@ class DataSetCard:
 
 def load_card(module_file: str) -> DataSetCard:
     """Read the card beside a data set's module: `card = load_card(__file__)`."""
-    path = Path(module_file).with_suffix(".toml")
-    table = tomllib.loads(path.read_text("utf-8"))
+    path = resources.beside(module_file, f"{Path(module_file).stem}.toml")
+    table = toml.parse(path.read_text("utf-8"))
     parts = tuple(Part(**{**part, "also": tuple(part.get("also", ()))}) for part in table.pop("parts", ()))
     faults, markups = tuple(table.pop("faults", ())), tuple(table.pop("markups", ()))
     sources = tuple(table.pop("sources", ()))

@@ -76,19 +76,22 @@ def _against_splits(
 ) -> list[Problem]:
     """What the lists, or the card's counts, want and do not find, and what is in no split."""
     problems: list[Problem] = []
+    divided = False
     for split in [name for name in card.splits if name not in COMPOSED] or card.splits:
         try:
             part = survey(root, split)
         except DataSetError:  # no list for this split
             continue
+        divided = True
         if not part.found:
             continue
-        ids = ids - {sample.id for sample in part.found}
+        ids = ids - {sample.id for sample in (*part.found, *part.left_out)}
         problems += [Problem("missing", sentence) for sentence in part.missing]
         if part.absent > len(part.missing):
             count = f"{len(part.found)} of {part.expected} samples are here"
             problems.append(Problem("count", f"split {split!r}: {count}"))
-    return problems + [Problem("extra", f"{i} is in no split") for i in sorted(ids)]
+    extra = sorted(ids) if divided else ()  # a folder of one's own need not be divided
+    return problems + [Problem("extra", f"{i} is in no split") for i in extra]
 
 
 def look_at(sample: Sample, hashes: dict[str, int] | None = None) -> list[Problem]:

@@ -64,8 +64,10 @@ def draw(path: Path, seed: int, size: tuple[int, int] = (150, 140), gray: bool =
 
 
 def draw_as(path: Path, seed: int, name: str, size: tuple[int, int] = (150, 140)) -> Floats:
-    """Draw a face; return points (K, 2) of a mark-up: where 68 points cannot give one, another of the 68
-    stands in, the nose tip as point 29.
+    """Draw a face; return points (K, 2) of a mark-up.
+
+    Points that the 68 give, or that become one of the 68 or of the five, lie in their places; for others
+    another of the 68 stands in, the nose tip as point 29.
     """
     points, kind = draw(path, seed, size), markup(name)
     if name == "ibug68":
@@ -73,7 +75,12 @@ def draw_as(path: Path, seed: int, name: str, size: tuple[int, int] = (150, 140)
     conversion = markup("ibug68").conversions.get(name)
     sources = conversion.sources if conversion else ((),) * len(kind)
     like = [list(many) or [(i + 1) % len(points)] for i, many in enumerate(sources)]
-    return np.stack([points[many].mean(axis=0) for many in like])
+    drawn = np.stack([points[many].mean(axis=0) for many in like])
+    for other, places in (("mtfl5", five(points)), ("ibug68", points)):
+        if conversion is None and other in kind.conversions:
+            for many, place in zip(kind.conversions[other].sources, places, strict=True):
+                drawn[list(many)] = place
+    return drawn
 
 
 def five(points: Floats) -> Floats:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from meanshape.core.types import Sample
 
 SIDE, BAND = 8, 16
 BITS = 2 * SIDE * SIDE
 LEVEL = 2.0
 """By so many levels grey must grow to count, lest noise decides on plain grounds."""
+
+ONES = np.array([value.bit_count() for value in range(256)], np.uint8)
 
 NEAR = 6
 """Hashes that differ in so many of their 128 bits at most are near; fewer than there are bands, so that near
@@ -54,3 +61,59 @@ def near_pairs(hashes: Mapping[str, int], most: int = NEAR) -> list[tuple[str, s
                 seen.add((one, other))
                 pairs.append((same[one][0], same[other][0], differ))
     return sorted(pairs, key=lambda pair: pair[2])
+
+
+@dataclass(frozen=True, slots=True)
+class Across:
+    """Photos of one split that are nearly repeated in another, to learn from.
+
+    `pairs` names the held-out photo and its repetition; `count` is of the photos held out; `photos` says
+    where those to learn from lie.
+    """
+
+    held_out: str
+    learnt: str
+    count: int
+    pairs: tuple[tuple[str, str], ...]
+    photos: Mapping[str, Path]
+
+
+def near_across(samples: Sequence[Sample], hashes: Mapping[str, int], splits: Sequence[str]) -> list[Across]:
+    """Return what is nearly repeated across the splits of a data set: from a later one in an earlier one.
+
+    The splits are in the card's order, which begins with what is learnt from.
+    """
+    parts: dict[str, dict[str, int]] = defaultdict(dict)
+    photos = {}
+    for sample in samples:
+        if sample.id in hashes and sample.split is not None:
+            parts[sample.split][sample.id] = hashes[sample.id]
+            if isinstance(sample.image, str | Path):
+                photos[sample.id] = Path(os.path.abspath(sample.image))  # noqa: PTH100 - links stay links
+    there = [split for split in splits if split in parts]
+    return [
+        Across(later, earlier, len(parts[later]), tuple(near_between(parts[later], parts[earlier])), photos)
+        for earlier, later in combinations(there, 2)
+    ]
+
+
+def near_between(
+    ours: Mapping[str, int], others: Mapping[str, int], most: int = NEAR
+) -> list[tuple[str, str]]:
+    """Return names of ours with names of others, of all pairs whose hashes differ in at most `most` bits."""
+    if not ours or not others:
+        return []
+    names, table = list(others), _bytes(others.values())
+    bands = table.view(np.uint16)
+    found = []
+    for name, value in zip(ours, _bytes(ours.values()), strict=True):
+        alike = np.flatnonzero((bands == value.view(np.uint16)).any(axis=1))  # near ones share a band
+        differ = ONES[table[alike] ^ value].sum(axis=1)
+        found += [(name, names[i]) for i in alike[differ <= most]]
+    return found
+
+
+def _bytes(hashes: Iterable[int]) -> NDArray[np.uint8]:
+    """Return hashes as bytes (N, 16)."""
+    whole = b"".join(value.to_bytes(BITS // 8, "big") for value in hashes)
+    return np.frombuffer(whole, np.uint8).reshape(-1, BITS // 8)

@@ -7,9 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from meanshape.core.errors import DataSetError
-from meanshape.formats.text import read_text
+from meanshape.core.files import below
+from meanshape.core.openers import SUFFIXES
+from meanshape.core.regular import read_bytes
+from meanshape.formats.text import decode_names, read_text
 
-PHOTOS = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".gif"))
+PHOTOS = SUFFIXES
 """Suffixes of photos, in lower case."""
 
 
@@ -58,9 +61,12 @@ def rows(path: Path, separator: str | None = None) -> Iterator[tuple[int, list[s
 
 def photo(folder: Path, name: str) -> Path | None:
     """The photo `folder/name`, whatever the case of its suffix, or the one that replaced it (.png for
-    .jpg).
+    .jpg). A name that leads out of the folder is no photo's.
     """
-    path = folder / name
+    place = below(name)
+    if place is None:
+        return None
+    path = folder / place
     if os.path.isfile(path):  # noqa: PTH113 - a name too long is no file, and no error either
         return path
     for suffix in (".jpg", ".png", ".jpeg", ".JPG", ".PNG"):
@@ -70,18 +76,25 @@ def photo(folder: Path, name: str) -> Path | None:
     return None
 
 
-def listed(path: Path) -> list[str] | None:
-    """Sample ids from a list with one a line, without suffixes, slashes forward; None where there is no
-    list.
+def listed(path: Path, suffixes: bool = False) -> list[str] | None:
+    """Sample ids from a list with one a line, slashes forward, without suffixes unless these are asked for;
+    None where there is no list.
     """
     if not path.is_file():
         return None
     ids = []
-    for line in read_text(path).splitlines():
+    for line in decode_names(_content(path)).splitlines():
         word = line.strip().replace("\\", "/").removeprefix("./")
         if word and not word.startswith("#"):
-            ids.append(without_suffix(word))
+            ids.append(word if suffixes else without_suffix(word))
     return ids
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return read_bytes(path)
+    except OSError as error:
+        raise DataSetError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
 def without_suffix(name: str) -> str:

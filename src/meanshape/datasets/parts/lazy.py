@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanshape.core.errors import ImageError
+from meanshape.core.regular import open_regular
 
 Pixels = NDArray[np.uint8]
 
@@ -47,14 +48,29 @@ def frame(video: Path, number: int) -> Pixels:
 
 
 def frames(video: Path) -> int:
-    """Return how many frames a video says it has; 0 where it cannot be read."""
+    """Return how many frames an AVI file says it has; 0 where it cannot be read."""
     import cv2
 
-    return max(int(cv2.VideoCapture(str(video)).get(cv2.CAP_PROP_FRAME_COUNT)), 0)
+    try:
+        return max(int(_open(str(video)).get(cv2.CAP_PROP_FRAME_COUNT)), 0)
+    except ImageError:
+        return 0
 
 
 @lru_cache(maxsize=2)
 def _capture(video: str) -> Any:
+    return _open(video)
+
+
+def _open(video: str) -> Any:
+    """Open an AVI file; OpenCV alone would follow a playlist of that name to other files."""
     import cv2
 
+    try:
+        with open_regular(video) as file:
+            begins = file.read(4)
+    except OSError as error:
+        raise ImageError(f"{video}: cannot be read ({error.strerror or error})") from error
+    if begins != b"RIFF":
+        raise ImageError(f"{video}: not an AVI file")
     return cv2.VideoCapture(video)

@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from meanshape.core.errors import FormatError, MissingExtra
+from meanshape.core.regular import open_regular, read_bytes
 from meanshape.datasets.parts import mat5
 
+LETTERS = 4096
+"""Of the name of a photo."""
 ORIGIN = 1.0
 """MATLAB calls the centre of the top-left pixel (1, 1)."""
 
@@ -22,7 +25,7 @@ def load(path: Path, name: str) -> NDArray[Any]:
     from scipy.io import loadmat
 
     try:
-        content = path.read_bytes()
+        content = read_bytes(path)
         mat5.check(content)
         values = loadmat(io.BytesIO(content), variable_names=[name])
     except Exception as error:  # scipy raises what it likes
@@ -57,14 +60,29 @@ def h5(path: Path, mode: str = "r") -> Any:
     except ImportError:
         raise MissingExtra.of("mat73", f"{path.name}, a MATLAB file of version 7.3,") from None
     try:
+        if mode == "r":
+            open_regular(path).close()
         return h5py.File(path, mode)
     except OSError as error:
         raise FormatError(f"not a MATLAB file of version 7.3: {error}", path=path) from error
 
 
-def text(values: ArrayLike) -> str:
+def array(node: Any, most: int) -> NDArray[Any]:
+    """Return what an array of a version 7.3 file holds: numbers or references, `most` of them at most.
+
+    A file of a few bytes may promise terabytes of one number.
+    """
+    size, kind = getattr(node, "size", None), getattr(getattr(node, "dtype", None), "kind", "")
+    if size is None or kind not in "biufO" or not kind:
+        raise ValueError(f"wanted an array of numbers, got {node!r:.80}")
+    if size > most:
+        raise ValueError(f"an array of {size:,} numbers, where {most:,} may be")
+    return np.array(node)
+
+
+def text(node: Any) -> str:
     """Return the text that MATLAB keeps as an array of character codes."""
-    return "".join(chr(int(code)) for code in np.asarray(values).ravel())
+    return "".join(chr(int(code)) for code in array(node, LETTERS).ravel())
 
 
 def write_cells(file: Any, name: str, rows: Iterable[Iterable[Any]]) -> None:

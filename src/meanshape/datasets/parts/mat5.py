@@ -10,6 +10,7 @@ import math
 import struct
 import zlib
 from collections.abc import Iterator
+from itertools import islice
 
 from meanshape.core.errors import FormatError
 
@@ -17,8 +18,9 @@ SIZES = {1: 1, 2: 1, 3: 2, 4: 2, 5: 4, 6: 4, 7: 4, 9: 8, 12: 8, 13: 8, 16: 1, 17
 """Bytes of one number, by type."""
 MATRIX, COMPRESSED, INT32, UINT32 = 14, 15, 5, 6
 CELL, STRUCT, CHAR, NUMBERS = 1, 2, 4, range(6, 16)
-LARGEST, DEEPEST = 2**28, 8
-"""Bytes that a variable may have, and matrices that may lie in one another."""
+LARGEST, DEEPEST, MANY, NUMBERS_IN_ALL = 2**27, 8, 2**17, 2**24
+"""Bytes that a file's variables may unpack to, matrices that may lie in one another, elements of one matrix,
+and numbers in one: eight bytes each in memory, however they are packed."""
 
 Element = tuple[int, memoryview]
 
@@ -28,21 +30,24 @@ def check(data: bytes) -> None:
     order = {b"IM": "<", b"MI": ">"}.get(data[126:128])
     if order is None or len(data) < 128:
         raise FormatError("not a MATLAB file of version 5")
+    left = LARGEST
     for kind, content in _elements(memoryview(data)[128:], order):
         if kind == COMPRESSED:
-            for inner, whole in _elements(memoryview(_unpacked(content)), order):
+            unpacked = _unpacked(content, left)
+            left -= len(unpacked)
+            for inner, whole in _elements(memoryview(unpacked), order):
                 _check_matrix(inner, whole, order, 0)
         else:
             _check_matrix(kind, content, order, 0)
 
 
-def _unpacked(content: memoryview) -> bytes:
+def _unpacked(content: memoryview, most: int) -> bytes:
     try:
-        data = zlib.decompressobj().decompress(content, LARGEST + 1)
+        data = zlib.decompressobj().decompress(content, most + 1)
     except zlib.error as error:
         raise FormatError(f"a broken variable ({error})") from error
-    if len(data) > LARGEST:
-        raise FormatError(f"a variable that unpacks to more than {LARGEST:,} bytes")
+    if len(data) > most:
+        raise FormatError(f"variables that unpack to more than {LARGEST:,} bytes")
     return data
 
 
@@ -68,15 +73,17 @@ def _check_matrix(kind: int, content: memoryview, order: str, depth: int) -> Non
         raise FormatError(f"an element of type {kind} where a matrix should be")
     if not len(content):
         return  # an empty cell
-    parts = list(_elements(content, order))
+    parts = list(islice(_elements(content, order), MANY + 1))
+    if len(parts) > MANY:
+        raise FormatError(f"a matrix of more than {MANY:,} cells or fields")
     if len(parts) < 3:
         raise FormatError("a matrix without flags, dimensions and name")
     (flags, word), (dims, sizes) = parts[:2]
     if flags != UINT32 or len(word) != 8 or dims != INT32 or len(sizes) % 4 or not sizes:
         raise FormatError("a matrix without flags, dimensions and name")
     shape = struct.unpack(f"{order}{len(sizes) // 4}i", sizes)
-    count = math.prod(shape) if min(shape) >= 0 else LARGEST + 1
-    if count > LARGEST or len(shape) < 2:
+    count = math.prod(shape) if min(shape) >= 0 else NUMBERS_IN_ALL + 1
+    if count > NUMBERS_IN_ALL or len(shape) < 2:
         raise FormatError(f"a matrix of dimensions {shape}")
     _check_content(struct.unpack(f"{order}II", word)[0], count, parts[3:], order, depth)
 

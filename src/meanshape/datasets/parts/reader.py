@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from meanshape.core.types import Sample
+from meanshape.core.types import EVALUATION_ONLY, Sample
 from meanshape.datasets.parts.card import DataSetCard
 from meanshape.datasets.parts.check import Problem, check
+from meanshape.datasets.parts.held_out import without_excluded
 from meanshape.datasets.parts.survey import Survey
 
 
@@ -38,11 +40,17 @@ def reader(card: DataSetCard, survey: Surveyor) -> tuple[Samples, Verify]:
     """Make a module's two functions of its survey: `samples, verify = reader(card, survey)`."""
 
     def samples(root: str | Path, split: str | None = None, *, allow_missing: bool = False) -> list[Sample]:
-        """Read a split (None: everything that is there)."""
-        return survey(root, split).samples(card.name, split, allow_missing)
+        """Read a split (None: everything that is there), without what an `exclude.txt` names."""
+        found = without_excluded(survey(root, split), root, split).samples(card.name, split, allow_missing)
+        return [_for_evaluation(sample) for sample in found] if card.evaluation_only else found
 
     def verify(root: str | Path) -> list[Problem]:
         """What is wrong with the copy at `root`."""
         return check(card, survey, root)
 
     return samples, verify
+
+
+def _for_evaluation(sample: Sample) -> Sample:
+    """Return the sample with the mark that `LandmarkModel.fit` refuses."""
+    return replace(sample, attributes={**sample.attributes, EVALUATION_ONLY: True})

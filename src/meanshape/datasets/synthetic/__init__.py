@@ -17,7 +17,7 @@ and the camera's faults. Options: `generate.Options`.
 """
 
 from meanshape.datasets.synthetic.clutter import clutter, write_clutter
-from meanshape.datasets.synthetic.dataset import Rendered, card, miniature, samples, verify, write
+from meanshape.datasets.synthetic.dataset import Rendered, card, miniature, origin, samples, verify, write
 from meanshape.datasets.synthetic.generate import EMOTIONS, Options, face, scene
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "clutter",
     "face",
     "miniature",
+    "origin",
     "samples",
     "scene",
     "verify",

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from meanshape.core.errors import DataSetError, FormatError
 from meanshape.core.image import write_image
+from meanshape.core.origin import Origin
 from meanshape.core.types import Sample, Shape
 from meanshape.datasets.parts.card import load_card
 from meanshape.datasets.parts.check import Problem, look_at
+from meanshape.datasets.parts.origin import copy_of, origin_of
 from meanshape.datasets.synthetic.generate import Options, Seed, parse, picture, plan
 from meanshape.formats import pts
 from meanshape.formats.text import parse_json, read_text, whole
@@ -32,12 +34,14 @@ class Rendered:
     seed: Seed
     size: int
     options: Options
+    visible: NDArray[np.bool_] | None = field(default=None, repr=False)
+    """Which points are seen (K,); None until the picture is rendered."""
     _pixels: NDArray[np.uint8] | None = field(default=None, repr=False)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         """The pixels, uint8 RGB (size, size, 3)."""
         if self._pixels is None:
-            self._pixels = picture(self.seed, self.size, self.options)[0]
+            self._pixels, self.visible, _ = picture(self.seed, self.size, self.options)
         pixels = self._pixels if dtype is None else self._pixels.astype(dtype)
         return pixels.copy() if copy else pixels
 
@@ -75,6 +79,15 @@ def samples(
     seed = asked_seed if seed is None else seed
     split, chosen = split or "train", parse(options)
     return [_sample((seed, list(card.splits).index(split), k), size, split, chosen) for k in range(count)]
+
+
+def origin(root: str | Path, split: str | None = None, stated: Origin | None = None) -> Origin:
+    """Return the terms of rendered faces; what lies in a folder, only its user can say."""
+    if _is_recipe(str(root)):
+        seed = _recipe(str(root))[2]
+        return origin_of(card, split or "train", str(seed) if seed else "")
+    unsaid = Origin(terms=("a folder that is read as rendered faces: nothing is known of it",))
+    return origin_of(card, split, copy_of(Path(root).expanduser().resolve()), stated or unsaid)
 
 
 def _sample(seed: tuple[int, ...], size: int, split: str, options: Options) -> Sample:

@@ -9,7 +9,6 @@ exact. Modes (`modes.toml`) move control points.
 from __future__ import annotations
 
 import csv
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -19,6 +18,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from meanshape.core import toml
 from meanshape.core.markup import markup
 from meanshape.datasets.synthetic.arrays import Floats
 
@@ -163,7 +163,7 @@ def _mirrored(names: list[str]) -> NDArray[np.intp]:
 
 def _modes(names: list[str], uv: NDArray[np.float64]) -> dict[str, dict[str, Floats]]:
     """Offsets (n, 3) of each mode by kind (identity, expression) and name."""
-    table = tomllib.loads(files(__package__).joinpath("modes.toml").read_text("utf-8"))
+    table = toml.parse(files(__package__).joinpath("modes.toml").read_text("utf-8"))
     place = {name: i for i, name in enumerate(names)}
     result: dict[str, dict[str, Floats]] = {}
     for kind, modes in table.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from meanshape.core import toml
 from meanshape.datasets.synthetic.arrays import Floats, f32
 from meanshape.datasets.synthetic.head import Head, head
 
@@ -56,7 +56,7 @@ class Person:
 @cache
 def people() -> dict[str, Any]:
     """The table of what people look like and do."""
-    return tomllib.loads(files(__package__).joinpath("people.toml").read_text("utf-8"))
+    return toml.parse(files(__package__).joinpath("people.toml").read_text("utf-8"))
 
 
 def _pick(table: dict[str, dict[str, Any]], fair: float, rng: np.random.Generator) -> Floats:

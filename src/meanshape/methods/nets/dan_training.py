@@ -17,7 +17,7 @@ from meanshape.core.types import Sample
 from meanshape.methods.base import Progress
 from meanshape.methods.nets.dan import DAN, Stage
 from meanshape.methods.nets.export import export
-from meanshape.methods.nets.state import load_state, save_state
+from meanshape.methods.nets.state import STATE, save_state, start_from
 from meanshape.training.loop import Batch, Schedule, Trainer, channels_last, named
 from meanshape.training.losses import LOSSES, localisation_loss, masked_mean, point_distances
 from meanshape.training.sampling import CropBank, CropSampler
@@ -25,7 +25,7 @@ from meanshape.training.sampling import CropBank, CropSampler
 if TYPE_CHECKING:
     from meanshape.methods.dan import Config
 
-GRAPH, STATE = "model.onnx", "weights.safetensors"
+GRAPH = "model.onnx"
 
 
 def build(config: Config, mean: NDArray[np.float64]) -> DAN:
@@ -122,7 +122,7 @@ def fit(
     module = build(config, mean)
     loaded: set[str] = set()
     if initial is not None:
-        loaded = load_state(module, initial / STATE)
+        loaded = start_from(module, initial)
     bank = CropBank(train, markup)
     valid_bank = CropBank(valid, markup) if valid else None
     for index in range(len(config.sizes)):

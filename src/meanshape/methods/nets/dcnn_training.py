@@ -15,7 +15,7 @@ from meanshape.core.types import Sample
 from meanshape.methods.base import Progress
 from meanshape.methods.nets.dcnn import DCNN, FACES, fused
 from meanshape.methods.nets.export import export
-from meanshape.methods.nets.state import load_state, save_state
+from meanshape.methods.nets.state import STATE, save_state, start_from
 from meanshape.training.loop import Batch, Schedule, Trainer, named
 from meanshape.training.losses import LOSSES, masked_mean, point_distances
 from meanshape.training.sampling import CropBank, CropSampler
@@ -23,7 +23,7 @@ from meanshape.training.sampling import CropBank, CropSampler
 if TYPE_CHECKING:
     from meanshape.methods.dcnn import Config
 
-GRAPH, STATE = "model.onnx", "weights.safetensors"
+GRAPH = "model.onnx"
 FACE, REACH = 80, 2.0  # pixels of a face box in memory, and the side of what is kept, in boxes
 EYES = 0.47  # of the side of the box, about the distance of the eyes: what the losses are scaled by
 OUTPUTS = ("level1", "level2", "level3")
@@ -114,7 +114,7 @@ def fit(
     torch.manual_seed(seed)
     module = build(config, mean)
     if initial is not None:
-        load_state(module, initial / STATE)
+        start_from(module, initial)
     first = train[0].shape
     assert first is not None
     bank = CropBank(train, first.markup, face=FACE, reach=REACH)

@@ -5,7 +5,6 @@ where there are any, and those that teach it.
 from __future__ import annotations
 
 import copy
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -16,19 +15,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from meanshape.core import toml
 from meanshape.core.config import from_toml
 from meanshape.core.errors import ConfigError, WeightsError
-from meanshape.core.weights import read_card
+from meanshape.core.weights import Checked, read_card
 from meanshape.methods.nets import dan_training
 from meanshape.methods.nets.dan import prepared
 from meanshape.methods.nets.emotional_dan import EmotionalDAN
 from meanshape.methods.nets.emotional_dan_cascade import quicken
-from meanshape.methods.nets.state import load_state
+from meanshape.methods.nets.state import start_from
 
 if TYPE_CHECKING:
     from meanshape.methods.emotional_dan import Config
 
-LABELS, STATE = "labels.txt", "weights.safetensors"
+LABELS = "labels.txt"
 HEAD = {"emotion.weight", "emotion.bias"}  # of the joint stage: other labels want another
 
 
@@ -60,7 +60,7 @@ def start(
                 raise WeightsError(f"{initial}: its cascade is another than quick = {config.quick} asks for")
             quicken(module.cascade, config.quick)
         fresh = copy.deepcopy(module.joint)
-        loaded = load_state(module if whole else module.cascade, initial / STATE)
+        loaded = start_from(module if whole else module.cascade, initial)
         missing = {name for name, _ in fresh.named_parameters() if f"joint.{name}" not in loaded}
         if whole and missing - HEAD:
             module.joint = fresh  # the other's is built otherwise
@@ -80,8 +80,7 @@ def method_of(folder: Path | None) -> str | None:
 
 def _counts(folder: Path, name: str) -> tuple[int, ...]:
     """Numbers in the configuration of a run folder; none where it is older than that setting."""
-    kept: dict[str, Any] = tomllib.loads((folder / "config.toml").read_text("utf-8"))
-    return tuple(kept.get(name, ()))
+    return tuple(toml.read(Checked(folder) / "config.toml").get(name, ()))
 
 
 class Teachers:
@@ -105,12 +104,13 @@ class Teachers:
                     "taught above 0 wants an emotional_dan that teaches: --init or --set teachers= "
                     "its run folder"
                 )
-            if tuple((folder / LABELS).read_text("utf-8").split()) != tuple(labels):
+            files = Checked(folder)
+            if tuple((files / LABELS).read_text("utf-8").split()) != tuple(labels):
                 raise WeightsError(f"{folder}: it tells other labels apart than {', '.join(labels)}")
-            own = from_toml(type(config), (folder / "config.toml").read_text("utf-8"), where=str(folder))
+            own = from_toml(type(config), (files / "config.toml").read_text("utf-8"), where=str(folder))
             module = start(own, mean, labels, folder)
             asked = {f"joint.{name}" for name, _ in module.joint.named_parameters()}
-            if asked - load_state(module, folder / STATE):
+            if asked - start_from(module, folder):
                 raise WeightsError(
                     f"{folder}: its weights are not what its config.toml says; it cannot teach"
                 )

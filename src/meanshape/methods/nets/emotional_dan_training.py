@@ -31,9 +31,9 @@ from meanshape.methods.nets.emotional_dan_finish import (
     learn_shape_head,
     weigh_shape_head,
 )
-from meanshape.methods.nets.emotional_dan_start import STATE, Teachers, method_of, start
+from meanshape.methods.nets.emotional_dan_start import Teachers, method_of, start
 from meanshape.methods.nets.export import export
-from meanshape.methods.nets.state import adopt, save_state
+from meanshape.methods.nets.state import STATE, adopt, save_state
 from meanshape.training.loop import Batch, Schedule, Trainer
 from meanshape.training.losses import LOSSES, masked_mean, point_distances
 from meanshape.training.orthogonal import Orthogonal

@@ -36,6 +36,7 @@ def export(
     outputs: Sequence[str],
     half: bool = True,
     metadata: dict[str, str] | None = None,
+    any_size: bool = False,
 ) -> None:
     """Write ``module`` (crops (N, 3, H, W) in 0..255 to a list of tensors) with a uint8 input (N, H, W, 3).
 
@@ -47,6 +48,8 @@ def export(
         Names of what the module returns, in order.
     half
         Store large weights in half precision, cast back to single in the graph and folded when it is loaded.
+    any_size
+        Take pictures of any size; ``size`` is that of the example, and the last axis of the outputs follows.
     """
     import onnx
 
@@ -62,7 +65,10 @@ def export(
             opset_version=OPSET,
             input_names=["pixels"],
             output_names=list(outputs),
-            dynamic_axes={name: {0: "batch"} for name in ("pixels", *outputs)},
+            dynamic_axes={
+                "pixels": {0: "batch"} | ({1: "height", 2: "width"} if any_size else {}),
+                **{name: {0: "batch"} | ({2: "cells"} if any_size else {}) for name in outputs},
+            },
         )
     model = onnx.load_from_string(buffer.getvalue())
     if half:

@@ -16,7 +16,7 @@ from meanshape.core.types import Sample
 from meanshape.methods.base import Progress
 from meanshape.methods.nets.export import export
 from meanshape.methods.nets.facepp import FacePP, Frames, Part
-from meanshape.methods.nets.state import load_state, save_state
+from meanshape.methods.nets.state import STATE, save_state, start_from
 from meanshape.training.loop import Batch, Schedule, Trainer, channels_last, named
 from meanshape.training.losses import LOSSES, masked_mean, point_distances
 from meanshape.training.sampling import CropBank, CropSampler
@@ -24,7 +24,7 @@ from meanshape.training.sampling import CropBank, CropSampler
 if TYPE_CHECKING:
     from meanshape.methods.facepp import Config
 
-GRAPH, STATE = "model.onnx", "weights.safetensors"
+GRAPH = "model.onnx"
 OUTPUTS = ("boxes", "level2", "level3", "level4")
 LEVELS = 4
 
@@ -201,7 +201,7 @@ def fit(
     module = build(config, mean, markup)
     channels_last(module)
     if initial is not None:
-        load_state(module, initial / STATE)
+        start_from(module, initial)
     bank = CropBank(train, markup)
     valid_bank = CropBank(valid, markup) if valid else None
     nets: list[nn.Module] = [module.boxes, module.wholes, module.straight, module.upright]

@@ -13,7 +13,9 @@ import torch
 
 from meanshape.core import config as configs
 from meanshape.core.errors import ConfigError, DataSetError
+from meanshape.core.face_box import full
 from meanshape.core.image import Pixels, read_image
+from meanshape.core.openers import looks_like_picture
 from meanshape.core.types import Sample
 from meanshape.methods.base import Progress
 from meanshape.methods.nets import mtcnn as nets
@@ -40,7 +42,6 @@ if TYPE_CHECKING:
 
 NAMES = ("pnet", "rnet", "onet")
 SIZES = (12, 24, 48)
-PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 Pools = dict[int, Samples]
 
 
@@ -140,7 +141,7 @@ def gather(samples: Sequence[Sample]) -> Faces:
     for sample in samples:
         if sample.shape is None:
             continue
-        shape = sample.shape if sample.shape.markup.name == "ibug68" else sample.shape.to("mtfl5")
+        shape = full(sample.shape) or sample.shape.to("mtfl5")
         if np.isfinite(shape.points).all():
             images.append(sample.pixels)
             outlines.append(np.array(shape.points))
@@ -156,7 +157,7 @@ def read_photos(negatives: str | Path | Sequence[Pixels] | None, seed: int) -> l
         return [cv2.resize(t, (320, 240)) for t in drawn]
     if not isinstance(negatives, (str, Path)):
         return list(negatives)
-    paths = [p for p in sorted(Path(negatives).rglob("*")) if p.suffix.lower() in PICTURES]
+    paths = [p for p in sorted(Path(negatives).rglob("*")) if p.is_file() and looks_like_picture(p)]
     if not paths:
         raise DataSetError(f"{negatives}: there are no pictures in this folder of negatives")
     return [read_image(path) for path in paths]
@@ -178,10 +179,10 @@ def _proposals(
 
 def _finder(out: Path, number: int, config: Config, rng: np.random.Generator) -> Callable[[Pixels], Floats]:
     """Return the stages before `number` as one search, at low thresholds and changing smallest faces."""
-    from meanshape.methods.mtcnn import session
+    from meanshape.methods.mtcnn import Network
 
-    pnet = session(out / "pnet.onnx", 1)
-    rnet = session(out / "rnet.onnx", 1) if number == 2 else None
+    pnet = Network(out / "pnet.onnx")
+    rnet = Network(out / "rnet.onnx") if number == 2 else None
 
     def find(image: Pixels) -> Floats:
         scan = cascade.Scan(float(rng.choice([24, 32, 40])), 0.709, config.stride)
@@ -203,9 +204,9 @@ def _mistaken(
     rng: np.random.Generator,
 ) -> Pools:
     """Return the pools with as many negatives that P-Net takes for faces as there are others."""
-    from meanshape.methods.mtcnn import session
+    from meanshape.methods.mtcnn import Network
 
-    pnet, recipe = session(out / "pnet.onnx", 1), config.recipe
+    pnet, recipe = Network(out / "pnet.onnx"), config.recipe
     groups = scenes(faces, photos, recipe.scenes // 4, rng)
     some = rng.permutation(len(faces))[: max(10, 5 * recipe.scenes)]
     cells = []

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from meanshape.core.errors import OutputError, WeightsError
+from meanshape.core.weights import Checked
 from meanshape.methods.parts.onnx_file import SUFFIX
 
-GRAPH, ROOT = "model.onnx", "module."
+GRAPH, STATE, ROOT = "model.onnx", "weights.safetensors", "module."
 EPSILON = 1e-5
 """What torch's batch norm adds to a variance."""
 
@@ -26,23 +27,29 @@ def save_state(module: nn.Module, path: Path) -> None:
         k: v.half() if v.is_floating_point() and v.ndim > 1 else v for k, v in module.state_dict().items()
     }
     try:
-        save_file({k: v.contiguous() for k, v in state.items()}, path)
-        path.chmod(0o644)  # safetensors writes for the owner alone
+        # not save_file: that writes for the owner alone, whatever the umask says
+        path.write_bytes(save({k: v.contiguous() for k, v in state.items()}))
     except Exception as error:  # safetensors' error has no public base class
         raise OutputError(f"{path}: cannot be written ({error})") from error
 
 
-def load_state(module: nn.Module, path: Path) -> set[str]:
-    """Read what fits into the module and return its names.
+def start_from(module: nn.Module, folder: Path) -> set[str]:
+    """Read what fits of the weights in a folder, whose files are checked first, and return its names.
 
-    Where there is no such file, the graph beside it is read.
+    Where its card names no torch weights, its graph is read.
+    """
+    files = Checked(folder)
+    return load_state(module, files / (STATE if STATE in files else GRAPH))
+
+
+def load_state(module: nn.Module, path: Path) -> set[str]:
+    """Read what fits into the module and return its names; from torch weights, or from an `.onnx` graph.
 
     A state that shares no learnt weight of the same shape with the module is a `WeightsError`.
     """
-    graph = path.with_name(GRAPH)
     own = module.state_dict()
     try:
-        state = graph_state(graph, own) if graph.exists() and not path.exists() else load_file(path)
+        state = graph_state(path, own) if path.suffix == ".onnx" else load_file(path)
     except Exception as error:  # neither safetensors' errors nor onnx's have a public base class
         raise WeightsError(f"{path}: no torch weights to start from ({error})") from error
     fitting = {k: v.float() for k, v in state.items() if k in own and own[k].shape == v.shape}
@@ -78,6 +85,9 @@ def graph_state(path: Path, own: dict[str, Tensor]) -> dict[str, Tensor]:
         weight.name.removesuffix(SUFFIX): torch.from_numpy(np.array(numpy_helper.to_array(weight)))
         for weight in graph.initializer
     }
+    for node in graph.node:  # the export keeps equal weights once
+        if node.op_type == "Identity" and node.input[0] in kept:
+            kept[node.output[0]] = kept[node.input[0]]
     state = {name.removeprefix(ROOT): value for name, value in kept.items() if name.startswith(ROOT)}
     for node in graph.node:
         name = module_name(node.name)

@@ -18,7 +18,7 @@ from meanshape.core.markup import MarkUp
 from meanshape.core.types import Sample
 from meanshape.methods.base import Progress
 from meanshape.methods.nets.export import export
-from meanshape.methods.nets.state import load_state, save_state
+from meanshape.methods.nets.state import STATE, save_state, start_from
 from meanshape.methods.nets.tcdcn import TCDCN, Looking, channels_last
 from meanshape.methods.nets.tcdcn_stopping import TaskWatch
 from meanshape.training.loop import Batch, Schedule, Trainer
@@ -28,7 +28,7 @@ from meanshape.training.tensors import FaceTensors, TensorSampler, labels_of
 if TYPE_CHECKING:
     from meanshape.methods.tcdcn import Config
 
-GRAPH, STATE, WATCHED = "model.onnx", "weights.safetensors", "tasks.jsonl"
+GRAPH, WATCHED = "model.onnx", "tasks.jsonl"
 Labels = NDArray[np.int64]
 Tasks = Mapping[str, Sequence[str]]
 
@@ -221,7 +221,7 @@ def fit(
     torch.manual_seed(seed)
     module = build(config, mean, tasks)
     if initial is not None:
-        load_state(module, initial / STATE)
+        start_from(module, initial)
         module.looking.mean.copy_(torch.from_numpy(mean))
         module.active.fill_(1)
     faces = FaceTensors(train, markup, config.channels)

@@ -16,7 +16,7 @@ from meanshape.core.markup import MarkUp
 from meanshape.core.types import Sample
 from meanshape.methods.base import Progress
 from meanshape.methods.nets.export import export
-from meanshape.methods.nets.state import load_state, save_state
+from meanshape.methods.nets.state import STATE, save_state, start_from
 from meanshape.methods.nets.tcdcn import Looking, channels_last
 from meanshape.methods.nets.tcnn import TCNN, Heads, Mixture, Vanilla, placed
 from meanshape.methods.nets.tcnn_clusters import Views, aligned_views, assign, fit_mixture, random_views
@@ -29,7 +29,7 @@ from meanshape.training.tensors import FaceTensors, TensorSampler
 if TYPE_CHECKING:
     from meanshape.methods.tcnn import Config
 
-GRAPH, STATE = "model.onnx", "weights.safetensors"
+GRAPH = "model.onnx"
 
 
 @dataclass
@@ -96,7 +96,7 @@ def fit_vanilla(
     vanilla.average.copy_(pixels.mean(0))
     vanilla.spread.copy_(pixels.std(0) + 8)
     if initial is not None:
-        load_state(vanilla, initial / STATE)
+        start_from(vanilla, initial)
     schedule = Schedule.of(config, steps=config.steps)
     looking = make_looking(config, mean)
     Trainer(vanilla, LearningVanilla(config, looking, sampler, valid), schedule, folder, "vanilla", seed).run(

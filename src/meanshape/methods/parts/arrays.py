@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanshape.core.errors import WeightsError
+from meanshape.core.regular import open_regular
 
 Group = dict[str, NDArray[Any]]
 
@@ -25,7 +26,7 @@ def load(path: Path) -> dict[str, Group]:
     """Return the groups that `save` wrote."""
     groups: dict[str, Group] = {}
     try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+        with open_regular(path) as opened, np.load(opened, allow_pickle=False) as file:
             for key in file.files:
                 group, _, name = key.rpartition(".")
                 groups.setdefault(group, {})[name] = file[key]
@@ -37,7 +38,8 @@ def load(path: Path) -> dict[str, Group]:
 def load_points(path: Path, count: int) -> NDArray[np.float64]:
     """Return the points (count, 2) in a .npy file."""
     try:
-        points: NDArray[np.float64] = np.asarray(np.load(path, allow_pickle=False), np.float64)
+        with open_regular(path) as opened:
+            points: NDArray[np.float64] = np.asarray(np.load(opened, allow_pickle=False), np.float64)
     except Exception as error:
         raise WeightsError(f"{path}: not a file of points ({error})") from error
     if points.shape != (count, 2) or not np.isfinite(points).all():

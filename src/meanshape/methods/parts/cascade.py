@@ -15,6 +15,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from meanshape.core.errors import WeightsError
+from meanshape.methods.parts.pyramid import GREY
+from meanshape.methods.parts.pyramid import Crops as Crops
+
 Bytes = NDArray[Any]  # uint8
 Floats = NDArray[np.float64]
 # pixels (N, 3, H, W) float32 in 0..255 -> face probability, box offsets, points (x1..x5 y1..y5)
@@ -25,11 +29,12 @@ CELL = 12  # P-Net's window
 MARGIN = 3  # grey pixels around each level: windows may hang over the photo's border
 SMALLEST = 7  # a level's short side: the largest face is 1.7 times the photo's
 SMALL = 18  # levels below this cost next to nothing, and few windows fit: they are a third of a step apart
-GREY = 127
 MOST = 3000  # proposals that go on to R-Net, and windows per batch
 BATCH = 256
 MIRROR = [1, 0, 2, 4, 3, 6, 5, 7, 9, 8]  # x1..x5 y1..y5 of the mirrored face
-BLOCK = 128  # windows merged at once
+BLOCK, PAIRS = 128, 2**21  # windows merged at once, and pairs of windows compared at once
+SEEN = 2**15  # windows of P-Net that are looked at, the best: crowds on 10-megapixel photos have as many
+TILE = 2**21  # pixels of the canvas that P-Net sees at once
 NEAR = 0.4  # P-Net's windows that overlap more stand for one place
 
 
@@ -123,13 +128,16 @@ def propose(crops: Crops, pnet: Net, scan: Scan, threshold: float, support: floa
     side = seen.windows[:, 2:] - seen.windows[:, :2]
     boxes, scores = seen.windows + np.concatenate([side, side], axis=1) * seen.offsets, seen.scores
     keep = suppress(boxes, scores, NEAR)
-    merged, total = np.empty((len(keep), 4)), np.empty(len(keep))
-    for start in range(0, len(keep), BLOCK):
-        part = slice(start, start + BLOCK)
+    merged, total = np.empty((len(keep), 4)), np.zeros(len(keep))
+    block = max(1, min(BLOCK, PAIRS // max(1, len(boxes))))
+    for start in range(0, len(keep), block):
+        part = slice(start, start + block)
         shared, union = _overlap(boxes[keep[part]], boxes)
         weight = (shared >= NEAR * union) * scores
         total[part] = weight.sum(1)
         merged[part] = weight @ boxes / total[part, None]
+        if start >= MOST and (total >= support).sum() >= MOST:
+            break
     backed = np.flatnonzero(total >= support)[:MOST]
     return Windows(merged[backed], scores[keep[backed]])
 
@@ -160,11 +168,12 @@ def _slide(crops: Crops, pnet: Net, scan: Scan, threshold: float) -> _Seen:
         none = np.empty((0, 4))
         return _Seen(np.empty((0, 0, 3), np.uint8), none, np.empty((0, 2), int), np.empty(0), none)
     canvas = _draw(crops, plan.levels, *plan.size)
-    face, moves, _ = pnet(planes(canvas[None]))
-    cell = np.flatnonzero(face.ravel() > threshold)
-    cell = cell[plan.owner[cell] >= 0]
+    face, moves = _answers(pnet, canvas, scan.stride)
+    cell = np.flatnonzero((face.ravel() > threshold) & (plan.owner >= 0))
+    if len(cell) > SEEN:
+        cell = np.sort(cell[np.argpartition(-face.ravel()[cell], SEEN)[:SEEN]])
     owner = plan.owner[cell]
-    corner = np.stack([cell % face.shape[2], cell // face.shape[2]], 1) * scan.stride
+    corner = np.stack([cell % face.shape[1], cell // face.shape[1]], 1) * scan.stride
     zoom = plan.zoom[owner]
     first = (corner - plan.place[owner]) * zoom - 0.5
     return _Seen(
@@ -176,21 +185,46 @@ def _slide(crops: Crops, pnet: Net, scan: Scan, threshold: float) -> _Seen:
     )
 
 
+def _answers(pnet: Net, canvas: Bytes, stride: int) -> tuple[Answer, Answer]:
+    """Return what P-Net says of each cell: scores (rows, columns), offsets (4, rows, columns).
+
+    A large canvas is seen in tiles, so that memory does not grow with it.
+    """
+    rows, columns = ((side - CELL) // stride + 1 for side in canvas.shape[:2])
+    face, moves = np.empty((rows, columns), np.float32), np.empty((4, rows, columns), np.float32)
+    wide = min(columns, TILE // (CELL * stride))
+    high = max(1, TILE // (stride * stride * wide))
+    for top in range(0, rows, high):
+        for left in range(0, columns, wide):
+            bottom, right = min(top + high, rows), min(left + wide, columns)
+            tile = canvas[
+                top * stride : (bottom - 1) * stride + CELL, left * stride : (right - 1) * stride + CELL
+            ]
+            scores, offsets, _ = pnet(planes(tile[None]))
+            there = (bottom - top, right - left)
+            if scores.shape != (1, *there) or offsets.shape != (1, 4, *there):
+                raise WeightsError(
+                    f"P-Net answers {scores.shape[1:]} cells, and {there} belong to its stride"
+                )
+            face[top:bottom, left:right], moves[:, top:bottom, left:right] = scores[0], offsets[0]
+    return face, moves
+
+
 @dataclass(frozen=True)
 class _Plan:
     """What depends on a photo's size alone: the canvas, each cell's level (-1: none), each level's map."""
 
     levels: tuple[Level, ...]
     size: tuple[int, int]
-    owner: NDArray[np.int64]  # (rows * columns,)
+    owner: NDArray[np.int16]  # (rows * columns,)
     place: NDArray[np.int64]  # (levels, 2): where the photo's corner lies on the canvas
     zoom: Floats  # (levels, 2): photo pixels per canvas pixel
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def _plan(width: int, height: int, scan: Scan) -> _Plan:
     (levels, (across, down)), stride = layout(width, height, scan), scan.stride
-    owner = np.full([max(0, (n - CELL) // stride + 1) for n in (down, across)], -1)
+    owner = np.full([max(0, (n - CELL) // stride + 1) for n in (down, across)], -1, np.int16)
     for number, level in enumerate(levels):
         ow, oh = level.outer(stride)
         y, x = level.y // stride, level.x // stride
@@ -254,50 +288,6 @@ def square(boxes: Floats) -> Floats:
 def planes(pixels: Bytes) -> NDArray[np.float32]:
     """Return pixels (N, H, W, 3) as the networks take them: (N, 3, H, W) float32."""
     return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2), dtype=np.float32)
-
-
-class Crops:
-    """Square crops of one photo, each taken from the halving that is nearest to its scale."""
-
-    def __init__(self, image: Bytes) -> None:
-        self.levels = [image]
-
-    def __call__(self, squares: Floats, size: int) -> Bytes:
-        """Return the crops (N, size, size, 3) of squares (N, 4); grey lies outside the photo."""
-        out = np.empty((len(squares), size, size, 3), np.uint8)
-        step = np.maximum(squares[:, 2:3] - squares[:, :1], 1e-3) / size
-        along = step * np.arange(0.5, size) + 0.5
-        xs, ys = squares[:, :1] + along, squares[:, 1:2] + along  # pixel centres, from the photo's corner
-        wanted = np.maximum(np.floor(np.log2(step[:, 0]) + 0.5), 0).astype(int)
-        for number in set(wanted.tolist()):  # all crops of one halving at once
-            level, fx, fy = self._level(number)
-            rows = (wanted == number).nonzero()[0]
-            across, down = np.empty((2, len(rows), size, size), np.float32)
-            across[:] = (xs[rows] / fx - 0.5)[:, None]
-            down[:] = (ys[rows] / fy - 0.5)[:, :, None]
-            cut = cv2.remap(
-                level, across.reshape(-1, size), down.reshape(-1, size), cv2.INTER_LINEAR,
-                borderMode=cv2.BORDER_CONSTANT, borderValue=(GREY, GREY, GREY),
-            )  # fmt: skip
-            out[rows] = cut.reshape(-1, size, size, 3)
-        return out
-
-    def at_least(self, width: int, height: int) -> Bytes:
-        """Return the smallest halving of the photo that is not smaller than this."""
-        number = 0
-        while True:
-            smaller = self._level(number + 1)[0]
-            if len(self.levels) <= number + 1 or smaller.shape[1] < width or smaller.shape[0] < height:
-                return self.levels[number]
-            number += 1
-
-    def _level(self, wanted: int) -> tuple[Bytes, float, float]:
-        while len(self.levels) <= wanted and min(self.levels[-1].shape[:2]) > 1:
-            height, width = self.levels[-1].shape[:2]
-            half = (max(1, width // 2), max(1, height // 2))
-            self.levels.append(cv2.resize(self.levels[-1], half, interpolation=cv2.INTER_AREA))
-        image = self.levels[min(wanted, len(self.levels) - 1)]
-        return image, self.levels[0].shape[1] / image.shape[1], self.levels[0].shape[0] / image.shape[0]
 
 
 def decode(squares: Floats, offsets: NDArray[np.float32], flat: NDArray[np.float32]) -> tuple[Floats, Floats]:

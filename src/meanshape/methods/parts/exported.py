@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +14,16 @@ from meanshape.core.errors import ConfigError, WeightsError
 from meanshape.core.geometry import apply, invert
 from meanshape.core.image import Pixels, warp
 from meanshape.core.markup import named
+from meanshape.core.origin import Origin
 from meanshape.core.types import Box, Sample, Shape
+from meanshape.core.weights import Files
 from meanshape.methods.base import LandmarkModel, Progress
 from meanshape.methods.parts.graph import Graph
 from meanshape.methods.parts.onnx_session import OnnxSession
 from meanshape.methods.parts.portable import POINTS
+
+if TYPE_CHECKING:
+    from meanshape.core.runtime import Provider
 
 WHOLE = "picture and box"
 LARGEST = 4096
@@ -45,7 +50,9 @@ class Exported(LandmarkModel):
     name = "exported"
     Config = object
 
-    def __init__(self, path: str | Path, *, threads: int = 1, providers: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, path: str | Path, *, threads: int = 1, providers: Sequence[Provider] | None = None
+    ) -> None:
         self.run_folder = self.initial = None
         self.config, self.path = None, Path(path)
         self._session = OnnxSession(path, threads, providers)
@@ -61,9 +68,15 @@ class Exported(LandmarkModel):
             if not (1 <= min(size) <= max(size) <= LARGEST and left < right and top < bottom):
                 raise ValueError(f"a crop of {size} in {window}")
             self._whole = told["input"] == WHOLE
-        except (KeyError, ValueError, TypeError, OverflowError, RecursionError) as error:
+            self.origin = Origin.read(json.loads(told.get("origin", "{}")))
+        except (KeyError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise WeightsError(f"{path}: its metadata lack or garble {error}; export it again") from error
         self._crop = Graph(self.path, POINTS, (int(wide), int(tall)), (left, top, right, bottom), square)
+
+    @property
+    def runs_on(self) -> tuple[str, ...]:
+        """Return ONNX Runtime's providers that do the work, the busiest first."""
+        return self._session.runs_on
 
     def graph(self) -> Graph:
         """Say that what was exported is not exported again."""
@@ -93,5 +106,5 @@ class Exported(LandmarkModel):
     def _save(self, folder: Path) -> None:
         raise ConfigError(f"{self.path} is an exported file: copy it")
 
-    def _load(self, folder: Path) -> None:
+    def _load(self, folder: Files) -> None:
         raise ConfigError(f"{folder}: an exported model is a file, not a folder")

@@ -11,12 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from meanshape.core.face_box import full
 from meanshape.core.geometry import Matrix, Points
 from meanshape.core.image import Pixels
 from meanshape.core.types import Box, Shape
-
-BOXED = "ibug68"
-"""The mark-up whose tight box is the face box."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,14 +120,15 @@ def own_unit(mean: Points, shape: Shape) -> Matrix | None:
     """Return the unit frame of a whole shape's own tight box, which turns as the mean (K, 2) laid on it does;
     None where that box is no face box, points are missing or fall together.
     """
-    if shape.markup.name != BOXED or not np.isfinite(shape.points).all():
+    whole = full(shape)
+    if whole is None or not np.isfinite(shape.points).all():
         return None
     c, s = laid(mean, shape.points)[:, 0].tolist()
     size = math.hypot(c, s)
     if not size > 1e-9:
         return None
     turn = np.array([[c, -s], [s, c]]) / size
-    box = Box.around(shape.points @ turn)
+    box = Box.around(whole.points @ turn)
     return np.column_stack([turn * box.size, turn @ box.center]) if box.size > 1e-9 else None
 
 

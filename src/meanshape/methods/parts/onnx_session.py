@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from meanshape.core.errors import WeightsError
 
+if TYPE_CHECKING:
+    from meanshape.core.runtime import Provider
+
 
 class OnnxSession:
-    """An ONNX graph, made once and called often.
+    """An ONNX graph, made once and called often; another process makes it again from its file.
 
     Parameters
     ----------
@@ -25,21 +28,20 @@ class OnnxSession:
         ONNX Runtime's execution providers, the CPU's by default.
     """
 
-    def __init__(self, path: str | Path, threads: int = 1, providers: Sequence[str] | None = None) -> None:
-        import onnxruntime as ort
+    def __init__(
+        self, path: str | Path, threads: int = 1, providers: Sequence[Provider] | None = None
+    ) -> None:
+        from meanshape.core import runtime
 
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        try:
-            self._session = ort.InferenceSession(
-                str(path), options, providers=list(providers or ("CPUExecutionProvider",))
-            )
-        except Exception as error:  # onnxruntime's own exceptions share no base class
-            raise WeightsError(f"{path}: ONNX Runtime cannot load it ({error})") from error
-        self.path = Path(path)
+        self.path, self._made_of = Path(path), (str(path), threads, providers)
+        self._session = runtime.session(self.path, threads, providers)
+        self._only = runtime.onnxruntime.RunOptions()
+        self._only.only_execute_path_to_fetches = True
+        self.runs_on = runtime.runs_on(self._session)
         self.outputs = tuple(output.name for output in self._session.get_outputs())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return OnnxSession, self._made_of
 
     @property
     def metadata(self) -> dict[str, str]:
@@ -50,9 +52,11 @@ class OnnxSession:
             raise WeightsError(f"{self.path}: its metadata cannot be read ({error})") from error
 
     def __call__(self, inputs: Mapping[str, NDArray[Any]], *outputs: str) -> list[NDArray[np.float32]]:
-        """The named outputs (all, if none is named)."""
+        """The named outputs (all, if none is named); what leads to no other is not computed."""
         try:
-            result: list[NDArray[np.float32]] = self._session.run(list(outputs) or None, dict(inputs))
+            result: list[NDArray[np.float32]] = self._session.run(
+                list(outputs) or None, dict(inputs), self._only
+            )
         except Exception as error:
             raise WeightsError(f"{self.path}: ONNX Runtime cannot run it ({error})") from error
         return result

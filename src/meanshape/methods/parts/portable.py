@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -17,6 +16,8 @@ from numpy.typing import NDArray
 
 from meanshape.core import weights
 from meanshape.core.errors import MissingExtra, writing
+from meanshape.core.files import beside
+from meanshape.core.origin import Origin, joined
 from meanshape.methods.base import LandmarkModel
 from meanshape.methods.parts import onnx_file
 from meanshape.methods.parts.crop_graph import crop_model
@@ -35,6 +36,7 @@ def write(
     numbers: Numbers = "fp32",
     with_crop: bool = False,
     crops: Iterable[NDArray[np.uint8]] = (),
+    origin: Origin | None = None,
 ) -> dict[str, str]:
     """Write a fitted deep model to one ONNX file and return the metadata inside it.
 
@@ -47,6 +49,7 @@ def write(
     with_crop : take the whole picture `image` (H, W, 3) and one face `box` (4,) instead of crops `pixels`
         (N, height, width, 3); `points` (1, K, 2) are then pixels of the picture
     crops : for int8, crops (height, width, 3) of some hundred faces, from which ranges are learnt
+    origin : terms and data of model and crops; None: those of the model, and of crops nobody knows any
 
     Raises
     ------
@@ -68,7 +71,9 @@ def write(
         net = _joined(net, graph)
     if numbers != "fp32":
         onnx_file.halve(net)
-    told = _metadata(model, graph, numbers, with_crop)
+    if origin is None:
+        origin = joined([model.origin, *([Origin()] if numbers == "int8" else [])])
+    told = _metadata(model, graph, numbers, with_crop) | _terms(origin)
     onnx.helper.set_model_props(net, told)
     _write(net.SerializeToString(), Path(path))
     return told
@@ -122,9 +127,12 @@ def _joined(net: Any, graph: Graph) -> Any:
 def _quantised(net: Any, crops: Iterable[NDArray[np.uint8]]) -> Any:
     """Return the network with convolutions in int8, ranges learnt from crops."""
     import onnx
-    from onnxruntime import quantization
 
-    class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
+    from meanshape.core import runtime
+
+    quantization = runtime.quantization()
+
+    class Reader:  # it only wants `get_next`
         def __init__(self) -> None:
             self.left: Iterator[NDArray[np.uint8]] = iter(crops)
 
@@ -145,6 +153,7 @@ def _quantised(net: Any, crops: Iterable[NDArray[np.uint8]]) -> Any:
                 per_channel=True,
                 activation_type=quantization.QuantType.QUInt8,
                 weight_type=quantization.QuantType.QInt8,
+                reduce_range=True,  # products of 8 bits overflow sums of two on CPUs without VNNI
             )
         return onnx.load(str(small))
 
@@ -177,13 +186,23 @@ def _metadata(model: LandmarkModel, graph: Graph, numbers: str, with_crop: bool)
     card_folder = graph.path.parent
     if (card_folder / weights.CARD).exists():
         card = weights.read_card(card_folder)
-        told |= {"name": card.name, "licence": card.licence, "terms": str(card.more.get("terms", ""))}
+        told["name"] = card.name
     return told
+
+
+def _terms(origin: Origin) -> dict[str, str]:
+    """Return the terms for people and, under `origin`, for programs."""
+    return {
+        "licence": origin.licence,
+        "commercial_use": "yes" if origin.commercial_use else "no",
+        "terms": "\n".join(origin.terms),
+        "origin": json.dumps(origin.to_dict(), ensure_ascii=False),
+    }
 
 
 def _write(data: bytes, path: Path) -> None:
     """Write a file whole or not at all."""
-    part = path.with_name(f".{path.stem[:40]}.{os.getpid()}.part")
+    part = beside(path)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

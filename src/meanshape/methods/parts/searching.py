@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from meanshape.core.boxes import BoxLike
 from meanshape.core.image import ImageLike, Pixels, read_image
 from meanshape.core.types import Box, Shape
 from meanshape.methods.base import LandmarkModel
@@ -33,7 +34,7 @@ class SearchingModel(LandmarkModel):
         return self.shape_model.shape_from(modes, deviations=True)
 
     def iterations(
-        self, image: ImageLike, box: Box | None = None, *, start: Shape | None = None
+        self, image: ImageLike, box: BoxLike | None = None, *, start: Shape | None = None
     ) -> list[Shape]:
         """Return the shapes that the search goes through, from the mean in the box to the answer."""
         trace: list[Float] = []

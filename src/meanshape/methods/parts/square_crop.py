@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from meanshape.core.errors import ConfigError
 from meanshape.core.image import Pixels, warp
 from meanshape.core.types import Box, Shape
+from meanshape.core.weights import Files
 from meanshape.methods.base import LandmarkModel
 from meanshape.methods.parts.graph import Graph
 from meanshape.methods.parts.onnx_session import OnnxSession
@@ -45,6 +45,11 @@ class SquareCropModel(LandmarkModel):
     def _framed(self, box: Box) -> Box:
         """Return the box that the crop is about, of a canonical box."""
         return box
+
+    @property
+    def runs_on(self) -> tuple[str, ...]:
+        """Return ONNX Runtime's providers that do the work, the busiest first."""
+        return () if self._session is None else self._session.runs_on
 
     def graph(self) -> Graph:
         """Return the graph from the crop to the points, for `meanshape export`."""
@@ -81,5 +86,5 @@ class SquareCropModel(LandmarkModel):
             )
         return self._module
 
-    def _load(self, folder: Path) -> None:
+    def _load(self, folder: Files) -> None:
         self._session = OnnxSession(folder / GRAPH, self.threads, self.providers)

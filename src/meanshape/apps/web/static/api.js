@@ -6,7 +6,7 @@ async function answer(response) {
   let body = null;
   try {
     body = await response.json();
-    text = body.error ?? body.detail?.[0]?.msg ?? text;
+    text = body.error ?? text;
   } catch { /* no JSON: the status must do */ }
   const error = new Error(text);
   error.status = response.status;
@@ -53,6 +53,9 @@ export const save = async (name, label) =>
 
 const kinds = new Map();
 export function markup(name) {
-  if (!kinds.has(name)) kinds.set(name, get(`/v1/markups/${encodeURIComponent(name)}`));
+  if (!kinds.has(name)) {
+    kinds.set(name, get(`/v1/markups/${encodeURIComponent(name)}`));
+    kinds.get(name).catch(() => kinds.delete(name)); // asked for again
+  }
   return kinds.get(name);
 }

@@ -202,7 +202,7 @@ async function start() {
   models = await get("/v1/models");
   $("models").replaceChildren(...models.map(({ name }) => {
     const row = Object.assign(document.createElement("label"), { className: "check" });
-    const box = Object.assign(document.createElement("input"), { type: "checkbox", value: name, checked: ["dan", "cpr", "asm", "aam"].includes(name) });
+    const box = Object.assign(document.createElement("input"), { type: "checkbox", value: name, checked: ["integral", "dan", "cpr", "aam"].includes(name) });
     box.addEventListener("change", compare);
     row.append(box, name);
     return row;
@@ -211,7 +211,8 @@ async function start() {
   $("explained").replaceChildren(...able("steps"));
   const modal = ["shape", "appearance"].flatMap((kind) => models.filter(({ shows }) => shows.includes(kind)).map(({ name }) => new Option(`${name}, ${kind}`, `${name}/${kind}`)));
   $("moded").replaceChildren(new Option("nothing", ""), ...modal);
-  if (models.some(({ name }) => name === "dan")) $("explained").value = "dan";
+  const first = models.find((model) => model.default && model.shows.includes("steps"));
+  if (first) $("explained").value = first.name;
 }
 
 async function take([file]) {

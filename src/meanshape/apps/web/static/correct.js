@@ -7,7 +7,7 @@ const $ = (id) => document.getElementById(id);
 const view = new View($("stage"));
 let kind = null; // the mark-up
 let photos = [];
-let now = null; // {name, version, faces: [{points, visible}], undo, redo}
+let now = null; // {name, version, faces: [{points, visible, box, checked, …}], undo, redo, changes, saved}
 let picked = null; // {face, index}
 let adding = null; // a corner of the box that is being drawn
 let conflict = null;
@@ -25,7 +25,15 @@ function state(text, good = true) {
   $("state").className = good ? "good" : "soft";
 }
 
-const copy = (faces) => faces.map(({ points, visible, box }) => ({ points: points.map((point) => [...point]), visible: visible && [...visible], box: box && [...box] }));
+const copy = (faces) => faces.map((face) => ({ ...face, points: face.points.map((point) => [...point]), visible: face.visible && [...face.visible], box: face.box && [...face.box] }));
+const checked = (label) => label.faces.filter((face) => face.checked).length;
+const done = (label) => Boolean(label.version) && checked(label) === label.faces.length;
+const unsaved = () => Boolean(now) && now.changes !== now.saved;
+
+function told(label) {
+  const rest = done(label) ? "" : `, ${checked(label)} of ${label.faces.length} checked`;
+  state(label.version ? `saved${rest}` : "not corrected yet", Boolean(label.version));
+}
 
 // The folder
 
@@ -38,13 +46,14 @@ async function overview() {
 }
 
 function list() {
-  const done = photos.filter((photo) => photo.done).length;
-  $("count").textContent = `${done} of ${photos.length} photos done`;
-  $("bar").firstElementChild.style.width = `${(100 * done) / photos.length}%`;
-  $("bar").setAttribute("aria-valuenow", Math.round((100 * done) / photos.length));
+  const ready = photos.filter((photo) => photo.done).length;
+  $("count").textContent = `${ready} of ${photos.length} photos done`;
+  $("bar").firstElementChild.style.width = `${(100 * ready) / photos.length}%`;
+  $("bar").setAttribute("aria-valuenow", Math.round((100 * ready) / photos.length));
   $("photos").replaceChildren(...photos.map((photo) => {
     const button = document.createElement("button");
-    const mark = photo.done ? "✓" : photo.confidence === null ? "" : `${Math.round(100 * photo.confidence)} %`;
+    const sure = photo.confidence === null ? "" : `${Math.round(100 * photo.confidence)} %`;
+    const mark = photo.done ? "✓" : photo.checked ? `${photo.checked} of ${photo.faces}` : sure;
     button.append(...[photo.name, mark].map((textContent) => Object.assign(document.createElement("span"), { textContent })));
     if (photo.name === now?.name) button.setAttribute("aria-current", "true");
     button.onclick = () => open(photo.name);
@@ -55,14 +64,15 @@ function list() {
 }
 
 async function open(name) {
-  await settle();
+  if (!(await settle())) return;
   fail(null);
+  $("unsaved").hidden = true;
   conflict = picked = adding = null;
   $("conflict").hidden = true;
   $("busy").hidden = false;
   try {
     const [label, picture] = await Promise.all([get("/v1/folder/label", { name }), loaded(name)]);
-    now = { name, version: label.version, faces: faces(label), undo: [], redo: [] };
+    now = { name, version: label.version, faces: faces(label), undo: [], redo: [], changes: 0, saved: 0 };
     picked = now.faces.length ? { face: 0, index: 0 } : null;
     if (!trail.includes(name)) trail.push(name);
     $("title").textContent = name;
@@ -71,7 +81,7 @@ async function open(name) {
     show();
     view.show(picture, picture.width, picture.height);
     location.hash = encodeURIComponent(name);
-    state(label.version ? "saved" : "not corrected yet", Boolean(label.version));
+    told(now);
     $("hint").hidden = Boolean(label.version || now.faces.length);
     list();
   } catch (error) {
@@ -81,7 +91,9 @@ async function open(name) {
   }
 }
 
-const faces = (label) => label.faces.filter((face) => face.shape).map(({ shape, box }) => ({ points: shape.points, visible: shape.visible, box }));
+const faces = (label) => label.faces.filter((face) => face.shape).map(({ shape, box, emotion, attributes }) => ({
+  points: shape.points, visible: shape.visible, box, emotion, attributes, checked: Boolean(label.version) && attributes?.checked !== "no",
+}));
 
 async function loaded(name) {
   const response = await fetch(`/v1/folder/photo?${new URLSearchParams({ name })}`);
@@ -123,6 +135,8 @@ function change(work) {
 }
 
 function changed() {
+  now.changes += 1;
+  $("hint").hidden = true;
   show();
   buttons();
   state("saving…", false);
@@ -148,36 +162,44 @@ function store() {
   timer = null;
   const label = now;
   saving = saving.then(async () => {
-    if (conflict) return;
+    if (conflict) return false;
+    const { changes } = label;
     try {
       const answer = await save(label.name, { version: label.version, faces: label.faces });
       label.version = answer.version;
+      label.saved = changes;
       const photo = photos.find(({ name }) => name === label.name);
-      if (photo && !photo.done) {
-        photo.done = true;
-        list();
-      }
-      if (label === now && !timer) state("saved");
+      Object.assign(photo ?? {}, { done: done(label), checked: checked(label), faces: label.faces.length });
+      list();
+      fail(null);
+      $("unsaved").hidden = true;
+      if (label === now && !timer) told(label);
+      return true;
     } catch (error) {
       fail(error);
       state("not saved", false);
       if (error.status === 409 && label === now) {
         conflict = error.body.label;
         $("conflict").hidden = false;
-      }
+      } else $("unsaved").hidden = !unsaved();
+      return error.status === 422 && label.changes === label.saved; // no label of this form: nothing to wait for
     }
   });
   return saving;
 }
 
+// Save what has changed, also what could not be saved before. Answers whether the photo may be left.
 async function settle() {
   if (timer) store();
   await saving;
+  if (unsaved() && !conflict) await store();
+  return !unsaved();
 }
 
 function moved(face, index, dx, dy) {
   const { points } = face;
   const grip = $("grip").value;
+  face.checked = true;
   const group = Object.values(kind?.groups ?? {}).filter((indices) => indices.includes(index)).sort((a, b) => a.length - b.length)[0];
   const which = grip === "face" ? points.keys() : grip === "group" && group ? group : [index];
   if (grip === "face" && face.box) face.box = face.box.map((edge, side) => edge + (side % 2 ? dy : dx));
@@ -228,7 +250,7 @@ async function add(box) {
   try {
     const { points } = await place({ name: now.name, ...box });
     change(() => {
-      now.faces.push({ points, visible: null, box: [box.left, box.top, box.right, box.bottom] });
+      now.faces.push({ points, visible: null, box: [box.left, box.top, box.right, box.bottom], checked: false });
       picked = { face: now.faces.length - 1, index: 0 };
     });
   } catch (error) {
@@ -254,11 +276,12 @@ function hide() {
     const face = point();
     face.visible ??= face.points.map(() => true);
     face.visible[picked.index] = !face.visible[picked.index];
+    face.checked = true;
   });
 }
 
 function none() {
-  if (point()) change(() => { point().points[picked.index] = [null, null]; });
+  if (point()) change(() => { point().points[picked.index] = [null, null]; point().checked = true; });
 }
 
 function remove() {
@@ -271,13 +294,17 @@ function remove() {
 
 // Back: the photo that was open before. On: where one came from; else the least certain that is not done.
 async function step(by) {
-  await settle();
-  if (by > 0 && now && !now.version && !conflict) await store(); // looked at and found right
+  if (!(await settle())) return;
+  if (by > 0 && now && !done(now)) {
+    for (const face of now.faces) face.checked = true; // looked at and found right
+    if (!(await store())) return;
+  }
   await overview().catch(fail);
   const names = photos.map(({ name }) => name);
   const inList = names[names.indexOf(now?.name) + by];
   const again = trail[trail.lastIndexOf(now?.name) + by];
-  const fresh = by > 0 ? photos.find((photo) => !photo.done && photo.name !== now?.name)?.name : null;
+  const waiting = by > 0 ? photos.filter((photo) => !photo.done && photo.name !== now?.name) : [];
+  const fresh = (waiting.find((photo) => !trail.includes(photo.name)) ?? waiting[0])?.name;
   const next = again ?? fresh ?? inList;
   if (next) await open(next);
 }
@@ -339,9 +366,12 @@ $("hide").onclick = hide;
 $("none").onclick = none;
 $("add").onclick = toggleAdding;
 $("remove").onclick = remove;
-$("theirs").onclick = () => { const { name } = now; conflict = null; open(name); };
+$("again").onclick = store;
+for (const id of ["theirs", "drop"]) {
+  $(id).onclick = () => { clearTimeout(timer); timer = conflict = null; now.saved = now.changes; open(now.name); };
+}
 $("mine").onclick = () => { now.version = conflict.version; conflict = null; $("conflict").hidden = true; fail(null); store(); };
-window.addEventListener("beforeunload", (event) => { if (timer) { store(); event.preventDefault(); } });
+window.addEventListener("beforeunload", (event) => { if (unsaved()) { store(); event.preventDefault(); } });
 
 overview().then(() => {
   const wanted = decodeURIComponent(location.hash.slice(1));

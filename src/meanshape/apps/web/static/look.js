@@ -1,7 +1,7 @@
 // Look: photos, a clip or the camera; points, pose, emotion and attributes; results to take along.
 
 import { detect, get, markup } from "./api.js";
-import { COLOURS, View, decoded, download, takesFiles } from "./view.js";
+import { COLOURS, View, decoded, download, drawShape, takesFiles } from "./view.js";
 
 const $ = (id) => document.getElementById(id);
 const view = new View($("stage"));
@@ -206,41 +206,56 @@ async function camera() {
   await play("camera");
 }
 
-const files = {
-  json: (photo) => [`${photo.name}.json`, JSON.stringify(photo.result), "application/json"],
-  csv: (photo) => [`${photo.name}.csv`, table(photo), "text/csv"],
-  pts: (photo) => [`${photo.name}.pts`, pts(photo.result.faces[0]), "text/plain"],
+const stem = (photo) => photo.name.replace(/\.[^./\\]+$/, "") || photo.name;
+const files = { // what each button writes: [name, text, type], as many as it takes
+  json: async (photo) => [[`${stem(photo)}.json`, JSON.stringify(photo.result), "application/json"]],
+  csv: async (photo) => [[`${stem(photo)}.csv`, await table(photo), "text/csv"]],
+  pts: async (photo) => shapedFaces(photo).map((face, number) => [`${stem(photo)}${number ? `.face${number + 1}` : ""}.pts`, pts(face), "text/plain"]),
 };
 
-function table({ result }) {
-  const rows = [["source", "face", "point", "x", "y"]];
-  result.faces.forEach((face, number) => (face.shape?.points ?? []).forEach(([x, y], index) => rows.push([result.source, number, index, x, y])));
-  return rows.map((row) => row.map((cell) => (/[",\n]/.test(cell) ? `"${String(cell).replaceAll('"', '""')}"` : cell ?? "")).join(",")).join("\n") + "\n";
+function shapedFaces({ result }) {
+  const found = result.faces.filter((face) => face.shape);
+  if (!found.length) throw new Error("There is no face to write.");
+  return found;
+}
+
+async function table({ result }) { // as `meanshape detect -o points.csv`
+  const rows = [["source", "face", "markup", "point", "name", "x", "y", "visible", "confidence", "left", "top", "right", "bottom", "score"]];
+  for (const [number, face] of result.faces.entries()) {
+    if (!face.shape) continue;
+    const { markup: kind, points, visible, confidence } = face.shape;
+    const names = (await markup(kind)).points;
+    points.forEach(([x, y], index) => rows.push([result.source, number, kind, index, names[index], x, y, visible && Number(visible[index]), confidence?.[index], ...face.box, face.score]));
+  }
+  return rows.map((row) => row.map(cell).join(",")).join("\n") + "\n";
+}
+
+function cell(value) { // a text that a spreadsheet would run gets an apostrophe in front
+  const text = typeof value === "string" && /^[=+\-@]/.test(value) ? `'${value}` : String(value ?? "");
+  return /[",;\t\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
 function pts(face) { // 1-based, as iBUG's
-  const points = face?.shape?.points ?? [];
+  const { points } = face.shape;
+  if (points.some(([x]) => x === null)) throw new Error("The mark-up leaves points out, which .pts cannot say; take JSON or CSV.");
   const lines = points.map(([x, y]) => `${(x + 1).toFixed(3)} ${(y + 1).toFixed(3)}`);
   return `version: 1\nn_points: ${points.length}\n{\n${lines.join("\n")}\n}\n`;
 }
 
-function drawn({ picture, result, name }) {
-  const canvas = blank(result.size);
+function drawn(photo) {
+  const canvas = blank(photo.result.size);
   const pen = canvas.getContext("2d");
-  pen.drawImage(picture, 0, 0, canvas.width, canvas.height);
-  const other = new View(Object.assign(document.createElement("div"), {}));
-  Object.assign(other, { picture: canvas, width: canvas.width, height: canvas.height, scale: 1, x: 0, y: 0 });
-  import("./view.js").then(({ drawShape }) => {
-    const thick = Math.max(1, canvas.width / 500);
-    view.shapes.forEach((shape) => drawShape(pen, { ...shape, radius: 2.2 * thick }, (point) => other.toScreen(point)));
-    canvas.toBlob((blob) => download(`${name}.png`, blob));
-  });
+  pen.drawImage(photo.picture, 0, 0, canvas.width, canvas.height);
+  const thick = Math.max(1, canvas.width / 500); // dots and lines grow with the picture
+  pen.scale(thick, thick);
+  view.shapes.forEach((shape) => drawShape(pen, { ...shape, radius: 2.2 }, ([x, y]) => [(x + 0.5) / thick, (y + 0.5) / thick]));
+  canvas.toBlob((blob) => download(`${stem(photo)}.png`, blob));
 }
 
 async function start() {
   try {
     const [models, markups] = await Promise.all([get("/v1/models"), get("/v1/markups")]);
-    $("model").replaceChildren(...models.map(({ name, title, licence, commercial_use }) => new Option(`${name}: ${title}${commercial_use ? "" : " (research only)"}`, name, name === "dan", name === "dan")));
+    $("model").replaceChildren(...models.map((model) => new Option(`${model.name}: ${model.title}${model.commercial_use ? "" : " (research only)"}`, model.name, model.default, model.default)));
     const fill = async () => {
       const { markup: own, stages = 0 } = models.find(({ name }) => name === $("model").value) ?? {};
       $("stages-row").hidden = stages < 2;
@@ -275,10 +290,7 @@ $("export").addEventListener("click", (event) => {
   const kind = event.target.dataset.as;
   if (!kind || !current?.result) return;
   if (kind === "png") drawn(current);
-  else {
-    const [name, text, type] = files[kind](current);
-    download(name, text, type);
-  }
+  else files[kind](current).then((written) => written.forEach((one) => download(...one)), fail);
 });
 start();
 window.meanshape = { view, current: () => current, take, play, video }; // for those who look behind, and for tests

@@ -1,0 +1,168 @@
+"""Files that are written whole, names that are names, and folders that nothing leads out of.
+
+A name or a path in a file that somebody else wrote never decides that something outside the folder at hand is
+read or written: neither by `..`, nor from the root, nor through a link.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import posixpath
+import re
+import stat
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path, PureWindowsPath
+from typing import BinaryIO
+
+from meanshape.core.errors import OutputError
+
+LONGEST = 240
+"""Bytes of a file's name without its suffix; most systems take 255 with it."""
+
+BY_FOLDER = {os.open, os.stat, os.rename, os.unlink} <= os.supports_dir_fd and hasattr(os, "O_NOFOLLOW")
+"""Whether files can be reached from an open folder, so that no link is followed, just put there or not."""
+
+_HIGH = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+"""Surrogates that stand for no byte of a name."""
+
+_NAME = re.compile(r"\w(?:[\w. -]*\w)?")
+
+
+def is_name(text: str) -> bool:
+    """Tell whether a text is letters, digits, `_` and, between these, `-`, `.` and spaces: never a path."""
+    return len(text) <= 100 and _NAME.fullmatch(text) is not None
+
+
+def beside(path: Path) -> Path:
+    """Return a place to write a file before it is moved to `path`: hidden, free, this thread's alone."""
+    check_place(path)
+    part = path.with_name(_part(path))
+    with suppress(OSError):  # of a killed process of the same number, or a link that somebody put there
+        part.unlink()
+    return part
+
+
+def check_place(path: Path) -> None:
+    """Refuse a pipe, a device or `/dev/stdout` as an output: a file that is moved there would replace it."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:  # nothing is there yet
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)) or path.parent.resolve() == Path("/dev"):
+        raise OutputError(f"{path}: a pipe or a device, which a file would replace; choose another output")
+
+
+def _part(path: Path) -> str:
+    return f".{path.stem[:40]}.{os.getpid()}.{threading.get_ident()}.part"
+
+
+def fitting(stem: str) -> str:
+    """Return a file's name without its suffix, cut off where it is too long; a hash keeps it distinct."""
+    name = os.fsencode(stem)
+    if len(name) <= LONGEST:
+        return stem
+    return f"{name[: LONGEST - 9].decode('utf-8', 'ignore')}-{hashlib.sha256(name).hexdigest()[:8]}"
+
+
+def below(name: str) -> str | None:
+    """Return a path from a file as `folder/file`, or None where it leads out of its folder."""
+    path = posixpath.normpath(name.replace("\\", "/"))
+    away = path in (".", "..") or path.startswith(("/", "../")) or "\0" in path
+    return None if away or (os.name == "nt" and PureWindowsPath(path).drive) else path
+
+
+def derived(name: str) -> str:
+    """Return the path below a folder that is most like a path from a file; "" where nothing is left of it."""
+    path = _HIGH.sub("", posixpath.normpath(name.replace("\\", "/")).replace("\0", ""))
+    parts = [part for part in path.split("/") if part not in ("", ".", "..")]
+    return "/".join(part.replace(":", "") if os.name == "nt" else part for part in parts)
+
+
+def inside(folder: Path, path: Path) -> Path:
+    """Return the path of an output in a folder; `OutputError` where a link leads out of it."""
+    try:
+        within = path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError, ValueError):  # a loop of links
+        within = False
+    if not within:
+        raise OutputError(f"{path}: a link leads out of {folder}, where nothing is written")
+    return path
+
+
+def open_below(root: Path, name: str) -> BinaryIO:
+    """Open `folder/file` below a folder to read it, following no link; what is no file is an `OSError`."""
+    if not BY_FOLDER:
+        return _regular(os.open(_checked(root, name), os.O_RDONLY | getattr(os, "O_BINARY", 0)))
+    *folders, last = name.split("/")
+    with _folder(root, folders) as place:
+        _check_kind(os.stat(last, dir_fd=place, follow_symlinks=False).st_mode)
+        return _regular(os.open(last, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=place))
+
+
+def write_below(root: Path, name: str, data: bytes) -> None:
+    """Write `folder/file` below a folder, whole or not at all, following no link."""
+    if not BY_FOLDER:
+        _write(beside(_checked(root, name)), _checked(root, name), data, None)
+        return
+    *folders, last = name.split("/")
+    with _folder(root, folders) as place:
+        _write(Path(_part(Path(last))), Path(last), data, place)
+
+
+@contextmanager
+def _folder(root: Path, names: list[str]) -> Iterator[int]:
+    """Hold a folder below another open."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+    place = os.open(root, flags)
+    try:
+        for name in names:
+            inner = os.open(name, flags, dir_fd=place)
+            os.close(place)
+            place = inner
+        yield place
+    finally:
+        os.close(place)
+
+
+def _write(part: Path, path: Path, data: bytes, place: int | None) -> None:
+    """Write a file beside its place and move it there."""
+    with suppress(FileNotFoundError):  # of a process of the same number that was killed
+        os.unlink(part, dir_fd=place)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    try:
+        with os.fdopen(os.open(part, flags, 0o666, dir_fd=place), "wb") as file:
+            file.write(data)
+        os.replace(part, path, src_dir_fd=place, dst_dir_fd=place)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(part, dir_fd=place)
+        raise
+
+
+def _regular(number: int) -> BinaryIO:
+    """Return an open file that is one."""
+    try:
+        _check_kind(os.fstat(number).st_mode)
+    except BaseException:
+        os.close(number)
+        raise
+    return os.fdopen(number, "rb")
+
+
+def _check_kind(mode: int) -> None:
+    if stat.S_ISLNK(mode):
+        raise OSError(errno.ELOOP, "a link, which is not followed")
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "a pipe, a device or a folder, no file")
+
+
+def _checked(root: Path, name: str) -> Path:
+    """Return a path that no link leads out of now; the best there is without `BY_FOLDER`."""
+    path = root / name
+    if not path.resolve().is_relative_to(root.resolve()) or not (path.is_file() or not path.exists()):
+        raise OSError(errno.ELOOP, "a link, or no file")
+    return path

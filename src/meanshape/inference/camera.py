@@ -1,0 +1,49 @@
+"""Cameras and streams, read through OpenCV."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from meanshape.core.errors import ImageError
+from meanshape.core.image import read_image
+from meanshape.inference.clip import Frame
+
+
+def frames(camera: int | str) -> Iterator[Frame]:
+    """Yield what a camera sees; times count from the first request.
+
+    Parameters
+    ----------
+    camera : its number, a device file, the address of a stream, or a video file that stands for one
+
+    Raises
+    ------
+    ImageError : it cannot be opened, or no more pictures come from it; a file just ends
+    """
+    import cv2
+
+    source: Any = int(camera) if isinstance(camera, str) and camera.isdecimal() else camera
+    opened = cv2.VideoCapture(source)
+    if not opened.isOpened():
+        raise ImageError(f"camera {camera} cannot be opened; is it there, and not in use elsewhere?")
+    ends = opened.get(cv2.CAP_PROP_FRAME_COUNT) > 0 or (isinstance(source, str) and Path(source).is_file())
+    start, number = time.perf_counter(), 0
+    try:
+        while True:
+            there, picture = opened.read()
+            seconds = time.perf_counter() - start
+            if there:
+                yield Frame(number, seconds, read_image(picture, "bgr"))
+                number += 1
+            elif ends and number:
+                return
+            else:
+                raise ImageError(
+                    f"camera {camera}: no picture came after {number} frames and {seconds:.1f} s; "
+                    "is it still connected, and not in use elsewhere?"
+                )
+    finally:
+        opened.release()

@@ -1,0 +1,58 @@
+"""Settings of `integral`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from meanshape.core.errors import ConfigError
+
+CELL = 8
+"""Side of a cell in pixels: the networks halve their input three times."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Structure and training of the two looks. The defaults are the shipped model's."""
+
+    markup: str = ""  # mark-up to learn; empty: that of the first sample
+    crop_size: int = 128  # side of the input crop, pixels, a multiple of first_size
+    crop_scale: float = 1.6  # side of the input crop, face boxes
+    first_size: int = 64  # side of what the first look sees of the crop, pixels
+    size: int = 104  # side of the second look's upright frame, pixels
+    frame_scale: float = 1.2  # side of the upright frame, face boxes
+    first_channels: tuple[int, int, int, int] = (16, 32, 48, 64)  # at 1/2, 1/4, 1/8 and 1/16 of the side
+    channels: tuple[int, int, int, int] = (16, 32, 96, 128)
+    blocks: tuple[int, int, int, int] = (
+        1,
+        1,
+        2,
+        1,
+    )  # residual blocks of the second look: 1/4, 1/8, 1/16, 1/8
+    score_weight: float = 0.15  # weight of the cross entropy of the scores beside the loss on the points
+    jitter: float = 1.0  # scale of the random errors of the upright frames; 0: the first look's own
+    rotation: float = 25.0  # standard deviation of the rotation in training, degrees
+    any_angle: float = 0.2  # share of faces turned by any angle
+    others: float = 0.31  # share of samples of other mark-ups in a batch
+    batch: int = 32
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.05
+    ema: float = 0.9993
+    warmup: int = 300  # steps
+    steps: int = 22000
+    bf16: bool = False  # convolutions in bfloat16 while training: twice as fast on CPUs with AVX-512 BF16
+
+    def __post_init__(self) -> None:
+        """Check that sizes fit together."""
+        if self.first_size % CELL or self.size % CELL:
+            raise ConfigError(
+                f"first_size and size must be multiples of {CELL}, got {self.first_size} and {self.size}"
+            )
+        if self.crop_size % self.first_size:
+            raise ConfigError(f"first_size must divide crop_size, got {self.first_size} and {self.crop_size}")
+
+
+PRESETS = {
+    "few": Config(
+        steps=900, warmup=50, ema=0.99, learning_rate=1e-3, others=0.0
+    ),  # about a hundred photos, with --init
+}

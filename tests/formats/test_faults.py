@@ -1,0 +1,219 @@
+"""One bad label does not cost the others; a file without a good one is refused."""
+
+import json
+
+import numpy as np
+import pytest
+
+from meanshape import formats
+from meanshape.core.errors import FormatError, MeanshapeWarning
+from meanshape.core.types import Box, Face, Prediction, Shape
+
+FIVE = [[10, 10], [30, 10], [20, 20], [12, 30], [28, 30]]
+FACE = Face(Box(5, 5, 35, 35), Shape(FIVE, "mtfl5"))
+PHOTOS = [Prediction((FACE, FACE), (100, 80), "0.jpg"), Prediction((FACE,), (100, 80), "1.jpg")]
+
+
+def changed(path, change, form):
+    """A file of three good labels, after a change of its text."""
+    formats.write(path, PHOTOS[:1] if form == "ljson" else PHOTOS, form=form)
+    before = path.read_text("utf-8")
+    after = change(before)
+    assert after != before
+    path.write_text(after, "utf-8")
+    return path
+
+
+def in_json(change):
+    def apply(text):
+        data = json.loads(text)
+        change(data)
+        return json.dumps(data)
+
+    return apply
+
+
+def once(old, new):
+    return lambda text: text.replace(old, new, 1)
+
+
+def second(change):
+    """Change the second annotation, which is the second face of the first photo."""
+    return in_json(lambda data: change(data["annotations"][1]))
+
+
+BAD = {
+    "coco: points": ("coco", second(lambda one: one.update(keypoints=[1, 2])), "annotation 2: keypoints"),
+    "coco: no points, no box": (
+        "coco",
+        second(lambda one: one.update(keypoints=[], bbox=[1, 2, 0, 0])),
+        "annotation 2: a box",
+    ),
+    "coco: no such image": (
+        "coco",
+        second(lambda one: one.update(image_id=77)),
+        "annotation 2: there is no image 77",
+    ),
+    "coco: no object": (
+        "coco",
+        in_json(lambda data: data["annotations"].__setitem__(1, None)),
+        "annotation 2: TypeError",
+    ),
+    "coco: another form": (
+        "coco",
+        second(lambda one: [one.pop("keypoints"), one.pop("bbox"), one.update(segmentation=[[1, 2]])]),
+        "annotation 2: it has neither bbox nor keypoints",
+    ),
+    "cvat: number": ("cvat", once('points="10.5', 'points="x'), "line 6: wanted a number, got 'x"),
+    "cvat: no such point": ("cvat", once('"nose"', '"nase"'), "line 8: mtfl5 has no point 'nase'"),
+    "cvat: another form": (
+        "cvat",
+        once("<image ", '<image id="9" name="c"><polygon label="face" points="1,2;3,4"/></image><image '),
+        "a <polygon> is not read",
+    ),
+    "dlib: number": ("dlib_xml", once('x="10"', 'x="nan"'), "wanted a finite number"),
+    "dlib: no such part": ("dlib_xml", once('name="02"', 'name="nase"'), "has no part 'nase'"),
+    "dlib: another form": ("dlib_xml", once("<box ", "<circle/><box "), "a <circle> is not read"),
+    "csv: number": ("csv", once("30.000000,10.000000", "x,y"), "line 3: wanted a number"),
+    "csv: cells": ("csv", once("0.jpg,0,mtfl5,1", "0.jpg,0,1"), "cells as in the header"),
+    "csv: no such point": ("csv", once("mtfl5,2,nose", "mtfl5,9,nose"), "no point '9'"),
+    "csv: no such mark-up": ("csv", once("0.jpg,0,mtfl5", "0.jpg,0,mtfl7"), "mtfl7"),
+}
+
+
+@pytest.mark.parametrize(("form", "change", "says"), BAD.values(), ids=BAD)
+def test_a_bad_label_is_left_out_and_named(tmp_path, form, change, says):
+    path = changed(tmp_path / "labels", change, form)
+    faults = formats.Faults()
+    read = formats.read(path, form=form, faults=faults)
+    faces = [face for photo in read for face in photo.faces]
+    assert len(faces) in (2, 3) and all(np.allclose(face.shape.points, FIVE) for face in faces)
+    (error,) = faults.skipped
+    assert says in str(error) and str(error).count("labels") == 1
+    assert faults.sentences()[0].startswith("1 label left out: ")
+    with pytest.warns(MeanshapeWarning, match="1 label left out"):
+        formats.read(path, form=form)
+
+
+@pytest.mark.parametrize(
+    ("form", "change"),
+    [
+        ("coco", second(lambda one: one.update(bbox=[0, 0, 0, 0]))),
+        ("coco", second(lambda one: one.update(bbox=None))),
+        ("coco", second(lambda one: one.update(bbox=[1, 2, float("nan"), 3]))),
+        ("dlib_xml", once('width="30"', 'width="0"')),
+        ("dlib_xml", once('width="30" ', "")),
+        ("csv", lambda text: text.replace(",5.000000,5.000000,35", ",5.000000,5.000000,5", 5)),
+        ("csv", lambda text: text.replace(",5.000000,5.000000,35", ",5.000000,,35", 5)),
+    ],
+)
+def test_a_bad_box_is_taken_from_the_points(tmp_path, form, change):
+    path = changed(tmp_path / "labels", change, form)
+    faults = formats.Faults()
+    read = formats.read(path, form=form, faults=faults)
+    boxes = [face.box for photo in read for face in photo.faces]
+    assert len(boxes) == 3 and boxes.count(Box(10, 10, 30, 30)) == 1
+    assert not faults.skipped and len(faults.mended) == 1
+    assert faults.sentences()[0].startswith("1 label with a box taken from the points: ")
+    with pytest.warns(MeanshapeWarning, match="with a box taken from the points"):
+        formats.read(path, form=form)
+
+
+@pytest.mark.parametrize(
+    ("form", "text"),
+    [
+        (
+            "cvat",
+            '<annotations><image name="a"><polygon points="1,2;3,4"/><tag label="x"/></image></annotations>',
+        ),
+        ("cvat", "<annotations><object/></annotations>"),
+        ("dlib_xml", '<dataset><images><image file="a"><ellipse/></image></images></dataset>'),
+        (
+            "coco",
+            '{"images": [{"id": 1, "file_name": "a"}], "annotations": [{"image_id": 1, "caption": "x"}]}',
+        ),
+        ("csv", "source,point,x,y\na,0,1,zwei\nb,0,1,drei"),
+    ],
+)
+def test_labels_of_another_form_alone_are_an_error(tmp_path, form, text):
+    (tmp_path / "labels").write_text(text)
+    with pytest.raises(FormatError, match="labels"):
+        formats.read(tmp_path / "labels", "mtfl5", form=form)
+
+
+def test_an_image_without_a_name_costs_its_own_labels_only(tmp_path):
+    faults = formats.Faults()
+    path = changed(tmp_path / "a.json", in_json(lambda data: data["images"][0].pop("file_name")), "coco")
+    (read,) = formats.read(path, faults=faults)
+    assert read.source == "1.jpg" and len(read.faces) == 1 and len(faults.skipped) == 3
+    assert "image number 1: KeyError: 'file_name'" in str(faults.skipped[0])
+    path = changed(tmp_path / "a.xml", once('file="0.jpg"', ""), "dlib_xml")
+    assert [p.source for p in formats.read(path, faults=faults)] == ["1.jpg"]
+    path = changed(tmp_path / "a.cvat.xml", once('name="0.jpg"', ""), "cvat")
+    assert [p.source for p in formats.read(path, faults=faults)] == ["1.jpg"]
+
+
+def test_one_group_of_menpos_is_left_out(tmp_path):
+    path = changed(
+        tmp_path / "a.ljson", in_json(lambda data: data["groups"]["face_0"].pop("landmarks")), "ljson"
+    )
+    faults = formats.Faults()
+    (read,) = formats.read(path, faults=faults)
+    assert len(read.faces) == 1 and "group 1: KeyError: 'landmarks'" in str(faults.skipped[0])
+
+
+def test_boxes_alone_are_read_from_csv(tmp_path):
+    (tmp_path / "a.csv").write_text(
+        "image,left,top,right,bottom,score\na.jpg,1,2,30,40,0.5\na.jpg,5,5,5,5,\n"
+    )
+    faults = formats.Faults()
+    (read,) = formats.read(tmp_path / "a.csv", faults=faults)
+    assert [face.box for face in read.faces] == [Box(1, 2, 30, 40, 0.5)] and read.faces[0].shape is None
+    assert "line 3" in str(faults.skipped[0])
+
+
+VIDEO = """<?xml version="1.0"?><annotations><version>1.1</version><meta><task><mode>interpolation</mode>
+<original_size><width>640</width><height>480</height></original_size></task></meta>
+<track id="3" label="mtfl5">{0}{1}</track>
+<track id="4" label="face"><box frame="10" outside="0" xtl="1" ytl="2" xbr="30" ybr="40"/>
+<box frame="11" outside="1" xtl="1" ytl="2" xbr="30" ybr="40"/></track>
+<track id="5" label="mtfl5"><points frame="2" outside="0" points="10,10;30,10;20,20;12,30;28,30"/></track>
+</annotations>"""
+PLACES = ("10,10", "30,10", "20,20", "12,30", "28,30")
+
+
+def skeleton(frame, outside="0", points=PLACES):
+    parts = (
+        f'<points label="{n}" outside="{outside}" occluded="{n // 5}" points="{place}"/>'
+        for n, place in enumerate(points, 1)
+    )
+    return f'<skeleton frame="{frame}" keyframe="1">{"".join(parts)}</skeleton>'
+
+
+def test_cvat_for_video_has_tracks_frame_by_frame(tmp_path):
+    path = tmp_path / "a.xml"
+    path.write_text(VIDEO.format(skeleton(10), skeleton(11, outside="1")))
+    read = formats.read(path)
+    assert [(p.source, p.size, len(p.faces)) for p in read] == [
+        ("frame_000002", (640, 480), 1),
+        ("frame_000010", (640, 480), 2),
+        ("frame_000011", (640, 480), 0),
+    ]
+    first, second = read[1].faces
+    assert (first.track, second.track, read[0].faces[0].track) == (3, 4, 5)
+    assert np.array_equal(first.shape.points, np.array(FIVE) - 0.5)
+    assert first.shape.visible.tolist() == [True] * 4 + [False]
+    assert second.shape is None and second.box == Box(0.5, 1.5, 29.5, 39.5)
+
+
+def test_a_bad_frame_of_a_track_is_left_out(tmp_path):
+    path = tmp_path / "a.xml"
+    path.write_text(VIDEO.format(skeleton("x"), skeleton(11, points=("?", *PLACES[1:]))))
+    faults = formats.Faults()
+    assert [len(p.faces) for p in formats.read(path, faults=faults)] == [1, 1, 0]
+    assert len(faults.skipped) == 2 and "number from 0" in str(faults.skipped[0])
+    path.write_text(
+        '<annotations><track id="0" label="x"><polygon frame="0" points="1,2"/></track></annotations>'
+    )
+    with pytest.raises(FormatError, match="a <polygon> is not read"):
+        formats.read(path, form="cvat")
