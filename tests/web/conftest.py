@@ -10,6 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+# Imported before a server's thread would, for pytest parses these two (see test_openapi.py).
+import anyio._backends._asyncio
+import anyio._core._fileio  # noqa: F401
 import pytest
 
 from meanshape.apps.web.folder import Folder
@@ -81,9 +84,12 @@ def server(folder: Folder) -> Iterator[str]:
     stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Chromium, driven by Playwright."""
+    """Chromium, driven by Playwright, which has an event loop running in this thread until it ends.
+
+    It ends with its module, for `asyncio.run` of tests that come after it would be refused.
+    """
     playwright = pytest.importorskip("playwright.sync_api")
     if CHROMIUM is None:
         pytest.skip("there is no Chromium here (Debian: apt-get install chromium)")

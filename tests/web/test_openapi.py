@@ -17,8 +17,11 @@ from meanshape.apps.web.folder import Folder
 from meanshape.apps.web.server import create_app
 from meanshape.core.markup import markup
 
+# All of it before a server's thread begins: pytest parses modules of plugins when they are imported, and
+# Python 3.11 cannot parse in two threads at once (SystemError: AST constructor recursion depth mismatch).
 schemathesis = pytest.importorskip("schemathesis", reason="pip install schemathesis")
 checks = pytest.importorskip("schemathesis.specs.openapi.checks")
+pytest.importorskip("schemathesis.specs.openapi.schemas")
 NOT = [checks.positive_data_acceptance]  # no picture is made by chance
 PATHS = (
     *("/v1/detect", "/v1/detect/batch", "/v1/steps", "/v1/modes/{model}"),
