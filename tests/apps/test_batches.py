@@ -10,11 +10,12 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from meanshape.apps.cli import main
-from meanshape.core.errors import ConfigError, FormatError, ImageError
+from meanshape.core.errors import ConfigError, FormatError, ImageError, MeanshapeError
 from meanshape.core.types import Prediction
 from meanshape.inference.sources import part
 
@@ -83,6 +84,26 @@ def test_wrong_options_of_a_worker_are_raised(photos: Path) -> None:
 
     with pytest.raises(ConfigError, match="min_face"):
         list(workers.predict({"min_face": 1}, ["a.png", "b.png"], 2))
+
+
+def test_a_worker_that_cannot_be_started_is_told_and_the_others_leave(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from meanshape.inference import workers
+
+    begun: list[Any] = []
+    start = workers._Worker
+
+    def second_fails(*given: Any) -> Any:
+        if begun:
+            raise OSError(11, "Resource temporarily unavailable")
+        begun.append(start(*given))
+        return begun[0]
+
+    monkeypatch.setattr(workers, "_Worker", second_fails)
+    with pytest.raises(MeanshapeError, match=r"could not start \(Resource temp.*fewer --workers"):
+        list(workers.predict({}, ["a.png", "b.png"], 2))
+    assert begun[0].connection.closed and not begun[0].process.is_alive()
 
 
 def test_a_killed_run_goes_on_to_the_same_lines(photos: Path, inside: Path, model_folder: Path) -> None:

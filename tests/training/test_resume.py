@@ -10,6 +10,7 @@ import pytest
 from meanshape.apps.cli import main
 from meanshape.core import weights
 from meanshape.core.errors import ConfigError, WeightsError
+from meanshape.core.image import read_image
 from meanshape.datasets.synthetic import samples
 from meanshape.training import run_folder
 
@@ -101,6 +102,11 @@ def test_corrected_points_are_other_faces():
     assert run_folder.faces(faces) == run_folder.faces(samples("4@48", "train"))
     assert run_folder.faces(faces) != run_folder.faces([*faces[:3], faces[0]])
     assert run_folder.faces(None) == run_folder.faces([])
+
+
+def test_the_curves_are_drawn(run):
+    pytest.importorskip("matplotlib")
+    assert read_image(run / run_folder.CURVES).shape == (440, 990, 3)
 
 
 def test_what_was_asked_for_is_in_the_folder(run):

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from asking import FAST, PHOTO, asked, picture, post
 
 from meanshape.apps.web.limits import Limits
 from meanshape.apps.web.service import Service
-from meanshape.apps.web.workers import FailedError, LostError, Worker
+from meanshape.apps.web.workers import FailedError, LostError, NoWorkerError, Worker
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +91,43 @@ def test_a_worker_that_dies_is_replaced(service: Service) -> None:
     os.kill(service.workers._all[0].pid, signal.SIGTERM)  # between two requests
     service.workers._all[0]._process.join()
     assert b'"mtfl5"' in asyncio.run(ask(PHOTO.read_bytes()))
+
+
+class Refusing(SpawnProcess):
+    """A process that the system does not start."""
+
+    def start(self) -> None:
+        raise OSError(11, "Resource temporarily unavailable")
+
+
+def test_a_process_that_could_not_be_started_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    service = Service(FAST, Limits(workers=1))
+    worker = service.workers._all[0]
+    with asked(service) as client, monkeypatch.context() as patched:
+        patched.setattr("multiprocessing.context.SpawnContext.Process", Refusing)
+        with pytest.raises(NoWorkerError, match=r"no process could be started .*temporarily unavailable"):
+            worker.start()
+        worker.kill()  # of nothing
+        worker.replace()  # the next request is told
+        assert worker.pid is None and worker._pipe is None
+        for _ in range(2):
+            answer = post(client, PHOTO.read_bytes())
+            assert answer.status_code == 503 and answer.headers["retry-after"] == "1"
+            assert "no process could be started" in answer.json()["error"]
+        patched.undo()
+        assert post(client, PHOTO.read_bytes()).status_code == 200  # there is room again
+    worker.close()
+
+
+def test_files_run_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*given: Any) -> None:
+        raise OSError(24, "Too many open files")
+
+    worker = Worker({}, Limits())
+    monkeypatch.setattr("multiprocessing.context.SpawnContext.Pipe", none)
+    with pytest.raises(NoWorkerError, match="Too many open files"):
+        worker.start()
+    worker.close()
 
 
 def test_an_unforeseen_error_is_a_500_and_the_worker_goes(capfd: pytest.CaptureFixture[str]) -> None:

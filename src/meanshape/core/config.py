@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from meanshape.core import toml
 from meanshape.core.errors import ConfigError, suggestion, writing
+from meanshape.core.files import replacing
 from meanshape.core.regular import read_text
 
 T = TypeVar("T")
@@ -83,8 +84,8 @@ def from_toml(kind: type[T], text: str, *, where: str = "") -> T:
 
 def save(config: Any, path: str | Path) -> None:
     """Write a config to a TOML file."""
-    with writing(path):
-        Path(path).write_text(to_toml(config), "utf-8")
+    with writing(path), replacing(Path(path)) as file:
+        file.write(to_toml(config).encode())
 
 
 def load(kind: type[T], path: str | Path) -> T:

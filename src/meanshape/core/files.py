@@ -16,7 +16,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PureWindowsPath
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 from meanshape.core.errors import OutputError
 
@@ -44,6 +44,36 @@ def beside(path: Path) -> Path:
     with suppress(OSError):  # of a killed process of the same number, or a link that somebody put there
         part.unlink()
     return part
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Yield a new file that takes the place of `path` once all is written; no link is written through."""
+    part = beside(path)
+    try:
+        with part.open("xb") as file:
+            yield file
+        part.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            part.unlink()
+        raise
+
+
+def open_to_append(path: Path) -> TextIO:
+    """Open a text file in UTF-8 to write at its end, following no link; what is no file is an `OSError`."""
+    with suppress(FileNotFoundError):
+        _check_kind(path.lstat().st_mode)
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+    for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"):  # what there is of it on this system
+        flags |= getattr(os, name, 0)
+    number = os.open(path, flags, 0o666)
+    try:
+        _check_kind(os.fstat(number).st_mode)  # it may be another one by now
+    except BaseException:
+        os.close(number)
+        raise
+    return os.fdopen(number, "a", encoding="utf-8", newline="\n")
 
 
 def check_place(path: Path) -> None:

@@ -25,8 +25,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from meanshape.core import checks, depth
-from meanshape.core.errors import ImageError, MissingExtra, OutputError
-from meanshape.core.files import beside
+from meanshape.core.errors import ImageError, MissingExtra, writing
+from meanshape.core.files import replacing
 from meanshape.core.geometry import Matrix, crop_matrix, invert
 from meanshape.core.openers import open_picture, upright_size, without_metadata
 from meanshape.core.types import Box
@@ -108,23 +108,24 @@ def image_size(image: str | os.PathLike[str] | bytes) -> tuple[int, int]:
 
 def write_image(path: str | os.PathLike[str], rgb: ArrayLike, quality: int = 95) -> None:
     """Write uint8 RGB pixels; the suffix says the format. The file appears whole or not at all."""
+    data = encode(path, rgb, quality)
+    with writing(path), replacing(Path(path)) as file:
+        file.write(data)
+
+
+def encode(name: str | os.PathLike[str], rgb: ArrayLike, quality: int = 95) -> bytes:
+    """Return uint8 RGB pixels as a picture file of this name, whose suffix says the format."""
     from PIL import Image
 
-    path = Path(path)
+    suffix = Path(name).suffix
     Image.init()
-    kind = Image.EXTENSION.get(path.suffix.lower())
+    kind = Image.EXTENSION.get(suffix.lower())
     if kind is None or kind not in Image.SAVE:
-        raise ImageError(f"{path}: no picture format has the suffix {path.suffix!r}; .png and .jpg do")
-    pixels = read_image(np.asarray(rgb))
-    temporary = beside(path)
-    try:
-        with temporary.open("wb") as file:
-            Image.fromarray(pixels).save(file, kind, **({"quality": quality} if kind == "JPEG" else {}))
-        temporary.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+        raise ImageError(f"{name}: no picture format has the suffix {suffix!r}; .png and .jpg do")
+    image, file = Image.fromarray(read_image(np.asarray(rgb))), io.BytesIO()
+    with writing(name):  # a format may take no picture as large as this
+        image.save(file, kind, **({"quality": quality} if kind == "JPEG" else {}))
+    return file.getvalue()
 
 
 def warp(image: NDArray[Any], matrix: ArrayLike, size: tuple[int, int]) -> NDArray[Any]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from meanshape.core.errors import ConfigError, UnknownName, WeightsError
+from meanshape.core.regular import read_bytes
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
@@ -159,7 +160,7 @@ def _name(provider: Provider) -> str:
 def _make(path: Path, options: Any, providers: Sequence[Provider]) -> Any:
     """Return a session that never falls back to other providers, at its start or later."""
     plain = [one if isinstance(one, str) else (one[0], dict(one[1])) for one in providers]
-    return onnxruntime.InferenceSession(path.read_bytes(), options, providers=plain, enable_fallback=0)
+    return onnxruntime.InferenceSession(read_bytes(path), options, providers=plain, enable_fallback=0)
 
 
 def _loads(path: Path, options: Any) -> bool:

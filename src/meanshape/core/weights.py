@@ -29,6 +29,7 @@ from typing import Any, Literal, Protocol
 from meanshape.core import resources, toml
 from meanshape.core.config import dump
 from meanshape.core.errors import UnknownName, WeightsError, writing
+from meanshape.core.files import replacing
 from meanshape.core.origin import NOT_STATED, UNKNOWN, Origin
 from meanshape.core.regular import open_regular
 
@@ -144,10 +145,8 @@ def write_card(where: str | Path, card: Card, files: Iterable[str]) -> Card:
     """Write a card with the SHA-256 of these files of the folder, and return it."""
     where = Path(where)
     values = card.to_dict() | {"files": {name: sha256(where / name) for name in sorted(files)}}
-    temporary = where / f"{CARD}.part"
-    with writing(where / CARD):
-        temporary.write_text(dump(values), "utf-8")
-        temporary.replace(where / CARD)
+    with writing(where / CARD), replacing(where / CARD) as file:
+        file.write(dump(values).encode())
     return read_card(where)
 
 

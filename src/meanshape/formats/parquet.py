@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from meanshape.core.errors import FormatError, MissingExtra, writing
-from meanshape.core.files import beside
+from meanshape.core.files import replacing
 from meanshape.core.regular import open_regular
 from meanshape.core.types import Box, Face, Prediction, Shape
 from meanshape.formats.parquet_pages import check
@@ -81,17 +81,11 @@ def write(path: str | Path, predictions: Iterable[Prediction], relative: bool = 
     """Write a file; `relative` puts the points into the unit square of each face's box."""
     arrow, parquet = needed()
     path = Path(path)
-    part = beside(path)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with parquet.ParquetWriter(str(part), _schema(arrow)) as writer:
-                for group in _groups(predictions, relative):  # never all rows in memory
-                    writer.write_table(table(group))
-            part.replace(path)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
+        with replacing(path) as file, parquet.ParquetWriter(file, _schema(arrow)) as writer:
+            for group in _groups(predictions, relative):  # never all rows in memory
+                writer.write_table(table(group))
 
 
 def _groups(predictions: Iterable[Prediction], relative: bool) -> Iterator[list[dict[str, Any]]]:

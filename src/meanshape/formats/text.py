@@ -12,7 +12,7 @@ from typing import Any
 
 from meanshape.core import regular
 from meanshape.core.errors import FormatError, writing
-from meanshape.core.files import beside
+from meanshape.core.files import replacing
 
 _ESCAPE = re.compile(r"\\u(d[89a-f][0-9a-f]{2}|00[01][0-9a-f]|fff[ef])")
 
@@ -75,13 +75,8 @@ def write_text(path: Path, text: str) -> None:
     """Write a UTF-8 file beside its place and move it there, so that no half-written file is ever seen."""
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = beside(path)
-        try:
-            part.write_text(text, "utf-8", newline="\n")
-            part.replace(path)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
+        with replacing(path) as file:
+            file.write(text.encode())
 
 
 def finite(word: str, source: str | Path, line: int) -> float:

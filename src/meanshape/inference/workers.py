@@ -65,10 +65,20 @@ class _Pool:
         self.todo: deque[int] = deque(range(len(sources)))
         self.done: dict[int, Prediction] = {}
         self.next = 0
-        self.workers = [self._start() for _ in range(min(count, max(1, len(sources))))]
+        self.workers: list[_Worker] = []
+        try:
+            for _ in range(min(count, max(1, len(sources)))):
+                self.workers.append(self._start())
+        except BaseException:
+            self.stop()
+            raise
 
     def _start(self) -> _Worker:
-        return _Worker(self.options, self.overlays)
+        try:
+            return _Worker(self.options, self.overlays)
+        except OSError as error:
+            told = f"a worker could not start ({error.strerror or error}); try fewer --workers"
+            raise MeanshapeError(told) from error
 
     def run(self) -> Iterator[Prediction]:
         """Hand out photos and yield predictions until all are done."""
@@ -144,8 +154,13 @@ class _Worker:
         self.process: SpawnProcess = context.Process(
             target=_work, args=(theirs, options, overlays), daemon=True
         )
-        self.process.start()
-        theirs.close()
+        try:
+            self.process.start()
+        except BaseException:
+            self.connection.close()
+            raise
+        finally:
+            theirs.close()
 
 
 def _work(connection: Connection, options: dict[str, Any], overlays: Overlays | None) -> None:

@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 
 from meanshape.core.image import Pixels, crop
 from meanshape.core.markup import markup
+from meanshape.core.regular import read_bytes
 from meanshape.core.types import Box, Sample, Shape
 from meanshape.core.weights import Files
 from meanshape.methods.base import LandmarkModel, Progress
@@ -232,7 +233,7 @@ class MTCNN(LandmarkModel):
             (folder / name).write_bytes(data)
 
     def _load(self, folder: Files) -> None:
-        first, second, third = ((folder / name).read_bytes() for name in FILES)
+        first, second, third = (read_bytes(folder / name) for name in FILES)
         self.networks = first, second, third
         self._cascade = Cascade(folder, self.config, threads=self.threads, providers=self.providers)
 

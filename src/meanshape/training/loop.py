@@ -8,11 +8,11 @@ torch's RNG, step and time.
 from __future__ import annotations
 
 import copy
-import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -22,8 +22,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from meanshape.core.errors import OutputError, WeightsError, writing
+from meanshape.core.errors import OutputError, WeightsError
+from meanshape.core.files import replacing
+from meanshape.core.regular import open_regular
 from meanshape.training.distributed import join, shared
+from meanshape.training.run_folder import add_record
 
 Batch = dict[str, NDArray[np.float32]]
 FEWEST = 500
@@ -70,26 +73,46 @@ class Task(Protocol):
         """Figures of the averaged module; ``error`` decides which is best (lower)."""
 
 
-def write_atomically(path: Path, save: Callable[[Path], None]) -> None:
-    """Write beside the target, then replace it in one move."""
-    beside = path.with_name(path.name + ".part")
+def write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
+    """Write tensors and numbers to a file, whole or not at all."""
     try:
-        save(beside)
-        beside.replace(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as file:
+            torch.save(dict(state), file)
+    except OutputError:
+        raise
     except (OSError, RuntimeError) as error:  # torch says with a RuntimeError that a disk is full
-        beside.unlink(missing_ok=True)
-        raise OutputError(f"{path}: cannot be written ({str(error).splitlines()[0]})") from error
+        raise OutputError(f"{path}: cannot be written ({_first_line(error)})") from error
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint: tensors and numbers, never the part of pickle that runs programs."""
     try:
-        state = torch.load(path, weights_only=True)
+        with open_regular(path) as file:
+            state = torch.load(file, weights_only=True)
     except Exception as error:  # torch raises what zip files, pickle and it itself raise
         raise WeightsError(f"{path}: no checkpoint that can be read ({error}); remove it") from error
     if not isinstance(state, dict):
         raise WeightsError(f"{path}: no checkpoint of a training; remove it")
     return state
+
+
+@contextmanager
+def of_this_run(path: Path) -> Iterator[None]:
+    """Make what is wrong with a checkpoint's content a `WeightsError`."""
+    try:
+        yield
+    except WeightsError:
+        raise
+    except (KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+        raise WeightsError(
+            f"{path}: a checkpoint of another network ({_first_line(error)}); "
+            "choose another folder, or remove it"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
 
 
 def fraction_done(schedule: Schedule, step: int, seconds: float) -> float:
@@ -158,18 +181,13 @@ class Trainer:
         if path is None or not path.exists():
             return
         state = read_checkpoint(path)
-        try:
+        with of_this_run(path):
             self.module.load_state_dict(state["module"])
             self.average.load_state_dict(state["average"])
             self.optimiser.load_state_dict(state["optimiser"])
             torch.set_rng_state(state["rng"])
             self.step, self.seconds, self.stale = state["step"], state["seconds"], state["stale"]
             self.best, self.best_state = state["best"], state["best_state"]
-        except (KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
-            raise WeightsError(
-                f"{path}: a checkpoint of another network ({str(error).splitlines()[0]}); "
-                "choose another folder, or remove it"
-            ) from error
 
     def checkpoint(self) -> None:
         """Write all that resuming needs, atomically."""
@@ -187,16 +205,12 @@ class Trainer:
             "best": self.best,
             "best_state": self.best_state,
         }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, lambda p: torch.save(state, p))
+        write_checkpoint(path, state)
 
     def _log(self, record: dict[str, Any]) -> None:
         path = self._path(".jsonl")
         if path is not None and self.world.first:
-            with writing(path):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with path.open("a") as file:
-                    file.write(json.dumps(record) + "\n")
+            add_record(path, record)
 
     # Learning
 

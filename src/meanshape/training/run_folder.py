@@ -8,6 +8,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,12 @@ from typing import Any
 import numpy as np
 
 from meanshape.core.errors import ConfigError, writing
-from meanshape.core.files import beside
+from meanshape.core.files import open_to_append, replacing
 from meanshape.core.regular import read_text
 from meanshape.core.types import Sample
 
-RECORD = "asked.json"
+RECORD, CURVES = "asked.json", "curves.png"
+DRAWN = ("seconds", "loss", "error")
 PACKAGES = ("meanshape", "numpy", "torch", "onnx", "onnxruntime", "opencv-python-headless")
 
 
@@ -63,9 +65,8 @@ def begin(folder: Path, asked: Mapping[str, Any]) -> None:
     if os.environ.get("RANK", "0") == "0":
         with writing(path):
             folder.mkdir(parents=True, exist_ok=True)
-            part = beside(path)
-            part.write_text(json.dumps(now, indent=1) + "\n", "utf-8")
-            part.replace(path)
+            with replacing(path) as file:
+                file.write(f"{json.dumps(now, indent=1)}\n".encode())
 
 
 def faces(samples: Sequence[Sample] | None) -> str:
@@ -120,19 +121,39 @@ def commit() -> str:
         return ""
 
 
+def add_record(path: Path, record: Mapping[str, Any]) -> None:
+    """Add a line to a JSON-lines file of a run."""
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open_to_append(path) as file:
+            file.write(json.dumps(record) + "\n")
+
+
+def read_records(path: Path) -> list[dict[str, Any]]:
+    """Return the records of a JSON-lines file of a run; a line that a kill tore is left out."""
+    try:
+        lines = read_text(path).splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error}); remove it, or choose another folder") from error
+    records = []
+    for line in lines:
+        with suppress(ValueError, RecursionError):
+            records.append(json.loads(line))
+    return [record for record in records if isinstance(record, dict)]
+
+
 def read_curves(folder: Path) -> dict[str, list[dict[str, Any]]]:
-    """The records of each stage's JSON-lines file, by stage; a line torn by a kill is left out."""
+    """Return the records of each stage that have a time, a loss and an error, by stage."""
     curves = {}
     for path in sorted(folder.glob("*.jsonl")):
-        records = []
-        for line in read_text(path).splitlines():
-            try:
-                records.append(json.loads(line))
-            except json.JSONDecodeError:
-                continue
-        if records and "error" in records[0]:
+        records = [record for record in read_records(path) if all(map(_is_number, map(record.get, DRAWN)))]
+        if records:
             curves[path.stem] = records
     return curves
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def draw_curves(folder: Path) -> Path | None:
@@ -151,13 +172,9 @@ def draw_curves(folder: Path) -> Path | None:
         for axis, key in zip(axes, ("loss", "error"), strict=True):
             axis.plot(minutes, [record[key] for record in records], label=name)
     _label(axes, ("training loss", "validation error, % of the inter-pupil distance"))
-    path = folder / "curves.png"
-    part = beside(path)
-    try:
-        figure.savefig(part, dpi=110, format="png")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    path = folder / CURVES
+    with writing(path), replacing(path) as file:
+        figure.savefig(file, dpi=110, format="png")
     return path
 
 

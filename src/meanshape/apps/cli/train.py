@@ -82,8 +82,8 @@ def train(
     model.origin = replace(origin, chosen_by=tuple(dict.fromkeys([*origin.chosen_by, *chosen])))
     model.save(out)
     describe(out, data, seed)
-    run_folder.draw_curves(out)
     console.say(f"the model is in {out}: {_use(method, shlex.quote(str(out)))}")
+    run_folder.draw_curves(out)
 
 
 def _use(name: str, folder: str) -> str:

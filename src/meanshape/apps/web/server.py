@@ -23,7 +23,7 @@ from meanshape.apps.web.folder_routes import add_folder_routes
 from meanshape.apps.web.guard import LOOPBACK, Guard
 from meanshape.apps.web.limits import Limits
 from meanshape.apps.web.service import Service
-from meanshape.apps.web.workers import FailedError, SlowError
+from meanshape.apps.web.workers import FailedError, NoWorkerError, SlowError
 from meanshape.core import registry, resources, weights
 from meanshape.core.errors import ImageError, MeanshapeError, OutputError, UnknownName
 from meanshape.core.markup import markup, markup_names
@@ -37,6 +37,7 @@ PAGES = {"/": "index.html", "/compare": "compare.html", "/correct": "correct.htm
 STATUS: list[tuple[type[MeanshapeError], int]] = [
     (FailedError, 500),
     (SlowError, 503),
+    (NoWorkerError, 503),
     (UnknownName, 404),
     (OutputError, 507),
 ]
@@ -53,7 +54,7 @@ WRONG: dict[int | str, dict[str, Any]] = {
         (421, "not this server's name"),
         (422, "a picture or an option that cannot be used"),
         (429, "too many requests at a time"),
-        (503, "took too long"),
+        (503, "took too long, or no process could be started for it"),
         (507, "not saved: the disk is full, or the folder cannot be written"),
     )
 }

@@ -31,6 +31,10 @@ class SlowError(MeanshapeError):
     """A request took longer than it may."""
 
 
+class NoWorkerError(MeanshapeError):
+    """The system would not start a process."""
+
+
 class LostError(ImageError):
     """A picture killed its worker, or needed more memory than a worker may have."""
 
@@ -74,6 +78,7 @@ class Workers:
         ------
         MeanshapeError : what is wrong with the request
         SlowError : it took too long, waiting included
+        NoWorkerError : there is no process for it, and none could be started
         LostError : its worker died, or would have needed too much memory
         """
         wanted = None if session is None else self._all[crc32(session.encode()) % len(self._all)]
@@ -148,15 +153,31 @@ class Worker:
         return None if self._process is None else self._process.pid
 
     def start(self) -> None:
-        """Start the process, unless it runs already."""
+        """Start the process, unless it runs already; `NoWorkerError` where the system refuses."""
         if self._process is not None and not self._process.is_alive():
             self._forget()
         if self._process is None and not self._closed:
-            context = multiprocessing.get_context("spawn")
-            self._pipe, theirs = context.Pipe()
-            self._process = context.Process(target=_work, args=(theirs, *self._setup), daemon=True)
-            self._process.start()
+            try:
+                self._process, self._pipe = self._made()
+            except OSError as error:  # no room for another process, or for its pipe
+                raise NoWorkerError(
+                    f"no process could be started to work on this ({error.strerror or error}); "
+                    "come again in a second, or allow the server more processes, files or memory"
+                ) from error
+
+    def _made(self) -> tuple[SpawnProcess, Connection]:
+        """Return a new process and the pipe to it."""
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        try:
+            process = context.Process(target=_work, args=(theirs, *self._setup), daemon=True)
+            process.start()
+        except BaseException:
+            ours.close()
+            raise
+        finally:
             theirs.close()
+        return process, ours
 
     def do(self, job: str, data: bytes | None, details: Mapping[str, Any]) -> Any:
         """Have a job done and return its answer, or raise its error."""
@@ -182,7 +203,8 @@ class Worker:
         """Start another process in place of one that was killed, to be ready for the next request."""
         if self._process is not None:
             self._process.join()
-        self.start()
+        with suppress(NoWorkerError):  # told to the next request, if it is still so
+            self.start()
 
     def _forget(self) -> None:
         """Drop a process that has ended, and its pipe."""
@@ -245,4 +267,4 @@ def _leave_with_parent() -> None:
         os._exit(1)
 
 
-__all__ = ["FailedError", "LostError", "SlowError", "Workers"]
+__all__ = ["FailedError", "LostError", "NoWorkerError", "SlowError", "Workers"]

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 from meanshape.core import config as configs
 from meanshape.core import weights
 from meanshape.core.errors import ConfigError, NotFitted, writing
+from meanshape.core.files import replacing
 from meanshape.core.origin import Origin, joined
 from meanshape.core.types import Sample
 from meanshape.detectors.glance.config import PRESETS, Config
@@ -86,7 +87,8 @@ class Learner:
         folder = Path(folder)
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / "model.onnx").write_bytes(self._model)
+            with replacing(folder / "model.onnx") as file:
+                file.write(self._model)
             configs.save(self.config, folder / "config.toml")
         card = weights.Card(folder.name, self.name, markup="mtfl5", kind="detectors").told(self.origin)
         weights.write_card(folder, card, ["model.onnx", "config.toml"])

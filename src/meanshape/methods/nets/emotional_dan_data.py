@@ -8,7 +8,6 @@ frame. That saves a quarter of the time.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,9 +18,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from meanshape.core.errors import ImageError
+from meanshape.core.errors import ImageError, WeightsError, writing
+from meanshape.core.files import replacing
 from meanshape.core.image import warp
 from meanshape.core.markup import MarkUp
+from meanshape.core.regular import open_regular
 from meanshape.core.types import Sample
 from meanshape.methods.nets.blocks import grey
 from meanshape.methods.nets.dan import warp as seen_in
@@ -101,8 +102,7 @@ def build(
 ) -> EmotionBank:
     """Run the cascade over labelled faces; with a ``cache`` file, once for a run and its resumptions."""
     if cache is not None and cache.exists():
-        with np.load(cache) as kept:
-            return EmotionBank(kept["frames"], kept["placed"], kept["labels"], module.size, markup.mirror)
+        return _kept(cache, module.size, markup)
     frames, placed, numbers = [], [], []
     with ThreadPoolExecutor(1) as pool:
         parts = [samples[i : i + TOGETHER] for i in range(0, len(samples), TOGETHER)]
@@ -117,10 +117,18 @@ def build(
         np.concatenate(frames), np.concatenate(placed), np.array(numbers), module.size, markup.mirror
     )
     if cache is not None:
-        beside = cache.with_name(f"{cache.stem}.{os.getpid()}.part.npz")  # torchrun's processes each make one
-        np.savez(beside, frames=bank.frames, placed=bank.placed, labels=bank.labels)
-        beside.replace(cache)
+        with writing(cache), replacing(cache) as file:  # torchrun's processes each make one
+            np.savez(file, frames=bank.frames, placed=bank.placed, labels=bank.labels)
     return bank
+
+
+def _kept(cache: Path, size: int, markup: MarkUp) -> EmotionBank:
+    """The frames that a run has cut already."""
+    try:
+        with open_regular(cache) as file, np.load(file, allow_pickle=False) as kept:
+            return EmotionBank(kept["frames"], kept["placed"], kept["labels"], size, markup.mirror)
+    except Exception as error:  # NumPy raises what zip files, its own format and it itself raise
+        raise WeightsError(f"{cache}: no frames that can be read ({error}); remove it") from error
 
 
 def _crops(module: EmotionalDAN, part: Sequence[Sample]) -> tuple[NDArray[np.uint8], list[Sample]]:

@@ -18,6 +18,7 @@ from torch.nn import functional
 from meanshape.core import toml
 from meanshape.core.config import from_toml
 from meanshape.core.errors import ConfigError, WeightsError
+from meanshape.core.regular import read_text
 from meanshape.core.weights import Checked, read_card
 from meanshape.methods.nets import dan_training
 from meanshape.methods.nets.dan import prepared
@@ -105,9 +106,9 @@ class Teachers:
                     "its run folder"
                 )
             files = Checked(folder)
-            if tuple((files / LABELS).read_text("utf-8").split()) != tuple(labels):
+            if tuple(read_text(files / LABELS).split()) != tuple(labels):
                 raise WeightsError(f"{folder}: it tells other labels apart than {', '.join(labels)}")
-            own = from_toml(type(config), (files / "config.toml").read_text("utf-8"), where=str(folder))
+            own = from_toml(type(config), read_text(files / "config.toml"), where=str(folder))
             module = start(own, mean, labels, folder)
             asked = {f"joint.{name}" for name, _ in module.joint.named_parameters()}
             if asked - start_from(module, folder):

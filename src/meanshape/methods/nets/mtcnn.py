@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -9,6 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from meanshape.core.errors import writing
+from meanshape.core.files import replacing
 
 NEGATIVE, POSITIVE, PART, LANDMARK = range(4)  # the kinds of training windows
 
@@ -252,15 +256,18 @@ def export(net: _Net, path: Path, *, opset: int = 18) -> None:
         axes["face"] |= {1: "rows", 2: "columns"}
         axes["box"] |= {2: "rows", 3: "columns"}
         axes["points"] |= {2: "rows", 3: "columns"}
+    buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
             _Exported(net).eval(),
             (torch.zeros(2, 3, side, side),),
-            str(path),
+            buffer,  # type: ignore[arg-type]  # a file object is taken, the signature forgets it
             input_names=["image"],
             output_names=["face", "box", "points"],
             dynamic_axes=axes,
             opset_version=opset,
             dynamo=False,
         )
+    with writing(path), replacing(path) as file:
+        file.write(buffer.getvalue())

@@ -20,6 +20,7 @@ from meanshape.core.types import Sample
 from meanshape.methods.base import Progress
 from meanshape.methods.nets import mtcnn as nets
 from meanshape.methods.parts import cascade
+from meanshape.training.loop import of_this_run, read_checkpoint
 from meanshape.training.mtcnn.faces import Faces, Floats, make_faces
 from meanshape.training.mtcnn.mining import mine, patch_scenes, sort_windows
 from meanshape.training.mtcnn.recipe import Recipe
@@ -73,7 +74,9 @@ def train(
         pools = _pools(faces, photos, out, number, second, config, rng)
         net = build(config, number)
         if second:
-            net.load_state_dict(torch.load(out / f"{NAMES[0]}.checkpoint.pt", weights_only=True)["net"])
+            before = out / f"{NAMES[0]}.checkpoint.pt"
+            with of_this_run(before):
+                net.load_state_dict(read_checkpoint(before)["net"])
         train_stage(
             net, pools, _of_stage(recipe, number), nets.loss,
             steps=steps,
@@ -98,7 +101,10 @@ def _resume(out: Path, config: Config) -> None:
 
 
 def _done(checkpoint: Path, steps: int) -> bool:
-    return checkpoint.exists() and torch.load(checkpoint, weights_only=True)["step"] >= steps
+    if not checkpoint.exists():
+        return False
+    with of_this_run(checkpoint):
+        return int(read_checkpoint(checkpoint)["step"]) >= steps
 
 
 def _of_stage(recipe: Recipe, number: int) -> Recipe:

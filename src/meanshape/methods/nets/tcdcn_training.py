@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from meanshape.methods.nets.tcdcn import TCDCN, Looking, channels_last
 from meanshape.methods.nets.tcdcn_stopping import TaskWatch
 from meanshape.training.loop import Batch, Schedule, Trainer
 from meanshape.training.losses import LOSSES, masked_mean, point_distances
+from meanshape.training.run_folder import add_record, read_records
 from meanshape.training.tensors import FaceTensors, TensorSampler, labels_of
 
 if TYPE_CHECKING:
@@ -121,9 +121,7 @@ class Learning:
                 self.stops[name] = step
                 record[name]["stops"] = True
         if self.folder is not None:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with (self.folder / WATCHED).open("a") as file:
-                file.write(json.dumps(record) + "\n")
+            add_record(self.folder / WATCHED, record)
 
     def plain_costs(
         self, module: TCDCN, sampler: TensorSampler, labels: Labels, most: int = 1000
@@ -176,10 +174,10 @@ def earlier_stops(folder: Path | None) -> dict[str, int]:
     path = None if folder is None else folder / WATCHED
     if path is None or not path.exists():
         return {}
-    records = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     return {
         name: record["step"]
-        for record in records
+        for record in read_records(path)
+        if isinstance(record.get("step"), int)
         for name, errors in record.items()
         if isinstance(errors, dict) and errors.get("stops")
     }

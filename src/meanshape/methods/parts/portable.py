@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from meanshape.core import weights
 from meanshape.core.errors import MissingExtra, writing
-from meanshape.core.files import beside
+from meanshape.core.files import replacing
 from meanshape.core.origin import Origin, joined
 from meanshape.methods.base import LandmarkModel
 from meanshape.methods.parts import onnx_file
@@ -202,12 +202,7 @@ def _terms(origin: Origin) -> dict[str, str]:
 
 def _write(data: bytes, path: Path) -> None:
     """Write a file whole or not at all."""
-    part = beside(path)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            part.write_bytes(data)
-            part.replace(path)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
+        with replacing(path) as file:
+            file.write(data)

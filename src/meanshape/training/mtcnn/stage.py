@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from meanshape.training.loop import backward, channels_last
+from meanshape.training.loop import backward, channels_last, of_this_run, read_checkpoint, write_checkpoint
 from meanshape.training.mtcnn.recipe import Recipe
 from meanshape.training.mtcnn.windows import LANDMARK, NEGATIVE, PART, POSITIVE, Samples
 
@@ -105,11 +105,12 @@ def train_stage(
     )
     first = 0
     if checkpoint is not None and checkpoint.exists():
-        state: dict[str, Any] = torch.load(checkpoint, weights_only=True)
-        net.load_state_dict(state["net"])
-        optimiser.load_state_dict(state["optimiser"])
-        schedule.load_state_dict(state["schedule"])
-        first = state["step"]
+        state = read_checkpoint(checkpoint)
+        with of_this_run(checkpoint):
+            net.load_state_dict(state["net"])
+            optimiser.load_state_dict(state["optimiser"])
+            schedule.load_state_dict(state["schedule"])
+            first = int(state["step"])
         rng, generator = np.random.default_rng(seed + first), generator.manual_seed(seed + first)
     net.train()
     seen: dict[str, float] = {}
@@ -137,14 +138,12 @@ def train_stage(
 
 def save(path: Path, net: nn.Module, optimiser: Any, schedule: Any, step: int) -> None:
     """Write a checkpoint, whole or not at all."""
-    part = path.with_suffix(".part")
-    torch.save(
+    write_checkpoint(
+        path,
         {
             "net": net.state_dict(),
             "optimiser": optimiser.state_dict(),
             "schedule": schedule.state_dict(),
             "step": step,
         },
-        part,
     )
-    part.replace(path)
