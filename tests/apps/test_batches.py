@@ -134,7 +134,9 @@ def test_a_photo_mended_before_resuming_stands_in_its_turn(
     assert lines(inside / "x.jsonl") == lines(inside / "whole.jsonl")
 
 
-def test_shards_merge_to_the_whole(photos: Path, inside: Path, model_folder: Path) -> None:
+def test_shards_merge_to_the_whole(
+    photos: Path, inside: Path, model_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for number in (1, 2, 3):
         assert main(options(model_folder, "-o", f"{number}.jsonl", "--shard", f"{number}/3")) == 0
     assert main(["merge", "1.jsonl", "2.jsonl", "3.jsonl", "-o", "merged.jsonl"]) == 0
@@ -142,6 +144,9 @@ def test_shards_merge_to_the_whole(photos: Path, inside: Path, model_folder: Pat
     assert lines(inside / "merged.jsonl") == lines(inside / "whole.jsonl")
     assert main(["merge", "1.jsonl", "merged.jsonl", "-o", "again.jsonl"]) == 0
     assert lines(inside / "again.jsonl") == lines(inside / "whole.jsonl")
+    capsys.readouterr()
+    assert main(["merge", "1.jsonl", "merged.jsonl", "-o", "again.json"]) == 0
+    assert "again.json (COCO keypoints; .jsonl holds everything)" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes of that kind")

@@ -1,7 +1,5 @@
-"""`meanshape data`: what is listed, drawn, found wrong, converted."""
+"""`meanshape data`: what is listed, drawn and converted."""
 
-import re
-import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -13,10 +11,10 @@ from PIL import Image
 from meanshape import formats
 from meanshape.apps.cli import _figure, main
 from meanshape.core import registry
-from meanshape.core.errors import ConfigError, MarkUpError
+from meanshape.core.errors import MarkUpError
 from meanshape.core.markup import markup
 from meanshape.core.types import Box, Face, Prediction, Shape
-from meanshape.datasets import fer2013, folder, ibug300w, imm, load_data, mtfl, widerface
+from meanshape.datasets import fer2013, ibug300w, load_data, widerface
 from meanshape.datasets.parts.drawing import template
 from meanshape.datasets.parts.duplicates import near_between, near_pairs, perceptual_hash
 
@@ -80,72 +78,6 @@ def test_the_68_are_drawn_where_they_are_and_png_is_a_picture(tmp_path, capsys):
         _figure.places(markup("put30"))
     assert main(["data", "show", "lfw", "-o", str(tmp_path / "a.png")]) == 4
     assert main(["data", "show", "imm73", "-o", str(tmp_path / "a.gif")]) == 6
-
-
-@pytest.fixture
-def clean(tmp_path):
-    """A copy of a set without faults."""
-    root = mtfl.miniature(tmp_path / "mtfl")
-    return root
-
-
-def test_verify_finds_nothing_in_a_clean_copy(clean, capsys):
-    assert main(["data", "verify", f"mtfl:{clean}"]) == 0
-    text = capsys.readouterr()
-    assert "0 faults" in text.err and "validation" in text.out
-
-
-def test_verify_finds_what_is_wrong(clean, capsys):
-    (clean / "lfw_5590/face_0.jpg").unlink()
-    (clean / "lfw_5590/face_1.jpg").write_bytes(b"no picture")
-    text = (clean / "testing.txt").read_text("utf-8").splitlines()
-    words = text[0].split()
-    words[1:11] = [str(float(word) + 700) for word in words[1:11]]
-    (clean / "testing.txt").write_text("\n".join([" ".join(words), *text[1:]]), "utf-8")
-    assert main(["data", "verify", f"mtfl:{clean}"]) == 4
-    out = capsys.readouterr().out
-    for line in ("missing: lfw_5590/face_0.jpg", "corrupt: lfw_5590/face_1", "outside: AFLW/0000-image0"):
-        assert line in out
-
-
-def test_verify_counts_and_finds_near_duplicates(tmp_path, capsys):
-    root = imm.miniature(tmp_path)
-    with Image.open(root / "01_01.jpg") as picture:
-        picture.resize((320, 240)).save(root / "03_01.jpg", quality=60)
-    shutil.copy(root / "asf/01_01.asf", root / "asf/03_01.asf")
-    assert main(["data", "verify", f"imm:{root}"]) == 4
-    text = capsys.readouterr()
-    assert "count: split 'all': 3 of 120 samples are here" in text.out
-    assert "duplicate: 01_01 and 03_01" in text.out
-
-
-def test_near_duplicates_alone_are_wrong_only_if_asked(clean):
-    with Image.open(clean / "AFLW/0001-image1.jpg") as picture:
-        picture.save(clean / "AFLW/0002-image2.jpg", quality=70)
-    assert main(["data", "verify", f"mtfl:{clean}"]) == 0
-    assert main(["data", "verify", f"mtfl:{clean}", "--strict"]) == 4
-
-
-def test_near_duplicates_across_splits_are_counted_and_kept_from_training(clean, capsys):
-    rng = np.random.default_rng(0)
-    for sample in mtfl.samples(clean):  # drawn faces are near one another
-        noise = Image.fromarray(rng.integers(0, 256, (9, 9, 3), np.uint8))
-        noise.resize((150, 140)).save(sample.image)
-    train, validation = mtfl.samples(clean, "train"), mtfl.samples(clean, "validation")
-    assert main(["data", "verify", f"mtfl:{clean}"]) == 0
-    assert "no photo nearly repeats one of another split" in capsys.readouterr().out
-    with Image.open(validation[0].image) as picture:
-        picture.save(train[0].image, quality=70)
-    path = clean / "exclude.txt"
-    assert main(["data", "verify", f"mtfl:{clean}", "--exclude", str(path)]) == 0
-    told = capsys.readouterr().out
-    assert "across splits: 1 of 2 photos of validation are nearly repeated by 1 of train" in told
-    assert f"{train[0].id}.jpg\n" in path.read_text("utf-8")
-    assert [s.id for s in mtfl.samples(clean, "train")] == [s.id for s in train[1:]]
-    assert main(["data", "verify", f"mtfl:{clean}"]) == 0  # what is left out is no fault of the copy
-    away = ["data", "verify", f"mtfl:{clean}", "--exclude", str(clean / "lists" / "exclude.txt")]
-    assert main(away) == ConfigError.exit_code
-    assert "not below its folder" in capsys.readouterr().err
 
 
 def test_near_between_is_what_plain_counting_says():
@@ -339,16 +271,6 @@ def test_faces_that_nobody_looked_at_are_not_converted_to_what_cannot_say_so(tmp
         assert len(formats.read(tmp_path / name)[0].faces) == count
     assert main(["data", "convert", str(tmp_path / "in.jsonl"), f"{tmp_path}/out/", "--to", "pts"]) == 0
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.pts"]
-
-
-def test_a_folder_that_is_not_divided_has_no_fault(tmp_path, capsys):
-    root = folder.miniature(tmp_path / "mine") / "train"
-    assert main(["data", "verify", f"folder:{root}"]) == 0
-    said = capsys.readouterr()
-    assert "0 faults" in said.err and re.search(r"all +2 +-", said.out)
-    (root / "train.txt").write_text("one photo\n")
-    assert main(["data", "verify", f"folder:{root}"]) == 4
-    assert "extra: more/another photo is in no split" in capsys.readouterr().out
 
 
 def test_convert_counts_what_it_leaves_out(tmp_path, capsys):

@@ -26,7 +26,8 @@ def run(inside, model_folder, capsys):
 
     def run(*arguments, model=True, detector=True):
         more = ["--model", str(model_folder)] if model else []
-        more += ["--detector", "whole_image"] if detector else []
+        boxes = {"--box", "--boxes"} & set(arguments)
+        more += ["--detector", "whole_image"] if detector and not boxes else []
         code = main(["detect", *map(str, arguments), *more])
         said = capsys.readouterr()
         return code, said.out, said.err
@@ -219,6 +220,8 @@ def test_no_photo_at_all_can_be_read(run, inside):
         (["--box", "10,10,5,20"], 9, "left < right"),
         (["--box", "100,0,200,40"], 9, "outside the picture of 64 x 48"),
         (["--boxes", "none.csv"], 5, "none.csv"),
+        (["--boxes", "none.csv", "--box", "1,2,30,40"], 6, "--box and --boxes: each says where"),
+        (["--detector", "mtcnn", "--box", "1,2,30,40"], 6, "--detector and --box: each says where"),
         (["--markup", "mtfl"], 7, "did you mean 'mtfl5'"),
         (["--markup", "imm73"], 8, "cannot become imm73"),
         (["--min-face", "3"], 6, "at least 12"),

@@ -77,12 +77,17 @@ def test_predictions_name_file_and_time(tmp_path: Path, model_folder: Path) -> N
     assert ms.video is video
 
 
-def test_command_writes_points_and_video(tmp_path: Path, model_folder: Path) -> None:
+def test_command_writes_points_and_video(
+    tmp_path: Path, model_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = write(tmp_path / "a.mp4", [n / 25 for n in range(5)])
     out, points = tmp_path / "out.mp4", tmp_path / "points.jsonl"
     model = ["--model", str(model_folder), "--min-face", "40"]
     assert main(["video", str(path), "-o", str(out), "--points", str(points), *model]) == 0
     assert len(points.read_text().splitlines()) == 5
+    capsys.readouterr()
+    assert main(["video", str(path), "--points", str(tmp_path / "points.json"), *model]) == 0
+    assert "points.json (COCO keypoints; .jsonl holds everything)" in capsys.readouterr().err
     assert json.loads(points.read_text().splitlines()[1])["source"].endswith("a.mp4#t=0.0400")
     with Clip(out) as opened:
         assert [f.time for f in opened.frames()] == pytest.approx([n / 25 for n in range(5)], abs=1e-4)
@@ -210,6 +215,7 @@ def test_wrong_use_is_said(tmp_path: Path, model_folder: Path, capsys: pytest.Ca
     for arguments, said in (
         ([], "nothing to write"),
         (["--points", "x.pts"], "one frame"),
+        (["--points", "x.ljson"], "one frame"),
         (["-o", str(path)], "the video itself"),
         (["-o", str(tmp_path / "x.mp4"), "--smoothing", "soft"], "one_euro"),
     ):

@@ -3,9 +3,18 @@ import json
 import numpy as np
 import pytest
 
+from meanshape import formats
 from meanshape.core import registry
-from meanshape.core.errors import BoxError, ConfigError, FormatError, ImageError, ResultError
+from meanshape.core.errors import (
+    BoxError,
+    ConfigError,
+    FormatError,
+    ImageError,
+    MeanshapeWarning,
+    ResultError,
+)
 from meanshape.core.types import Box, Face, Prediction, Sample, Shape
+from meanshape.datasets.folder import BY_HAND
 from meanshape.detectors.base import best_first
 from meanshape.detectors.given import Given
 from meanshape.detectors.whole_image import WholeImage
@@ -85,6 +94,24 @@ def test_boxes_from_files(tmp_path):
         assert [face.box for face in given.detect("a.jpg")] == [TWO, ONE]
         assert given.detect("b.jpg")[0].box == Box(1, 2, 3, 4)
         assert given.detect("c.jpg") == ()
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv"])
+def test_boxes_of_predictions_are_those_of_their_points(tmp_path, suffix):
+    """What `meanshape detect` writes are its detector's boxes, from the forehead to the chin."""
+    points = np.column_stack([np.arange(68) % 7, np.arange(68) % 9]) + 20.0
+    face = Face(Box(18, 0, 28, 30), Shape(points, "ibug68"), 0.5)
+    path = tmp_path / f"boxes{suffix}"
+    formats.write(path, [Prediction((face,), (99, 99), "a.jpg", "dan")])
+    (found,) = Given.from_file(path).detect("a.jpg")
+    assert found.box == Box(20, 20, 26, 28, 0.5) and found.score == 0.5
+    five = Face(face.box, Shape(points[:5], "mtfl5"), 0.5)
+    formats.write(path, [Prediction((five,), (99, 99), "a.jpg", "mtcnn")])
+    with pytest.warns(MeanshapeWarning, match="1 boxes are taken to be tight around eyebrows and chin"):
+        assert Given.from_file(path).detect("a.jpg")[0].box.as_list() == face.box.as_list()
+    if suffix == ".jsonl":
+        formats.write(path, [Prediction((five,), (99, 99), "a.jpg", BY_HAND)])
+        assert Given.from_file(path).detect("a.jpg")[0].box.as_list() == face.box.as_list()
 
 
 @pytest.mark.parametrize("name", ["a\u2028b.jpg", "a\x85b.jpg", "a\nb.jpg"])

@@ -20,6 +20,7 @@ from meanshape.detectors.given import Given
 from meanshape.detectors.whole_image import WholeImage
 from meanshape.inference import Pipeline
 from meanshape.inference import pipeline as module
+from meanshape.inference.tracking import Tracker
 
 shipped = pytest.mark.skipif("mtcnn" not in weights.names(), reason="the weights of mtcnn are not here")
 
@@ -100,6 +101,21 @@ def test_a_box_cut_by_the_border_is_fine_and_one_outside_is_not(model_folder):
         pipeline(pixels, boxes=[Box(40, 0, 50, 10)])
     with pytest.raises(ms.BoxError, match="finite"):
         Box(0, 0, float("nan"), 1)
+
+
+def test_a_detector_that_looks_outside_is_named(model_folder):
+    class Away(Grid):
+        name = "away"
+
+        def _detect(self, image: Any) -> Iterable[Face]:
+            return [Face(Box(40, 0, 50, 10))]
+
+    said = r"detector away: box \[40.0, 0.0, 50.0, 10.0\] lies outside the picture of 30 x 30"
+    pipeline, pixels = made(model_folder, Away(1)), np.zeros((30, 30, 3), np.uint8)
+    with pytest.raises(ms.ResultError, match=said):
+        pipeline(pixels)
+    with pytest.raises(ms.ResultError, match=said):
+        Tracker(pipeline)(pixels, 0.0)
 
 
 def test_points_come_in_the_mark_up_that_is_asked_for(model_folder, photo):

@@ -36,7 +36,7 @@ def prediction_from_dict(data: Mapping[str, Any]) -> Prediction:
     try:
         width, height = data["size"]
         return Prediction(
-            faces=tuple(_face_from_dict(face) for face in data["faces"]),
+            faces=tuple(face_from_dict(face) for face in data["faces"]),
             size=(width, height),
             source=data.get("source"),
             model=data.get("model"),
@@ -76,7 +76,7 @@ def _shape_to_dict(shape: Shape) -> dict[str, Any]:
     }
 
 
-def _face_from_dict(data: Mapping[str, Any]) -> Face:
+def face_from_dict(data: Mapping[str, Any]) -> Face:
     """Return one face."""
     shape, pose, emotion = data.get("shape"), data.get("pose"), data.get("emotion")
     left, top, right, bottom = data["box"]

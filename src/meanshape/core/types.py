@@ -314,6 +314,8 @@ class Prediction:
         object.__setattr__(self, "faces", tuple(self.faces))
         width, height = self.size
         object.__setattr__(self, "size", (int(width), int(height)))
+        if min(self.size) < 0:
+            raise ResultError(f"a size is width and height in pixels, not {width} x {height}")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the prediction in the one JSON schema: plain lists, numbers and None."""
@@ -374,8 +376,6 @@ def refuse_evaluation_only(samples: Iterable[Sample], what: str) -> None:
 
 def _box(given: Any) -> Box:
     """Return a box that may have come as four numbers."""
-    if isinstance(given, Box):
-        return given
     from meanshape.core.boxes import as_box
 
     return as_box(given)

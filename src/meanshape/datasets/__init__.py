@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from inspect import signature
+from typing import Any
 
 from meanshape.core import registry
 from meanshape.core.errors import ConfigError, DataSetError, UnknownName
@@ -50,12 +51,23 @@ def load_data(text: str, allow_missing: bool = False, markup: str | None = None)
     """
     name, root, split = parse_data(text)
     module = registry.dataset(name)
+    said = with_markup(module, markup)
+    return list(module.samples(root, split, allow_missing=allow_missing, **said))
+
+
+def with_markup(module: Any, markup: str | None) -> dict[str, str]:
+    """Return the keyword that tells a data set's module the mark-up; none where nobody named one.
+
+    Raises
+    ------
+    DataSetError : the data set has a mark-up of its own
+    """
     if markup is None:
-        return list(module.samples(root, split, allow_missing=allow_missing))
+        return {}
     if "markup" not in signature(module.samples).parameters:
         own = module.card.markup or ", ".join(module.card.markups) or "none"
-        raise DataSetError(f"{name} has its own mark-up, {own}; markup= is for the set 'folder'")
-    return list(module.samples(root, split, allow_missing=allow_missing, markup=markup))
+        raise DataSetError(f"{module.card.name} has its own mark-up, {own}; markup= is for the set 'folder'")
+    return {"markup": markup}
 
 
 def origin(text: str, stated: Origin | None = None) -> Origin:
@@ -78,4 +90,4 @@ def splits_of(name: str) -> tuple[str, ...]:
     return tuple(card.get("splits", ()))
 
 
-__all__ = ["load_data", "origin", "parse_data", "splits_of"]
+__all__ = ["load_data", "origin", "parse_data", "splits_of", "with_markup"]

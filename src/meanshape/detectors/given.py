@@ -7,14 +7,19 @@ suffix. An array has no name, so it needs boxes that are the same for every pict
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 from meanshape.core.boxes import BoxesLike, as_boxes
-from meanshape.core.errors import BoxError, FormatError, MeanshapeError
+from meanshape.core.errors import BoxError, FormatError, MeanshapeError, MeanshapeWarning
+from meanshape.core.face_box import face_box
 from meanshape.core.image import ImageLike, Pixels
+from meanshape.core.schema import face_from_dict
 from meanshape.core.types import Box, Face, Sample
+from meanshape.datasets.folder import BY_HAND
 from meanshape.detectors.base import FaceDetector, best_first
 from meanshape.formats import csv
 from meanshape.formats.faults import Faults
@@ -62,13 +67,24 @@ class Given(FaceDetector):
         """Return a detector with the boxes in a file.
 
         A `.jsonl` file holds predictions (`source`, `faces[].box`); a `.csv` file has the columns image (or
-        source), left, top, right, bottom and perhaps score, or is what `meanshape detect -o` writes.
+        source), left, top, right, bottom and perhaps score, or is what `meanshape detect -o` writes. The box
+        of a face whose points have the 68 among them is the tight box of these, for the one that is written
+        beside them is its detector's.
         """
         path = Path(path)
         boxes: dict[str, list[Box]] = {}
         rows = _csv(path) if path.suffix.lower() == ".csv" else _jsonl(read_text(path), path)
-        for name, some in rows:
-            boxes.setdefault(name, []).extend(some)
+        unsure = 0
+        for name, faces in rows:
+            boxes.setdefault(name, []).extend(map(_canonical, faces))
+            unsure += sum(face.shape is not None and face_box(face.shape) is None for face in faces)
+        if unsure:
+            warnings.warn(
+                f"{path}: {unsure} boxes are taken to be tight around eyebrows and chin, as the points "
+                "beside them do not show it; those that meanshape detect writes reach up to the forehead",
+                MeanshapeWarning,
+                stacklevel=2,
+            )
         return cls(boxes)
 
     def detect(self, image: ImageLike, **options: Any) -> tuple[Face, ...]:
@@ -94,33 +110,36 @@ def _forms(name: str) -> tuple[str, str, str]:
     return plain, Path(plain).name, Path(plain).stem
 
 
-def _csv(path: Path) -> Iterable[tuple[str, list[Box]]]:
-    """Yield each picture and its boxes; nothing is left out."""
+def _canonical(face: Face) -> Box:
+    """Return the canonical box of a face, as its points show it; else the one that is given."""
+    tight = None if face.shape is None else face_box(face.shape)
+    return face.box if tight is None else replace(tight, score=face.box.score)
+
+
+def _csv(path: Path) -> Iterable[tuple[str, Sequence[Face]]]:
+    """Yield each picture and its faces; nothing is left out."""
     faults = Faults()
     found = csv.read(path, faults=faults)
     faults.refuse()
-    return [(str(photo.source), [face.box for face in photo.faces]) for photo in found]
+    return [(str(photo.source), photo.faces) for photo in found]
 
 
-def _jsonl(text: str, path: Path) -> Iterable[tuple[str, list[Box]]]:
-    """Yield the picture and the boxes of each prediction."""
+def _jsonl(text: str, path: Path) -> Iterable[tuple[str, Sequence[Face]]]:
+    """Yield the picture and the faces of each prediction."""
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:
             data = parse_json(line, path, number)
-            yield str(data["source"]), [_box(face) for face in data["faces"]]
+            faces = [face_from_dict(face) for face in data["faces"]]
+            if data.get("model") == BY_HAND:  # their boxes are canonical, whatever the points
+                faces = [Face(face.box) for face in faces]
+            yield str(data["source"]), faces
         except FormatError:
             raise
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             said = error if isinstance(error, MeanshapeError) else f"wanted a prediction ({error!r})"
             raise FormatError(str(said), path, number) from error
-
-
-def _box(face: Mapping[str, Any]) -> Box:
-    """Return the box of one face of a prediction."""
-    left, top, right, bottom = face["box"]
-    return Box(left, top, right, bottom, face.get("score"))
 
 
 DETECTOR = Given

@@ -37,6 +37,8 @@ def read(path: str | Path, markup: str | None = None, faults: Faults | None = No
         for number, annotation in enumerate(annotations, 1):
             which = annotation.get("id", f"number {number}") if isinstance(annotation, dict) else number
             with labels.one(f"annotation {which}"):
+                if not isinstance(annotation, dict):
+                    raise FormatError(f"wanted an object, not {annotation!r:.40}", path)
                 key = annotation["image_id"]
                 if key not in faces:
                     raise FormatError(f"there is no image {key!r}", path)

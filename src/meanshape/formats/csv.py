@@ -176,6 +176,9 @@ def _long_face(rows: Sequence[_Row], markup: str | None, labels: Labels) -> Face
             raise row.wrong
         if places.setdefault(row.cells["point"], row) is not row:
             raise FormatError(f"point {row.cells['point']} is there twice", path, row.line)
+        if (said := row.cells.get("markup", "")) != first.cells.get("markup", ""):
+            one = first.cells.get("markup", "")
+            raise FormatError(f"one face has points of {one or 'none'} and {said or 'none'}", path, row.line)
     name = markup or _kind(first.cells) or guess_markup(max(map(whole, places)) + 1, path, first.line)
     names = markup_of(name).points
     points, visible, confidence = np.full((len(names), 2), np.nan), [True] * len(names), [1.0] * len(names)

@@ -144,11 +144,19 @@ def _skeleton(element: Element, path: str | Path, markup: str | None) -> list[Fa
     line, parts = elements.line_of(element), list(element.iter("points"))
     kind = markup_of(markup or _named(element, len(parts), path))
     points, seen = np.full((len(kind), 2), np.nan), np.ones(len(kind), bool)
+    taken = set[int]()
     for part in parts:
         index = _index(elements.text(part, "label", path), kind, path, part)
+        if index in taken:
+            raise FormatError(f"{kind.points[index]} is there twice", path, elements.line_of(part))
+        taken.add(index)
         seen[index] = part.get("occluded", "0") != "1"
         if part.get("outside", "0") != "1":
-            points[index] = _numbers(part, path)[0]
+            place = _numbers(part, path)
+            if len(place) != 1:
+                said = f"a part of a skeleton is one point x,y, not {len(place)}"
+                raise FormatError(said, path, elements.line_of(part))
+            points[index] = place[0]
     if parts and np.isnan(points).all():
         return []
     return [face(points, kind.name, None if seen.all() else seen, source=path, line=line)]
@@ -174,7 +182,7 @@ def _numbers(element: Element, path: str | Path) -> NDArray[np.float64]:
     line, pairs = elements.line_of(element), elements.text(element, "points", path).split(";")
     rows = [[finite(word.strip(), path, line) for word in pair.split(",")] for pair in pairs]
     if any(len(row) != 2 for row in rows):
-        raise FormatError("wanted x,y;x,y …", path, line)
+        raise FormatError("wanted points x,y;x,y …", path, line)
     return np.array(rows) - HALF
 
 

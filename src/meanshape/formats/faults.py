@@ -111,9 +111,16 @@ class Labels:
         """Return an error as one of this file."""
         if isinstance(error, FormatError) and error.line is not None:
             return error
-        said = str(error) if isinstance(error, MeanshapeError) else f"{type(error).__name__}: {error}"
+        said = _in_words(error)
         said = said.removeprefix(f"{self.path}: ")
         return FormatError(f"{what}: {said}" if what else said, self.path, line)
+
+
+def _in_words(error: Exception) -> str:
+    """Return what is wrong with a label, without Python's words for it where there are others."""
+    if isinstance(error, KeyError) and not isinstance(error, MeanshapeError):
+        return f"{error} is missing"
+    return str(error) if isinstance(error, MeanshapeError) else f"it has another form ({error})"
 
 
 __all__ = ["Faults", "Labels"]

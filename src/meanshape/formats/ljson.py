@@ -26,7 +26,7 @@ def read(path: str | Path, markup: str | None = None, faults: Faults | None = No
     try:
         groups = list(_groups(data, path))
     except (KeyError, TypeError, AttributeError) as error:
-        raise FormatError(f"not as menpo's landmarks are: {error!r}", path) from error
+        raise FormatError(f"not as menpo's landmarks are ({error!r})", path) from error
     faces = []
     with Labels(path, faults) as labels:
         for number, group in enumerate(groups, 1):
@@ -74,10 +74,19 @@ def _groups(data: Mapping[str, Any], path: str | Path) -> list[Mapping[str, Any]
 
 
 def _face(group: Mapping[str, Any], markup: str | None, path: str | Path) -> Face:
-    rows = [[np.nan if v is None else float(v) for v in row] for row in group["landmarks"]["points"]]
-    points = np.array(rows, np.float64)
-    if points.ndim != 2 or points.shape[1] != 2 or np.isinf(points).any():
-        raise FormatError(f"wanted points [y, x], got {points.shape}", path)
+    if not isinstance(group, Mapping):
+        raise FormatError(f"wanted a group of points, not {group!r:.40}", path)
+    rows = group["landmarks"]["points"]
+    points = np.array([_xy(number, row, path) for number, row in enumerate(rows)])
     said = group.get("markup")
     name = markup or (said if said in markup_names() else guess_markup(len(points), path))
-    return face(points[:, ::-1], name, source=path)
+    return face(points, name, source=path)
+
+
+def _xy(number: int, row: Any, path: str | Path) -> tuple[float, float]:
+    """A point [y, x]; NaN where there is none."""
+    if isinstance(row, list) and len(row) == 2:
+        y, x = (np.nan if value is None else value for value in row)
+        if all(isinstance(value, int | float) and not np.isinf(value) for value in (x, y)):
+            return float(x), float(y)
+    raise FormatError(f"point {number}: wanted [y, x], got {row!r:.40}", path)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from meanshape.core import checks
 from meanshape.core.boxes import BoxesLike, as_boxes
-from meanshape.core.errors import BoxError, ConfigError
+from meanshape.core.errors import BoxError, ConfigError, MeanshapeError, ResultError
 from meanshape.core.image import ImageLike, Pixels, read_image
 from meanshape.core.types import Box, Emotion, Face, Prediction, Shape
 from meanshape.detectors.base import FaceDetector, check_min_face
@@ -175,12 +175,9 @@ class Pipeline:
         """Return the faces in given boxes, or those that the detector finds."""
         if boxes is not None:
             own = as_boxes(boxes)
-            _check_inside(own, pixels)
+            _check_inside(own, pixels, BoxError)
             return [Candidate(Face(box), box) for box in own]
-        found = self.search(pixels, source)
-        if self.detector.name == "given":
-            _check_inside([one.face.box for one in found], pixels)
-        return found
+        return self.search(pixels, source)
 
     def find(self, pixels: Pixels, source: str | None = None) -> tuple[Face, ...]:
         """Return the faces that the detector finds in pixels (H, W, 3), best first, without points."""
@@ -189,7 +186,13 @@ class Pipeline:
     def search(self, pixels: Pixels, source: str | None = None, turns: str | None = None) -> list[Candidate]:
         """Return what the detector finds in pixels (H, W, 3), best first, with the boxes that models take."""
         asked = {} if self.min_face is None else {"min_face": self.min_face}
-        return search(self.detector, pixels, turns or self.turns, source=source, **asked)[: self.max_faces]
+        found = search(self.detector, pixels, turns or self.turns, source=source, **asked)[: self.max_faces]
+        given = self.detector.name == "given"
+        _check_inside(
+            [one.face.box for one in found], pixels, BoxError if given else ResultError,
+            "" if given else f"detector {self.detector.name}: ",
+        )  # fmt: skip
+        return found
 
     def _with_points(self, pixels: Pixels, found: list[Candidate]) -> tuple[Face, ...]:
         """Return the faces with the model's points, the pose that they show, and what else was asked for."""
@@ -298,10 +301,10 @@ def _check(min_face: float | None, threads: int, color: str, max_faces: int | No
         checks.count(max_faces, "max_faces, if not None for all,", ConfigError)
 
 
-def _check_inside(boxes: Sequence[Box], pixels: Pixels) -> None:
-    """Refuse boxes that no pixel of the photo lies in."""
+def _check_inside(boxes: Sequence[Box], pixels: Pixels, kind: type[MeanshapeError], whose: str = "") -> None:
+    """Refuse boxes that no pixel of the photo lies in: points placed there would look like a face's."""
     height, width = pixels.shape[:2]
     whole = Box.whole(width, height)
     for box in boxes:
         if not box.iou(whole):
-            raise BoxError(f"box {box.as_list()} lies outside the picture of {width} x {height} pixels")
+            raise kind(f"{whose}box {box.as_list()} lies outside the picture of {width} x {height} pixels")

@@ -90,7 +90,10 @@ OwnBox = Annotated[
 ]
 Boxes = Annotated[
     Path | None,
-    typer.Option(help="A .csv or .jsonl file with the boxes of each photo instead.", rich_help_panel=WHICH),
+    typer.Option(
+        help="A .csv or .jsonl file with the boxes of each photo instead, maybe from detect.",
+        rich_help_panel=WHICH,
+    ),
 ]
 Recursive = Annotated[
     bool, typer.Option("-r", "--recursive", help="Look into folders in folders.", rich_help_panel=RUNNING)

@@ -14,8 +14,12 @@ from meanshape.core import registry
 from meanshape.core.errors import DataSetError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from meanshape.datasets.parts.card import DataSetCard
     from meanshape.datasets.parts.check import Problem
     from meanshape.datasets.parts.duplicates import Across
+    from meanshape.datasets.parts.survey import Survey
 
 app = typer.Typer(no_args_is_help=True)
 SHOWN = 20
@@ -62,6 +66,9 @@ def show(
 @app.command()
 def verify(
     data: Annotated[str, typer.Argument(metavar="NAME:ROOT", help="A data set and where its copy lies.")],
+    markup: Annotated[
+        str | None, typer.Option(help="The mark-up of labels of your own that do not say.")
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Near-duplicates are faults too.")] = False,
     everything: Annotated[
         bool, typer.Option("--all", help=f"Print all faults, not {SHOWN} of a kind.")
@@ -76,7 +83,9 @@ def verify(
     Every photo is decoded. The exit code is 4 where something is wrong; near-duplicates are told, also across
     splits, and are wrong with --strict only. --exclude ROOT/exclude.txt keeps them from training.
     """
-    from meanshape.datasets import parse_data
+    from functools import partial
+
+    from meanshape.datasets import parse_data, with_markup
     from meanshape.datasets.parts.check import check
     from meanshape.datasets.parts.duplicates import near_across, near_pairs
 
@@ -85,15 +94,15 @@ def verify(
         raise DataSetError(f"verify looks at all splits: leave :{split} out")
     module = registry.dataset(name)
     hashes: dict[str, int] = {}
-    whole = hasattr(module, "survey")
-    problems = check(module.card, module.survey, root, hashes) if whole else module.verify(root)
+    survey = partial(module.survey, **with_markup(module, markup)) if hasattr(module, "survey") else None
+    problems = module.verify(root) if survey is None else check(module.card, survey, root, hashes)
     pairs = near_pairs(hashes)
     _print_problems(problems, everything)
     for one, other, bits in pairs if everything else pairs[:SHOWN]:
         print(f"duplicate: {one} and {other} ({bits} of 128 bits differ)")
-    if whole:
-        _print_counts(module, root)
-        across = near_across(module.survey(root).found, hashes, list(module.card.splits))
+    if survey is not None and hashes:
+        _print_counts(module.card, survey, root)
+        across = near_across(survey(root).found, hashes, list(module.card.splits))
         _print_across(across)
         if exclude is not None:
             _write_excluded(exclude, across)
@@ -240,15 +249,15 @@ def _write_excluded(path: Path, across: list[Across]) -> None:
     console.say(f"written: {path}, {len(repeats)} photos", plain=True)
 
 
-def _print_counts(module: Any, root: str) -> None:
+def _print_counts(card: DataSetCard, survey: Callable[..., Survey], root: str) -> None:
     """Print how many samples each split has and should have."""
     rows = []
-    for split, published in module.card.splits.items():
+    for split, published in card.splits.items():
         try:
-            found = len(module.survey(root, split).found)
+            found = len(survey(root, split).found)
         except DataSetError:
             found = 0
         rows.append([split, f"{found:,}", f"{published:,}" if published else "-"])
     if not any(row[1] != "0" for row in rows):  # a folder of one's own need not be divided
-        rows = [["all", f"{len(module.survey(root, None).found):,}", "-"]]
+        rows = [["all", f"{len(survey(root, None).found):,}", "-"]]
     console.grid(rows, ["split", "here", "published"], right=(1, 2))

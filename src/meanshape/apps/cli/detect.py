@@ -67,7 +67,7 @@ def detect(
     _check(engine, output, overlay, resume)
     sources, total = _sources(photos, recursive, shard)
     settings: dict[str, Any] = {
-        "detector": _given(box, boxes) or detector, "model": model, "min_face": min_face, "threads": threads,
+        "detector": _detector(detector, box, boxes), "model": model, "min_face": min_face, "threads": threads,
         "markup": markup, "max_faces": max_faces, "turns": turns, "licence": licence,
         "emotion": emotion, "attributes": attributes, "device": device,
     }  # fmt: skip
@@ -212,13 +212,17 @@ def _close(summary: Summary, results: Results, output: str | None, overlay: str 
         console.say("-o points.jsonl writes the points, --overlay FOLDER draws them", plain=True)
 
 
-def _given(typed: list[str] | None, file: Path | None) -> FaceDetector | None:
-    """Return the detector that answers boxes that were typed, or that are in a file; None: there are none."""
+def _detector(name: str | None, typed: list[str] | None, file: Path | None) -> str | FaceDetector | None:
+    """Return who says where faces are: a detector by name, boxes that were typed, or those in a file."""
     from meanshape.detectors.given import Given
 
+    ways = {"--detector": name, "--box": typed, "--boxes": file}
+    named = [option for option, value in ways.items() if value]
+    if len(named) > 1:
+        raise ConfigError(f"{' and '.join(named)}: each says where the faces are; give one of them")
     if typed:
         return Given([_box(text) for text in typed])
-    return None if file is None else Given.from_file(file)
+    return name if file is None else Given.from_file(file)
 
 
 def _box(text: str) -> Box:

@@ -64,4 +64,4 @@ def merge(
             ("broken photos", str(broken)),
         ]
     )
-    console.say(f"written: {output}", plain=True)
+    console.say(f"written: {formats.called(output)}", plain=True)

@@ -63,12 +63,7 @@ def video(
     from meanshape.inference.recorder import Recorder
     from meanshape.inference.video import make_tracker
 
-    if output is None and points is None:
-        raise ConfigError("nothing to write: name a video with -o, or a file of points with --points")
-    if points is not None and points.suffix.lower() == ".pts":
-        raise FormatError("a .pts file holds one frame; write .jsonl or .csv", path=points)
-    if output is not None and output.exists() and clip.exists() and output.samefile(clip):
-        raise ConfigError(f"{output} is the video itself; choose another output")
+    _check(clip, output, points)
     tracker = make_tracker(
         model=model, markup=markup, licence=licence, min_face=min_face, max_faces=max_faces, turns=turns,
         threads=threads, device=device, every=every, smoothing=smoothing, stages=stages,
@@ -86,11 +81,22 @@ def video(
     for note in film.notes:
         console.say(note)
     console.table([*counts, ("broken packets, skipped", str(opened.broken))])
-    made = [str(place) for place in (None if film.error else output, points) if place]
+    places = (None if film.error else output, None if written is None else written.written)
+    made = [str(place) for place in places if place]
     if made:
         console.say(f"written: {', '.join(made)}", plain=True)
     if film.error is not None:
         raise film.error
+
+
+def _check(clip: Path, output: Path | None, points: Path | None) -> None:
+    """Say what cannot be written before there is any work to lose."""
+    if output is None and points is None:
+        raise ConfigError("nothing to write: name a video with -o, or a file of points with --points")
+    if points is not None and (kind := points.suffix.lower()) in (".pts", ".ljson"):
+        raise FormatError(f"a {kind} file holds one frame; write .jsonl or .csv", path=points)
+    if output is not None and output.exists() and clip.exists() and output.samefile(clip):
+        raise ConfigError(f"{output} is the video itself; choose another output")
 
 
 class _Film:
