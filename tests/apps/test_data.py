@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from meanshape import formats
 from meanshape.apps.cli import _figure, main
 from meanshape.core import registry
 from meanshape.core.errors import MarkUpError
+from meanshape.core.files import BY_FOLDER
 from meanshape.core.markup import markup
 from meanshape.core.types import Box, Face, Prediction, Shape
 from meanshape.datasets import fer2013, ibug300w, load_data, widerface
@@ -189,7 +191,40 @@ def test_convert_does_not_write_through_a_link(tmp_path, capsys):
     (tmp_path / "out").mkdir()
     (tmp_path / "out/sub").symlink_to(tmp_path)
     assert main(["data", "convert", str(tmp_path / "in.jsonl"), f"{tmp_path}/out/", "--to", "pts"]) == 15
-    assert "leads out" in capsys.readouterr().err and not (tmp_path / "x.pts").exists()
+    assert "a link, which is not followed" in capsys.readouterr().err and not (tmp_path / "x.pts").exists()
+
+
+@pytest.mark.skipif(not BY_FOLDER, reason="this system cannot hold a folder")
+@pytest.mark.parametrize("form", ["pts", "ljson"])
+@pytest.mark.parametrize("swapped", ["sub", "sub/in", "."])
+def test_convert_follows_no_link_that_is_put_there_meanwhile(tmp_path, form, swapped, monkeypatch, capsys):
+    """Swapped when the second file has its text already: nothing but the writing is left to do."""
+    out, secret, texts = tmp_path / "out", tmp_path / "secret", []
+    (secret / "sub/in").mkdir(parents=True), (secret / "in").mkdir()
+    module = import_module(f"meanshape.formats.{form}")
+    render = module.as_text
+
+    def as_text(*given):
+        texts.append(render(*given))
+        if len(texts) == 2:
+            (out / swapped).rename(tmp_path / "away")
+            (out / swapped).symlink_to(secret)
+        return texts[-1]
+
+    monkeypatch.setattr(module, "as_text", as_text)
+    labels(tmp_path / "in.jsonl", "sub/in/x.jpg", "sub/in/y.jpg")
+    assert main(["data", "convert", str(tmp_path / "in.jsonl"), f"{out}/", "--to", form]) == 15
+    assert f"y.{form}: cannot be written" in capsys.readouterr().err
+    assert not [path for path in secret.rglob("*") if path.is_file()]
+    assert [path.name for path in (tmp_path / "away").rglob("*") if path.is_file()] == [f"x.{form}"]
+
+
+def test_convert_into_a_folder_that_is_a_link_is_wanted(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "out").symlink_to("real")
+    labels(tmp_path / "in.jsonl", "sub/x.jpg")
+    assert main(["data", "convert", str(tmp_path / "in.jsonl"), f"{tmp_path}/out/", "--to", "pts"]) == 0
+    assert (tmp_path / "real/sub/x.pts").is_file()
 
 
 def test_convert_puts_no_face_in_the_place_of_another(tmp_path):

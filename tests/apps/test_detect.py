@@ -2,6 +2,7 @@
 
 import json
 import os
+import pkgutil
 import re
 import shutil
 import struct
@@ -17,6 +18,7 @@ from PIL import Image
 from meanshape import formats
 from meanshape.apps.cli import main
 from meanshape.core.errors import MeanshapeWarning
+from meanshape.core.files import BY_FOLDER
 from meanshape.inference.outputs import Written
 
 
@@ -64,6 +66,44 @@ def test_files_and_overlay(run, photo, inside):
     assert sorted(p.name for p in (inside / "drawn").iterdir()) == ["b-me.jpg", "me.png"]
     with Image.open("drawn/me.png") as drawn:
         assert drawn.size == (64, 48)
+
+
+@pytest.mark.skipif(not BY_FOLDER, reason="this system cannot hold a folder")
+@pytest.mark.parametrize(
+    ("hook", "options"),
+    [
+        ("meanshape.formats.pts.render", ["-o", "out/"]),
+        ("meanshape.inference.overlays.encode", ["--overlay", "out/"]),
+        ("meanshape.inference.overlays.encode", ["--overlay", "out/one.png"]),
+    ],
+)
+@pytest.mark.parametrize("swapped", ["folder", "files"])
+def test_no_link_is_followed_that_is_put_there_meanwhile(
+    run, photo, inside, hook, options, swapped, monkeypatch
+):
+    """Swapped when the file has its content already: nothing but the writing is left to do."""
+    photo("in/a.png"), (inside / "secret").mkdir()
+    (inside / "secret/kept").write_text("secret")
+    make = pkgutil.resolve_name(hook)
+
+    def swapping(*given):
+        if swapped == "folder":
+            (inside / "out").rename(inside / "away")
+            (inside / "out").symlink_to(inside / "secret")
+        else:
+            for name in ("a.pts", "a.png", "one.png", *(f".{stem}.part" for stem in ("a", "one"))):
+                (inside / "out" / name).symlink_to(inside / "secret/kept")
+        return make(*given)
+
+    monkeypatch.setattr(hook, swapping)
+    code, _, err = run("in/a.png", *options)
+    assert [path.name for path in (inside / "secret").iterdir()] == ["kept"]
+    assert (inside / "secret/kept").read_text() == "secret"
+    if swapped == "folder":
+        assert code == 15 and "a link, which is not followed" in err
+    else:
+        assert code == 0
+        assert sum(path.is_file() and not path.is_symlink() for path in (inside / "out").iterdir()) == 1
 
 
 def test_one_overlay_may_be_a_file(run, photo, inside):

@@ -1,6 +1,7 @@
 """Names that are names, and paths that stay in their folder."""
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -55,16 +56,6 @@ def test_long_names_are_cut_and_stay_distinct():
     assert files.fitting("short") == "short"
 
 
-def test_a_link_that_leads_out_is_not_written_through(tmp_path):
-    (tmp_path / "in").mkdir()
-    (tmp_path / "in/out").symlink_to(tmp_path)
-    (tmp_path / "in/loop").symlink_to("loop")
-    assert files.inside(tmp_path / "in", tmp_path / "in/new/x.pts").name == "x.pts"
-    for name in ("out/x.pts", "loop/x.pts"):
-        with pytest.raises(OutputError, match="leads out"):
-            files.inside(tmp_path / "in", tmp_path / "in" / name)
-
-
 @pytest.fixture(params=[True, False])
 def by_folder(request, monkeypatch):
     """Both ways: from an open folder, and, for systems without such, by checked paths."""
@@ -86,6 +77,9 @@ def test_files_below_a_folder_are_read_and_written_whole(tmp_path, by_folder):
             files.open_below(tmp_path, name)
     with pytest.raises(OSError):
         files.write_below(tmp_path, "none/a.txt", b"")
+    for _ in range(2):
+        files.write_below(tmp_path, "new/er/a.txt", b"three", make=True)
+    assert (tmp_path / "new/er/a.txt").read_bytes() == b"three"
 
 
 def test_no_link_pipe_or_folder_is_opened(tmp_path, by_folder):
@@ -95,14 +89,91 @@ def test_no_link_pipe_or_folder_is_opened(tmp_path, by_folder):
     (root / "file").symlink_to(tmp_path / "secret")
     (root / "out").symlink_to(tmp_path)
     (root / "folder").mkdir()
+    (root / "loop").symlink_to("loop")
     if hasattr(os, "mkfifo"):
         os.mkfifo(root / "pipe")
+    before = sorted(path.name for path in root.iterdir())
     for name in ("file", "out/secret", "folder", "pipe"):
         with pytest.raises(OSError):
             files.open_below(root, name)
-    with pytest.raises(OSError):
-        files.write_below(root, "out/secret", b"mine")
-    assert (tmp_path / "secret").read_text() == "secret"
+    for name in ("out/secret", "out/new/secret", "loop/secret", "folder", "pipe"):
+        if name != "pipe" or hasattr(os, "mkfifo"):
+            with pytest.raises(OSError):
+                files.write_below(root, name, b"mine", make=True)
+    assert (tmp_path / "secret").read_text() == "secret" and not (tmp_path / "new").exists()
+    assert sorted(path.name for path in root.iterdir()) == before
+
+
+@pytest.mark.skipif(not files.BY_FOLDER, reason="this system cannot hold a folder")
+@pytest.mark.parametrize("swapped", ["in", "in/sub"])
+@pytest.mark.parametrize("name", ["sub/a.txt", "sub/deep/a.txt"])
+def test_a_folder_that_is_swapped_for_a_link_is_not_left(tmp_path, swapped, name, monkeypatch):
+    """Before any call, by somebody who may write into the folder too: no byte comes where the link leads."""
+    secret = tmp_path / "secret"
+    refused = 0
+    for moment in range(8):
+        root = tmp_path / "in"
+        for folder in (root / "sub/deep", secret / "deep", secret / "sub/deep"):
+            folder.mkdir(parents=True)
+        left = [moment]
+
+        def before_it(call, left=left):
+            def swapping(*given, **more):
+                if left[0] == 0:
+                    left[0] -= 1  # renaming calls none of these
+                    (tmp_path / swapped).rename(tmp_path / "away")
+                    (tmp_path / swapped).symlink_to(secret)
+                left[0] -= 1
+                return call(*given, **more)
+
+            return swapping
+
+        with monkeypatch.context() as patched:
+            for call in ("open", "mkdir", "replace"):
+                patched.setattr(os, call, before_it(getattr(os, call)))
+            try:
+                files.write_below(root, name, b"mine", make=True)
+            except OSError:
+                refused += 1
+        assert not [path for path in secret.rglob("*") if path.is_file()], moment
+        for path in tmp_path.iterdir():
+            path.unlink() if path.is_symlink() else shutil.rmtree(path)
+    assert 0 < refused < 8  # once it is open, the folder itself is written to, wherever it lies by now
+
+
+def test_text_is_added_to_files_alone(tmp_path):
+    path = tmp_path / "log.txt"
+    for word in ("é\n", "b\n"):
+        with files.open_to_append(path) as file:
+            file.write(word)
+    assert path.read_bytes() == "é\nb\n".encode()
+    (tmp_path / "link").symlink_to(path)
+    (tmp_path / "folder").mkdir()
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe")
+    for name in ("link", "folder", "pipe"):
+        if (tmp_path / name).exists():
+            with pytest.raises(OSError):
+                files.open_to_append(tmp_path / name)
+    assert path.read_bytes() == "é\nb\n".encode()
+
+
+def test_a_file_takes_its_place_when_it_is_whole(tmp_path, monkeypatch):
+    path, secret = tmp_path / "a.txt", tmp_path / "secret"
+    with files.replacing(path) as file:
+        file.write(b"one")
+        assert not path.exists()
+    with pytest.raises(KeyError), files.replacing(path) as file:
+        file.write(b"two")
+        raise KeyError
+    assert [one.read_bytes() for one in tmp_path.iterdir()] == [b"one"]
+    secret.write_bytes(b"secret")
+    part = files.beside(path)
+    monkeypatch.setattr(files, "beside", lambda path: part)  # somebody was quicker
+    part.symlink_to(secret)
+    with pytest.raises(FileExistsError), files.replacing(path) as file:
+        file.write(b"mine")
+    assert secret.read_bytes() == b"secret" and path.read_bytes() == b"one"
 
 
 def test_what_cannot_be_written_leaves_nothing(tmp_path, by_folder, monkeypatch):

@@ -8,6 +8,7 @@ import pytest
 
 from meanshape import Box, ConfigError, Face, FormatError, OutputError, Prediction, Shape, formats
 from meanshape.core.errors import MissingExtra
+from meanshape.formats import jsonl
 from meanshape.inference.outputs import Printed, Told, Written, check_points
 
 SOURCES = ["a/1.jpg", "b/1.jpg", "c.jpg"]
@@ -252,3 +253,23 @@ def test_links_and_pipes_in_the_journals_place_are_not_written_to(tmp_path, resu
         for path in tmp_path.glob("out.*"):
             path.unlink()
     assert (tmp_path / "secret").read_text() == "secret"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be replaced there")
+@pytest.mark.parametrize("name", ["out.jsonl", "out.csv", "pts/"])
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_journal_that_is_swapped_for_a_link_is_not_taken(tmp_path, name, resume):
+    """What the link leads to would become the output, and a resumed run would be added to it."""
+    secret = tmp_path / "secret"
+    secret.write_text("".join(f"{jsonl.render(prediction(source))}\n" for source in SOURCES))
+    before = secret.read_bytes()
+    target = f"{tmp_path}/new/{name}"
+    out = Written(target, SOURCES, "m", resume=resume)
+    out.add(prediction("c.jpg"))
+    out.journal.unlink()
+    out.journal.symlink_to(secret)
+    out.add(prediction("a/1.jpg"))
+    with pytest.raises(OutputError, match="somebody replaced it meanwhile"):
+        out.finish()
+    assert secret.read_bytes() == before
+    assert [path.name for path in (tmp_path / "new").rglob("*") if path.is_file()] == [out.journal.name]

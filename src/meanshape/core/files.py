@@ -23,7 +23,8 @@ from meanshape.core.errors import OutputError
 LONGEST = 240
 """Bytes of a file's name without its suffix; most systems take 255 with it."""
 
-BY_FOLDER = {os.open, os.stat, os.rename, os.unlink} <= os.supports_dir_fd and hasattr(os, "O_NOFOLLOW")
+_CALLS = {os.open, os.stat, os.mkdir, os.rename, os.unlink}
+BY_FOLDER = os.supports_dir_fd >= _CALLS and hasattr(os, "O_NOFOLLOW")
 """Whether files can be reached from an open folder, so that no link is followed, just put there or not."""
 
 _HIGH = re.compile("[\ud800-\udc7f\udd00-\udfff]")
@@ -112,17 +113,6 @@ def derived(name: str) -> str:
     return "/".join(part.replace(":", "") if os.name == "nt" else part for part in parts)
 
 
-def inside(folder: Path, path: Path) -> Path:
-    """Return the path of an output in a folder; `OutputError` where a link leads out of it."""
-    try:
-        within = path.resolve().is_relative_to(folder.resolve())
-    except (OSError, RuntimeError, ValueError):  # a loop of links
-        within = False
-    if not within:
-        raise OutputError(f"{path}: a link leads out of {folder}, where nothing is written")
-    return path
-
-
 def open_below(root: Path, name: str) -> BinaryIO:
     """Open `folder/file` below a folder to read it, following no link; what is no file is an `OSError`."""
     if not BY_FOLDER:
@@ -133,24 +123,32 @@ def open_below(root: Path, name: str) -> BinaryIO:
         return _regular(os.open(last, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=place))
 
 
-def write_below(root: Path, name: str, data: bytes) -> None:
-    """Write `folder/file` below a folder, whole or not at all, following no link."""
+def write_below(root: Path, name: str, data: bytes, make: bool = False) -> None:
+    """Write `folder/file` below a folder, whole or not at all, following no link; `make` makes the folders.
+
+    The folder itself is none that a link leads to: resolve it once, before anybody could change it.
+    """
     if not BY_FOLDER:
-        _write(beside(_checked(root, name)), _checked(root, name), data, None)
+        path = _checked(root, name)
+        if make:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        _write(beside(path), path, data, None)
         return
     *folders, last = name.split("/")
-    with _folder(root, folders) as place:
+    with _folder(root, folders, make) as place:
         _write(Path(_part(Path(last))), Path(last), data, place)
 
 
 @contextmanager
-def _folder(root: Path, names: list[str]) -> Iterator[int]:
-    """Hold a folder below another open."""
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-    place = os.open(root, flags)
+def _folder(root: Path, names: list[str], make: bool = False) -> Iterator[int]:
+    """Hold a folder below another open; one that is not there is made, if wanted."""
+    place = _open_folder(root)
     try:
         for name in names:
-            inner = os.open(name, flags, dir_fd=place)
+            if make:
+                with suppress(FileExistsError):
+                    os.mkdir(name, dir_fd=place)
+            inner = _open_folder(name, place)
             os.close(place)
             place = inner
         yield place
@@ -158,8 +156,20 @@ def _folder(root: Path, names: list[str]) -> Iterator[int]:
         os.close(place)
 
 
+def _open_folder(name: str | Path, place: int | None = None) -> int:
+    try:
+        return os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=place)
+    except NotADirectoryError:  # what Linux says of a link, too
+        _check_kind(os.stat(name, dir_fd=place, follow_symlinks=False).st_mode)
+        raise
+
+
 def _write(part: Path, path: Path, data: bytes, place: int | None) -> None:
     """Write a file beside its place and move it there."""
+    with suppress(FileNotFoundError):
+        mode = os.stat(path, dir_fd=place, follow_symlinks=False).st_mode
+        if not stat.S_ISLNK(mode):  # which is replaced
+            _check_kind(mode)
     with suppress(FileNotFoundError):  # of a process of the same number that was killed
         os.unlink(part, dir_fd=place)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
@@ -193,6 +203,10 @@ def _check_kind(mode: int) -> None:
 def _checked(root: Path, name: str) -> Path:
     """Return a path that no link leads out of now; the best there is without `BY_FOLDER`."""
     path = root / name
-    if not path.resolve().is_relative_to(root.resolve()) or not (path.is_file() or not path.exists()):
+    try:
+        within = path.resolve().is_relative_to(root.resolve())
+    except RuntimeError:  # a loop of links
+        within = False
+    if not within or not (path.is_file() or not path.exists()):
         raise OSError(errno.ELOOP, "a link, or no file")
     return path

@@ -37,6 +37,11 @@ def read(path: str | Path, markup: str | None = None, faults: Faults | None = No
 
 def write(path: str | Path, predictions: Sequence[Prediction]) -> None:
     """Write the faces of one photo; faces without points are left out."""
+    write_text(Path(path), as_text(path, predictions))
+
+
+def as_text(path: str | Path, predictions: Sequence[Prediction]) -> str:
+    """Return what `write` writes; `path` is named in errors."""
     if len(predictions) != 1:
         raise FormatError(f"a .ljson file holds one photo, and {len(predictions)} came", path=path)
     shapes = [one.shape for one in predictions[0].faces if one.shape is not None]
@@ -44,7 +49,7 @@ def write(path: str | Path, predictions: Sequence[Prediction]) -> None:
         data: dict[str, Any] = {"version": 2, **_group(shapes[0])}
     else:
         data = {"version": 3, "groups": {f"face_{n}": _group(shape) for n, shape in enumerate(shapes)}}
-    write_text(Path(path), dump_json(data) + "\n")
+    return f"{dump_json(data)}\n"
 
 
 def _group(shape: Shape) -> dict[str, Any]:

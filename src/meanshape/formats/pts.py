@@ -40,12 +40,17 @@ def read(path: str | Path, markup: str | None = None) -> list[Prediction]:
 
 def write(path: str | Path, predictions: Sequence[Prediction]) -> None:
     """Write the one face of the one photo; more do not fit into a file, and none is no file."""
+    write_text(Path(path), as_text(path, predictions))
+
+
+def as_text(path: str | Path, predictions: Sequence[Prediction]) -> str:
+    """Return what `write` writes; `path` is named in errors."""
     shapes = [f.shape for p in predictions for f in p.faces if f.shape is not None]
     if len(shapes) != 1:
         raise FormatError(
             f"a .pts file holds one face, and {len(shapes)} came; write csv or jsonl", path=path
         )
-    write_points(path, shapes[0].points)
+    return render(shapes[0].points, path)
 
 
 def read_points(path: str | Path, count: int | None = None) -> NDArray[np.float64]:

@@ -15,12 +15,13 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, BinaryIO, Protocol
 
 from meanshape import formats
 from meanshape.core.errors import ConfigError, FormatError, OutputError, suggestion, writing
-from meanshape.core.files import check_place
+from meanshape.core.files import check_place, open_below, open_to_append, write_below
 from meanshape.core.locks import FileLock
+from meanshape.core.regular import open_regular
 from meanshape.core.types import Face, Prediction
 from meanshape.formats import jsonl, pts
 from meanshape.inference.sources import short_names
@@ -132,6 +133,7 @@ class Written:
             self._pts.check()
         parent = self.target if self.folder else self.target.parent
         writable(parent)
+        self._root = parent.resolve()  # it may be a link; what lies in it may not
         if not self.folder and self.target.is_dir():
             raise OutputError(f"{self.target}: a folder; the output is a file of that suffix")
         check_place(self.target)
@@ -158,19 +160,22 @@ class Written:
         try:
             with writing(self.target):
                 os.fsync(self._file.fileno())
+                self._check_journal()
                 self._file.close()
                 if self._resumed:
-                    _put_in_order(self.journal, self.sources)
+                    self._put_in_order()
                 self.written = f"{self.target}" if self.folder else formats.called(self.target)
                 if self._pts is not None:
-                    files = self._pts.write(_rows(self.journal))
+                    files = self._pts.write(self._root, self._rows_so_far())
                     self.written += f" ({files} files, one a face)" if files > 1 else ""
                 elif self.target.suffix.lower() == ".jsonl":
                     self.journal.replace(self.target)
                 else:
-                    formats.write(self.target, _rows(self.journal))
+                    formats.write(self.target, self._rows_so_far())
                 self.journal.unlink(missing_ok=True)
         finally:
+            with suppress(OSError):  # closed already, unless something went wrong
+                self._file.close()
             self._lock.release()
 
     def close(self) -> None:
@@ -209,16 +214,31 @@ class Written:
         except BaseException:
             path.unlink(missing_ok=True)
             raise
-        return self.journal.open("a", encoding="utf-8", newline="\n")
+        return open_to_append(self.journal)
 
     def _earlier(self) -> Iterator[Prediction]:
         """Yield what earlier runs wrote."""
         if self._pts is None and self.target.exists():
-            yield from _rows(self.target) if self.target.suffix == ".jsonl" else self._other()
+            yield from self._lines() if self.target.suffix == ".jsonl" else self._other()
         if self.journal.exists():
-            yield from _rows(self.journal, torn=True)
+            yield from self._rows_so_far(torn=True)
         if self._pts is not None:  # after the journal: of a photo's faces only the first may be there
             self.done |= self._pts.there()
+
+    def _check_journal(self) -> None:
+        """Refuse to go on with a journal that is not the file that was written to."""
+        if not os.path.samestat(os.fstat(self._file.fileno()), self.journal.lstat()):
+            raise OutputError(f"{self.journal}: somebody replaced it meanwhile; remove it and run again")
+
+    def _rows_so_far(self, torn: bool = False) -> Iterator[Prediction]:
+        """Yield what is in the journal."""
+        with open_below(self._root, self.journal.name) as file:
+            yield from _rows(file, self.journal, torn)
+
+    def _lines(self) -> Iterator[Prediction]:
+        """Yield what an output in JSON Lines holds."""
+        with open_regular(self.target) as file:
+            yield from _rows(file, self.target)
 
     def _other(self) -> list[Prediction]:
         """Return what an output of another format holds; one that we wrote is whole."""
@@ -226,6 +246,28 @@ class Written:
         found = formats.read(self.target, faults=faults)
         faults.refuse()
         return found
+
+    def _put_in_order(self) -> None:
+        """Sort the journal's lines as the photos are: a resumed run writes what an undisturbed one writes.
+
+        Lines of photos that are not of this run come first, as they were. Only places in the file are held.
+        """
+        turn = {source: number for number, source in enumerate(self.sources)}
+        with open_below(self._root, self.journal.name) as file:
+            places: list[tuple[int, int]] = []
+            start = 0
+            for line in file:
+                places.append((turn.get(json.loads(line)["source"], -1), start))
+                start += len(line)
+            if places == sorted(places):
+                return
+            ordered = self.journal.with_name(f"{self.journal.name}.ordered")
+            ordered.unlink(missing_ok=True)
+            with ordered.open("xb") as out:
+                for _, start in sorted(places):
+                    file.seek(start)
+                    out.write(file.readline())
+        ordered.replace(self.journal)
 
     def _check_model(self, prediction: Prediction) -> None:
         if prediction.model not in (None, self.model):
@@ -256,8 +298,8 @@ class _PtsNames:
         """Return the photos whose first file is there."""
         return {source for source, path in self.first.items() if path.exists()}
 
-    def write(self, predictions: Iterable[Prediction]) -> int:
-        """Write the files of all faces, none over another; return how many."""
+    def write(self, root: Path, predictions: Iterable[Prediction]) -> int:
+        """Write the files of all faces into a folder, none over another; return how many."""
         count = 0
         taken = {path.name.lower() for path in self.first.values()}
         for prediction in predictions:
@@ -266,7 +308,8 @@ class _PtsNames:
             for number, shape in enumerate(shapes if first else (), 1):
                 assert first is not None
                 path = first if number == 1 else _free(first, number, taken)
-                pts.write_points(path, shape.points)
+                with writing(path):
+                    write_below(root, path.name, pts.render(shape.points, path).encode())
                 count += 1
         return count
 
@@ -303,46 +346,22 @@ def _is_folder(target: str | Path) -> bool:
     return text.endswith(("/", os.sep)) or (Path(target).is_dir() and not Path(target).suffix)
 
 
-def _put_in_order(journal: Path, sources: Sequence[str]) -> None:
-    """Sort the lines of a journal as the photos are: a resumed run writes what an undisturbed one writes.
-
-    Lines of photos that are not of this run come first, as they were. Only places in the file are held.
-    """
-    turn = {source: number for number, source in enumerate(sources)}
-    with journal.open("rb") as file:
-        places: list[tuple[int, int]] = []
-        start = 0
-        for line in file:
-            places.append((turn.get(json.loads(line)["source"], -1), start))
-            start += len(line)
-        if places == sorted(places):
-            return
-        ordered = journal.with_name(f"{journal.name}.ordered")
-        ordered.unlink(missing_ok=True)
-        with ordered.open("xb") as out:
-            for _, start in sorted(places):
-                file.seek(start)
-                out.write(file.readline())
-    ordered.replace(journal)
-
-
-def _rows(path: Path, torn: bool = False) -> Iterator[Prediction]:
+def _rows(file: BinaryIO, path: Path, torn: bool = False) -> Iterator[Prediction]:
     """Yield the predictions of a JSON Lines file; a last line that was cut off does not count.
 
     It may be cut in the middle of a character. With `torn`, no line that cannot be read counts.
     """
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if not line.endswith(b"\n") or not line.strip():
-                continue
-            try:
-                yield jsonl.parse(line.decode("utf-8-sig"), path, number)
-            except UnicodeDecodeError as error:
-                if not torn:
-                    raise FormatError("not text in UTF-8", path, number) from error
-            except FormatError:
-                if not torn:
-                    raise
+    for number, line in enumerate(file, 1):
+        if not line.endswith(b"\n") or not line.strip():
+            continue
+        try:
+            yield jsonl.parse(line.decode("utf-8-sig"), path, number)
+        except UnicodeDecodeError as error:
+            if not torn:
+                raise FormatError("not text in UTF-8", path, number) from error
+        except FormatError:
+            if not torn:
+                raise
 
 
 __all__ = ["JOURNAL", "Printed", "Results", "Told", "Written", "check_points", "writable"]

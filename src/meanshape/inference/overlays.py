@@ -6,8 +6,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from meanshape.core.errors import ImageError, OutputError
-from meanshape.core.image import Pixels, write_image
+from meanshape.core.errors import ImageError, OutputError, writing
+from meanshape.core.files import check_place, write_below
+from meanshape.core.image import Pixels, encode
 from meanshape.core.openers import SUFFIXES
 from meanshape.core.types import Prediction
 from meanshape.inference.outputs import writable
@@ -34,22 +35,28 @@ class Overlays:
         if target.suffix.lower() in SUFFIXES and not target.is_dir():
             if len(sources) > 1:
                 raise OutputError(f"{target}: one file cannot hold {len(sources)} overlays; name a folder")
-            self.paths = dict.fromkeys(sources, target)
-            writable(target.parent)
+            folder, self.names = target.parent, dict.fromkeys(sources, target.name)
         else:
-            self.paths = {
-                source: target / f"{name}{'.jpg' if Path(source).suffix.lower() in JPEG else '.png'}"
+            folder = target
+            self.names = {
+                source: f"{name}{'.jpg' if Path(source).suffix.lower() in JPEG else '.png'}"
                 for source, name in short_names(sources).items()
             }
-            writable(target)
-        for source, path in self.paths.items():
+        writable(folder)
+        self.folder, self.root = folder, folder.resolve()  # it may be a link; what lies in it may not
+        for source, name in self.names.items():
+            path = folder / name
+            check_place(path)
             if path.exists() and os.path.exists(source) and path.samefile(source):  # noqa: PTH110
                 raise OutputError(f"{path}: this overlay would replace its own photo; name another folder")
 
     def add(self, pixels: Pixels, prediction: Prediction) -> None:
         """Draw one prediction on its photo and write the picture."""
-        path = self.paths[str(prediction.source)]
+        name = self.names[str(prediction.source)]
+        path = self.folder / name
         try:
-            write_image(path, draw(pixels, prediction, self.style))
+            data = encode(path, draw(pixels, prediction, self.style))
         except ImageError as error:
             raise OutputError(str(error)) from error
+        with writing(path):
+            write_below(self.root, name, data)

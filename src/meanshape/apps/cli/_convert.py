@@ -10,8 +10,8 @@ from pathlib import Path
 
 from meanshape import formats
 from meanshape.core import registry
-from meanshape.core.errors import BoxError, ConfigError, FormatError
-from meanshape.core.files import derived, fitting, inside
+from meanshape.core.errors import BoxError, ConfigError, FormatError, writing
+from meanshape.core.files import derived, fitting, write_below
 from meanshape.core.types import Box, Face, Prediction, Sample
 from meanshape.datasets.folder import is_checked
 
@@ -94,6 +94,10 @@ def form_of(path: str | Path, form: str | None) -> str:
 
 def _put_each(predictions: list[Prediction], folder: Path, form: str) -> int:
     """Write a file for each photo, or for each face where a file holds one; none outside, none twice."""
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        root = folder.resolve()  # it may be a link; what lies in it may not
+    as_text = import_module(f"meanshape.formats.{form}").as_text
     names = _names([prediction.source for prediction in predictions])
     taken: set[str] = set()
     for prediction in predictions:
@@ -104,8 +108,10 @@ def _put_each(predictions: list[Prediction], folder: Path, form: str) -> int:
             while name.lower() in taken:
                 name += "_"
             taken.add(name.lower())
-            place = inside(folder, folder / f"{name}.{form}")
-            formats.write(place, [replace(prediction, faces=tuple(faces))], form)
+            path = folder / f"{name}.{form}"
+            text = as_text(path, [replace(prediction, faces=tuple(faces))])
+            with writing(path):
+                write_below(root, f"{name}.{form}", text.encode(), make=True)
     return len(taken)
 
 
