@@ -25,7 +25,7 @@ from meanshape.datasets.parts.files import photos_below
 from meanshape.evaluation import perturb
 from meanshape.evaluation.domain import NO_FACE, Looks, figures, look, nobody
 from meanshape.evaluation.perturb import View
-from meanshape.methods.parts.confidence import Found
+from meanshape.methods.shared.confidence import Found
 
 RESULTS = Path(__file__).parent / "results" / "confidence_beyond.json"
 

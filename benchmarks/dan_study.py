@@ -26,9 +26,9 @@ from meanshape.core import config as configs
 from meanshape.core.markup import markup
 from meanshape.datasets import load_data
 from meanshape.methods.dan import Config
-from meanshape.methods.nets import dan as nets
-from meanshape.methods.nets import dan_training
-from meanshape.methods.nets.state import start_from
+from meanshape.methods.dan import network as nets
+from meanshape.methods.dan import training as dan_training
+from meanshape.methods.onnx.state import start_from
 from meanshape.training.sampling import CropBank, channels_first
 
 Errors = NDArray[np.float64]  # (stages, faces), percent

@@ -23,7 +23,8 @@ import meanshape as ms
 from meanshape.core import config as configs
 from meanshape.core.types import Sample
 from meanshape.datasets import load_data
-from meanshape.methods.dcnn import DCNN, LEVELS, Config
+from meanshape.methods.dcnn import DCNN, Config
+from meanshape.methods.dcnn.config import LEVELS
 
 POINTS = ("left eye", "right eye", "nose", "left mouth", "right mouth")  # as the paper: of the picture
 

@@ -83,7 +83,7 @@ def points_alone(folder: Path, seed: int) -> dict[str, float]:
     from torch import nn
     from torch.nn import functional
 
-    from meanshape.methods.nets.emotional_dan_training import emotion_figures
+    from meanshape.methods.emotional_dan.training import emotion_figures
 
     torch.manual_seed(seed)
     sets = []
@@ -147,9 +147,8 @@ def even(arguments: argparse.Namespace) -> dict[str, Any]:
     import torch
 
     from meanshape.methods.emotional_dan import EmotionalDAN
-    from meanshape.methods.nets import emotional_dan_data as data
-    from meanshape.methods.nets import emotional_dan_finish as finish
-    from meanshape.methods.nets.emotional_dan_start import start
+    from meanshape.methods.emotional_dan.training import data, finish
+    from meanshape.methods.emotional_dan.training.start import start
 
     model = EmotionalDAN.load(arguments.model)
     assert model._mean is not None and model.markup is not None

@@ -31,7 +31,7 @@ from meanshape.core import weights
 from meanshape.core.types import Box, Sample
 from meanshape.datasets import load_data
 from meanshape.methods.facepp import Config, FacePP
-from meanshape.methods.nets.state import STATE
+from meanshape.methods.onnx.state import STATE
 
 CONTOUR = slice(0, 17)
 INNER = slice(17, 68)

@@ -27,10 +27,10 @@ from meanshape.core.image import read_image
 from meanshape.core.types import Box, Sample, Shape
 from meanshape.datasets import mtfl
 from meanshape.formats.pts import read_points
-from meanshape.methods.parts import cascade
-from meanshape.training.mtcnn.faces import make_faces
-from meanshape.training.mtcnn.mining import overlaps
-from meanshape.training.mtcnn.scenes import scenes
+from meanshape.methods.mtcnn import cascade
+from meanshape.methods.mtcnn.training.faces import make_faces
+from meanshape.methods.mtcnn.training.mining import overlaps
+from meanshape.methods.mtcnn.training.scenes import scenes
 
 LOW = 0.02  # O-Net's threshold while measuring: one search serves all thresholds reported
 REPORT = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)

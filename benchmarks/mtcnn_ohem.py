@@ -20,10 +20,10 @@ import torch
 from meanshape.core.image import read_image
 from meanshape.datasets import mtfl
 from meanshape.methods.mtcnn import Config
-from meanshape.methods.nets import mtcnn as nets
-from meanshape.methods.nets.mtcnn_training import build, gather
-from meanshape.training.mtcnn.stage import train_stage
-from meanshape.training.mtcnn.windows import NEGATIVE, POSITIVE, Samples, from_faces, from_photos
+from meanshape.methods.mtcnn import network as nets
+from meanshape.methods.mtcnn.training import build, gather
+from meanshape.methods.mtcnn.training.stage import train_stage
+from meanshape.methods.mtcnn.training.windows import NEGATIVE, POSITIVE, Samples, from_faces, from_photos
 
 
 def windows(samples, photos, recipe, views: int, count: int, seed: int):  # type: ignore[no-untyped-def]

@@ -28,8 +28,8 @@ from scipy.stats import t as student
 
 from meanshape.core.config import override
 from meanshape.datasets import load_data
-from meanshape.methods.nets import tcdcn_training as training
-from meanshape.methods.tcdcn import TASKS, Config
+from meanshape.methods.tcdcn import Config, training
+from meanshape.methods.tcdcn.config import TASKS
 from meanshape.training.loop import Batch, Schedule, Trainer
 from meanshape.training.sampling import square_mean
 from meanshape.training.tensors import FaceTensors, TensorSampler

@@ -31,14 +31,13 @@ from meanshape.core.config import override
 from meanshape.core.types import Sample
 from meanshape.datasets import load_data
 from meanshape.evaluation.starts import find_start, make_detector
-from meanshape.methods.nets import tcnn as nets
-from meanshape.methods.nets import tcnn_training as training
-from meanshape.methods.nets.state import start_from
-from meanshape.methods.nets.tcdcn import Looking
-from meanshape.methods.nets.tcnn import Mixture, Vanilla
-from meanshape.methods.nets.tcnn_clusters import Views, assign, fit_mixture, spread_of_points
-from meanshape.methods.nets.tcnn_heads import view_errors
-from meanshape.methods.tcnn import TCNN, Config
+from meanshape.methods.onnx.state import start_from
+from meanshape.methods.tcdcn.network import Looking
+from meanshape.methods.tcnn import TCNN, Config, training
+from meanshape.methods.tcnn import network as nets
+from meanshape.methods.tcnn.network import Mixture, Vanilla
+from meanshape.methods.tcnn.training.clusters import Views, assign, fit_mixture, spread_of_points
+from meanshape.methods.tcnn.training.heads import view_errors
 from meanshape.training.tensors import FaceTensors, TensorSampler
 
 Floats = NDArray[np.float64]

@@ -19,7 +19,7 @@ from meanshape.datasets import load_data
 from meanshape.inference.overlay import Style, draw
 from meanshape.methods.aam import AAM
 from meanshape.methods.asm import ASM
-from meanshape.methods.parts.shape_model import ShapeModel
+from meanshape.methods.shared.shape_model import ShapeModel
 
 Pixels = NDArray[np.uint8]
 

@@ -40,7 +40,7 @@ import sys
 from pathlib import Path
 import meanshape as ms
 from meanshape.core.image import read_image, warp
-from meanshape.methods.parts import portable
+from meanshape.methods.onnx import portable
 model, image = ms.load("dan"), read_image(sys.argv[1])
 graph = model.graph()
 crop = warp(image, graph.matrix(ms.detect(image).faces[0].box), graph.size)

@@ -17,9 +17,9 @@ from meanshape.core.types import Box, Sample
 from meanshape.datasets.synthetic import face
 from meanshape.methods.base import LandmarkModel, exportable
 from meanshape.methods.mean_shape import MeanShape
-from meanshape.methods.parts import portable
-from meanshape.methods.parts.crop_graph import crop_model
-from meanshape.methods.parts.graph import Graph
+from meanshape.methods.onnx import portable
+from meanshape.methods.onnx.crop_graph import crop_model
+from meanshape.methods.onnx.graph import Graph
 
 pytest.importorskip("onnx")
 NETWORKS = [n for n in weights.names() if weights.read_card(weights.folder(n)).method in exportable()]

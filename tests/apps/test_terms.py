@@ -202,7 +202,7 @@ def test_a_calibration_binds(trained, photos, tmp_path):
 
 def test_an_exported_file_carries_its_terms(tmp_path):
     onnx = pytest.importorskip("onnx")
-    from meanshape.methods.parts import portable
+    from meanshape.methods.onnx import portable
 
     for name, free in (("dan_synthetic", True), ("dan", False)):
         model, path = ms.load(name), tmp_path / f"{name}.onnx"

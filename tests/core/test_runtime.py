@@ -14,7 +14,7 @@ import pytest
 import meanshape as ms
 from meanshape.core import registry, runtime, weights
 from meanshape.core.errors import ConfigError, UnknownName, WeightsError
-from meanshape.methods.parts.onnx_session import OnnxSession
+from meanshape.methods.onnx.session import OnnxSession
 
 CUDA, CPU = "CUDAExecutionProvider", runtime.CPU
 shipped = pytest.mark.skipif(

@@ -194,8 +194,8 @@ def test_what_is_trained_on_it_alone_can_be_trained_on():
     import meanshape as ms
     from meanshape.core import weights
     from meanshape.core.errors import WeightsError
-    from meanshape.methods.nets.dan_training import build
-    from meanshape.methods.nets.state import start_from
+    from meanshape.methods.dan.training import build
+    from meanshape.methods.onnx.state import start_from
 
     folder = weights.folder("dan_synthetic")
     assert weights.read_card(folder).bytes(folder) <= 6e6

@@ -10,8 +10,8 @@ from meanshape.core.errors import WeightsError
 from meanshape.core.types import Box
 from meanshape.datasets.synthetic import face
 from meanshape.detectors.mtcnn import MTCNN
-from meanshape.methods.parts import cascade, pyramid
-from meanshape.methods.parts.cascade import Scan, Windows
+from meanshape.methods.mtcnn import cascade, pyramid
+from meanshape.methods.mtcnn.cascade import Scan, Windows
 
 pytestmark = pytest.mark.skipif("mtcnn" not in weights.names(), reason="the package has no weights of mtcnn")
 

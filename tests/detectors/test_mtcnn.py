@@ -15,10 +15,9 @@ from meanshape.core import registry, weights
 from meanshape.core.errors import ConfigError
 from meanshape.core.types import Box, Sample
 from meanshape.datasets.synthetic import scene
-from meanshape.methods import mtcnn as method
-from meanshape.methods.mtcnn import Config
-from meanshape.methods.parts import cascade
-from meanshape.training.mtcnn.faces import BoxRule, five_of_68, from_canonical, tight, to_canonical
+from meanshape.methods.mtcnn import Config, cascade
+from meanshape.methods.mtcnn import model as method
+from meanshape.methods.mtcnn.training.faces import BoxRule, five_of_68, from_canonical, tight, to_canonical
 
 SHIPPED = "mtcnn" in weights.names()
 needs_weights = pytest.mark.skipif(not SHIPPED, reason="the package has no weights of mtcnn")
@@ -142,7 +141,7 @@ def test_box_rule_follows_shift_and_scale() -> None:
 
 def test_networks_have_the_layers_of_the_paper() -> None:
     pytest.importorskip("torch")
-    from meanshape.methods.nets import mtcnn_training
+    from meanshape.methods.mtcnn import training as mtcnn_training
 
     count = [sum(p.numel() for p in mtcnn_training.build(Config(), i).parameters()) for i in range(3)]
     # the released P- and R-Net have no landmark task: 6,632 and 100,178 without its 330 and 1,290
@@ -154,7 +153,7 @@ def test_networks_have_the_layers_of_the_paper() -> None:
 def test_exported_networks_answer_as_trained(stem: str, activation: str, tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     pytest.importorskip("onnx")
-    from meanshape.methods.nets import mtcnn as nets
+    from meanshape.methods.mtcnn import network as nets
 
     torch.manual_seed(0)
     far = partial(nets.PNet, stride=4)
@@ -177,7 +176,7 @@ def test_exported_networks_answer_as_trained(stem: str, activation: str, tmp_pat
 
 
 def test_windows_that_hang_over_a_border_are_grey_on_one_side() -> None:
-    from meanshape.training.mtcnn.windows import hang_over
+    from meanshape.methods.mtcnn.training.windows import hang_over
 
     pixels = np.full((400, 24, 24, 3), 9, np.uint8)
     hang_over(pixels, 0.25, np.random.default_rng(0))
@@ -194,7 +193,7 @@ def test_windows_that_hang_over_a_border_are_grey_on_one_side() -> None:
 
 def test_loss_trains_each_kind_on_its_tasks_and_only_the_hardest() -> None:
     torch = pytest.importorskip("torch")
-    from meanshape.methods.nets.mtcnn import LANDMARK, NEGATIVE, PART, POSITIVE, loss
+    from meanshape.methods.mtcnn.network import LANDMARK, NEGATIVE, PART, POSITIVE, loss
 
     kind = torch.tensor([NEGATIVE] * 10 + [POSITIVE, PART, LANDMARK])
     logits, box, points = (torch.zeros(13, n, requires_grad=True) for n in (2, 4, 10))

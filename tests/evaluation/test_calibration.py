@@ -15,8 +15,8 @@ from meanshape.evaluation import calibration, domain, evaluate
 from meanshape.evaluation.calibration import calibrate
 from meanshape.evaluation.reliability import auroc, reliability
 from meanshape.methods.mean_shape import MeanShape
-from meanshape.methods.parts import confidence as parts
-from meanshape.methods.parts.confidence import Confidence, shape_model, signals
+from meanshape.methods.shared import confidence as parts
+from meanshape.methods.shared.confidence import Confidence, shape_model, signals
 
 KIND = markup("ibug68")
 

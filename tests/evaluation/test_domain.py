@@ -13,8 +13,8 @@ from meanshape.datasets import load_data
 from meanshape.evaluation.calibration import calibrate
 from meanshape.evaluation.domain import learn_domain, look, shuffled, views
 from meanshape.evaluation.perturb import View
-from meanshape.methods.parts.confidence import Confidence, Found
-from meanshape.methods.parts.domain import SIDE, AlignmentCheck, Domain, both, patch_frame, patches
+from meanshape.methods.shared.confidence import Confidence, Found
+from meanshape.methods.shared.domain import SIDE, AlignmentCheck, Domain, both, patch_frame, patches
 
 KIND = markup("ibug68")
 

@@ -168,7 +168,7 @@ def test_a_calibration_wants_unseen_faces(tmp_path, capsys):
 
 def test_an_exported_file_knows_it(tmp_path):
     pytest.importorskip("onnx")
-    from meanshape.methods.parts import portable
+    from meanshape.methods.onnx import portable
 
     portable.write(ms.load("tcdcn"), tmp_path / "a.onnx")
     told = ms.load(tmp_path / "a.onnx").origin

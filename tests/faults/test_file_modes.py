@@ -41,7 +41,7 @@ def table(path: Path) -> None:
 
 def state(path: Path) -> None:
     torch = pytest.importorskip("torch")
-    from meanshape.methods.nets.state import load_state, save_state
+    from meanshape.methods.onnx.state import load_state, save_state
 
     module = torch.nn.Linear(2, 3)
     save_state(module, path)

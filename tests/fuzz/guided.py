@@ -32,7 +32,7 @@ with atheris.instrument_imports(include=WATCHED):
     from meanshape.core.types import Box, Face, Prediction, Shape
     from meanshape.methods.dan import Config
     from meanshape.methods.mean_shape import MeanShape
-    from meanshape.methods.parts import arrays
+    from meanshape.methods.shared import arrays
 
 Read = Callable[[bytes], object]
 Seeds = dict[str, bytes]

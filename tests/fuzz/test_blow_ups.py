@@ -29,7 +29,7 @@ from meanshape.evaluation.benchmark import Grid
 from meanshape.formats import FORMATS, read
 from meanshape.inference import shards
 from meanshape.inference.clip import Clip
-from meanshape.methods.parts import arrays
+from meanshape.methods.shared import arrays
 from meanshape.training import run_folder
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits of a process are Linux's")

@@ -11,8 +11,8 @@ from hostile import bounded, cuts, flips, read_all
 import meanshape as ms
 from meanshape.core import weights
 from meanshape.core.errors import MeanshapeError, WeightsError
-from meanshape.methods.parts import arrays
-from meanshape.methods.parts.onnx_session import OnnxSession
+from meanshape.methods.onnx.session import OnnxSession
+from meanshape.methods.shared import arrays
 
 IMAGE = np.full((40, 40, 3), 90, np.uint8)
 
@@ -210,7 +210,7 @@ def test_an_onnx_file_reaches_no_other_file(graph, tmp_path):
 
 def test_torch_weights_cut_off_or_changed(tmp_path):
     torch = pytest.importorskip("torch")
-    from meanshape.methods.nets.state import load_state, save_state
+    from meanshape.methods.onnx.state import load_state, save_state
 
     module, path = torch.nn.Linear(3, 2), tmp_path / "a.safetensors"
     save_state(module, path)

@@ -13,11 +13,12 @@ from meanshape.core import config
 from meanshape.core.errors import ConfigError, ShapeError, WeightsError
 from meanshape.core.types import Box, Sample, Shape
 from meanshape.datasets import synthetic
-from meanshape.methods.aam import AAM, FILE, Config
+from meanshape.methods.aam import AAM, Config
+from meanshape.methods.aam.model import FILE
+from meanshape.methods.aam.portrait import paint
+from meanshape.methods.aam.texture import Appearance, Sampling, TextureModel, TextureReader
 from meanshape.methods.mean_shape import MeanShape
-from meanshape.methods.parts.piecewise import PiecewiseAffine
-from meanshape.methods.parts.portrait import paint
-from meanshape.methods.parts.texture import Appearance, Sampling, TextureModel, TextureReader
+from meanshape.methods.shared.piecewise import PiecewiseAffine
 
 TRAIN = 40
 QUICK = settings(max_examples=25, deadline=None)

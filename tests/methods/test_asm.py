@@ -13,10 +13,11 @@ from meanshape.core.image import warp
 from meanshape.core.markup import markup
 from meanshape.core.types import Box, Sample, Shape
 from meanshape.datasets import synthetic
-from meanshape.methods.asm import ASM, FILE, PRESETS, Config
+from meanshape.methods.asm import ASM, PRESETS, Config
+from meanshape.methods.asm.model import FILE
+from meanshape.methods.asm.profiles import Contrast, Mahalanobis, Moments, Patches, Profiles, neighbours
 from meanshape.methods.mean_shape import MeanShape
-from meanshape.methods.parts.oriented import CHANNELS, orientations
-from meanshape.methods.parts.profiles import Contrast, Mahalanobis, Moments, Patches, Profiles, neighbours
+from meanshape.methods.shared.oriented import CHANNELS, orientations
 
 TRAIN = 40
 

@@ -9,9 +9,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from meanshape.methods.nets import blocks  # noqa: E402
-from meanshape.methods.nets.export import export  # noqa: E402
-from meanshape.methods.parts.onnx_session import OnnxSession  # noqa: E402
+from meanshape.methods.onnx.export import export  # noqa: E402
+from meanshape.methods.onnx.session import OnnxSession  # noqa: E402
+from meanshape.training import layers as blocks  # noqa: E402
 
 
 class Frames(torch.nn.Module):

@@ -15,18 +15,19 @@ from meanshape.core.errors import ConfigError, MissingExtra, ShapeError, Weights
 from meanshape.core.geometry import apply, similarity
 from meanshape.core.types import Box, Sample, Shape
 from meanshape.datasets import synthetic
-from meanshape.methods.cpr import CPR, PRESETS, Config
-from meanshape.methods.mean_shape import MeanShape
-from meanshape.methods.parts import (
+from meanshape.methods.cpr import (
+    CPR,
+    PRESETS,
+    Config,
     descriptors,
-    frames,
     local_ridge,
     mesh_cascade,
-    ridge,
     shape_prior,
     trees,
 )
-from meanshape.methods.parts.pixel_pool import Pool
+from meanshape.methods.cpr.pixel_pool import Pool
+from meanshape.methods.mean_shape import MeanShape
+from meanshape.methods.shared import frames, ridge
 
 SETTINGS = {
     "mesh": {},
@@ -89,7 +90,7 @@ def test_each_stage_can_be_asked_for(fitted, faces):
 
 
 def test_without_numba_trees_say_what_is_missing(monkeypatch, faces):
-    monkeypatch.setitem(sys.modules, "meanshape.methods.parts.tree_growth", None)
+    monkeypatch.setitem(sys.modules, "meanshape.methods.cpr.tree_growth", None)
     with pytest.raises(MissingExtra, match="train"):
         trees.growing()
 

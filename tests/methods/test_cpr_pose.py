@@ -7,8 +7,7 @@ import numpy as np
 from meanshape.core import config
 from meanshape.core.geometry import apply, similarity
 from meanshape.datasets import synthetic
-from meanshape.methods.cpr import CPR
-from meanshape.methods.parts import pose_ferns, training_set
+from meanshape.methods.cpr import CPR, pose_ferns, training_set
 
 
 def test_the_pose_regression_of_2010_learns_where_faces_are(tmp_path):

@@ -16,10 +16,10 @@ from meanshape.core.geometry import apply  # noqa: E402
 from meanshape.core.types import Sample, Shape  # noqa: E402
 from meanshape.datasets import synthetic  # noqa: E402
 from meanshape.methods.dan import DAN, PRESETS, Config  # noqa: E402
+from meanshape.methods.dan import network as nets  # noqa: E402
+from meanshape.methods.dan import training as dan_training  # noqa: E402
 from meanshape.methods.mean_shape import MeanShape  # noqa: E402
-from meanshape.methods.nets import dan as nets  # noqa: E402
-from meanshape.methods.nets import dan_training  # noqa: E402
-from meanshape.methods.nets.blocks import LUMINANCE  # noqa: E402
+from meanshape.training.layers import LUMINANCE  # noqa: E402
 
 
 @pytest.fixture(scope="module")

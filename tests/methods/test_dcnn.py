@@ -18,8 +18,9 @@ from meanshape.core.types import Box, Sample, Shape  # noqa: E402
 from meanshape.datasets import cnn_facepoint  # noqa: E402
 from meanshape.datasets.synthetic import face  # noqa: E402
 from meanshape.methods.dcnn import DCNN, PRESETS, Config  # noqa: E402
-from meanshape.methods.nets import blocks, dcnn_training  # noqa: E402
-from meanshape.methods.nets import dcnn as nets  # noqa: E402
+from meanshape.methods.dcnn import network as nets  # noqa: E402
+from meanshape.methods.dcnn import training as dcnn_training  # noqa: E402
+from meanshape.training import layers as blocks  # noqa: E402
 
 QUICK = {"steps": "6,3,2", "warmup": "2", "batch": "6"}
 

@@ -18,14 +18,14 @@ from meanshape.core.image import write_image  # noqa: E402
 from meanshape.core.markup import markup  # noqa: E402
 from meanshape.core.types import Box, Sample  # noqa: E402
 from meanshape.datasets import fer2013, synthetic  # noqa: E402
-from meanshape.methods.emotional_dan import Config, EmotionalDAN, label_set  # noqa: E402
-from meanshape.methods.nets import emotional_dan_data as data  # noqa: E402
-from meanshape.methods.nets import emotional_dan_training as training  # noqa: E402
-from meanshape.methods.nets.blocks import grey  # noqa: E402
-from meanshape.methods.nets.dan import heatmap, prepared, similarity, warp  # noqa: E402
-from meanshape.methods.nets.emotional_dan import equalised  # noqa: E402
-from meanshape.methods.nets.emotional_dan_cascade import is_quick, quicken  # noqa: E402
-from meanshape.methods.nets.emotional_dan_start import Teachers, start  # noqa: E402
+from meanshape.methods.dan.network import heatmap, prepared, similarity, warp  # noqa: E402
+from meanshape.methods.emotional_dan import Config, EmotionalDAN, training  # noqa: E402
+from meanshape.methods.emotional_dan.model import label_set  # noqa: E402
+from meanshape.methods.emotional_dan.network import equalised  # noqa: E402
+from meanshape.methods.emotional_dan.training import data  # noqa: E402
+from meanshape.methods.emotional_dan.training.cascade import is_quick, quicken  # noqa: E402
+from meanshape.methods.emotional_dan.training.start import Teachers, start  # noqa: E402
+from meanshape.training.layers import grey  # noqa: E402
 from meanshape.training.sampling import CropBank, CropSampler  # noqa: E402
 
 FELT = ("happy", "surprise")

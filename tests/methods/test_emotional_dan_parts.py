@@ -13,12 +13,15 @@ pytest.importorskip("onnx")
 
 from meanshape.core.markup import markup  # noqa: E402
 from meanshape.datasets import synthetic  # noqa: E402
-from meanshape.methods.emotional_dan import Config, EmotionalDAN  # noqa: E402
-from meanshape.methods.nets import emotional_dan_data as data  # noqa: E402
-from meanshape.methods.nets import emotional_dan_training as training  # noqa: E402
-from meanshape.methods.nets.dan import heatmap  # noqa: E402
-from meanshape.methods.nets.emotional_dan import Residual, equalised  # noqa: E402
-from meanshape.methods.nets.emotional_dan_start import start  # noqa: E402
+from meanshape.methods.dan.network import heatmap  # noqa: E402
+from meanshape.methods.emotional_dan import (  # noqa: E402
+    Config,
+    EmotionalDAN,
+    training,
+)
+from meanshape.methods.emotional_dan.network import Residual, equalised  # noqa: E402
+from meanshape.methods.emotional_dan.training import data  # noqa: E402
+from meanshape.methods.emotional_dan.training.start import start  # noqa: E402
 from meanshape.training.sampling import CropBank, CropSampler  # noqa: E402
 
 

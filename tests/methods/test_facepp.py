@@ -16,10 +16,13 @@ from meanshape.core.errors import ConfigError, ShapeError  # noqa: E402
 from meanshape.core.markup import markup  # noqa: E402
 from meanshape.core.types import Sample, Shape  # noqa: E402
 from meanshape.datasets.synthetic import face  # noqa: E402
-from meanshape.methods.facepp import Config, FacePP  # noqa: E402
-from meanshape.methods.nets import facepp as nets  # noqa: E402
-from meanshape.methods.nets import facepp_training as training  # noqa: E402
-from meanshape.methods.nets.dan import similarity  # noqa: E402
+from meanshape.methods.dan.network import similarity  # noqa: E402
+from meanshape.methods.facepp import (  # noqa: E402
+    Config,
+    FacePP,
+    training,
+)
+from meanshape.methods.facepp import network as nets  # noqa: E402
 
 QUICK = {"steps": "4,4,3,2", "warmup": "2", "batch": "6"}
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from meanshape.core.errors import ShapeError
 from meanshape.core.geometry import apply, similarity
-from meanshape.methods.parts.ridge import ridge
-from meanshape.methods.parts.shape_model import ShapeModel
+from meanshape.methods.shared.ridge import ridge
+from meanshape.methods.shared.shape_model import ShapeModel
 
 QUICK = settings(max_examples=25, deadline=None)
 COUNT, TRUE_MODES = 12, 3

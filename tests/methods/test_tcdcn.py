@@ -15,11 +15,16 @@ pytest.importorskip("onnx")
 from meanshape.core.errors import ConfigError, DataSetError  # noqa: E402
 from meanshape.core.types import Sample, Shape  # noqa: E402
 from meanshape.datasets import synthetic  # noqa: E402
-from meanshape.methods.nets import tcdcn as nets  # noqa: E402
-from meanshape.methods.nets import tcdcn_training as training  # noqa: E402
-from meanshape.methods.nets.mtcnn_training import gather  # noqa: E402
-from meanshape.methods.nets.tcdcn_stopping import TaskWatch  # noqa: E402
-from meanshape.methods.tcdcn import PRESETS, TASKS, TCDCN, Config  # noqa: E402
+from meanshape.methods.mtcnn.training import gather  # noqa: E402
+from meanshape.methods.tcdcn import (  # noqa: E402
+    PRESETS,
+    TCDCN,
+    Config,
+    training,
+)
+from meanshape.methods.tcdcn import network as nets  # noqa: E402
+from meanshape.methods.tcdcn.config import TASKS  # noqa: E402
+from meanshape.methods.tcdcn.stopping import TaskWatch  # noqa: E402
 from meanshape.training.changes import Changes  # noqa: E402
 from meanshape.training.tensors import FaceTensors, TensorSampler, labels_of, outline_of  # noqa: E402
 

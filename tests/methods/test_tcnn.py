@@ -14,11 +14,14 @@ pytest.importorskip("onnx")
 from meanshape.core.errors import ConfigError, DataSetError  # noqa: E402
 from meanshape.core.types import Sample  # noqa: E402
 from meanshape.datasets import synthetic  # noqa: E402
-from meanshape.methods.nets import tcnn as nets  # noqa: E402
-from meanshape.methods.nets import tcnn_clusters as clusters  # noqa: E402
-from meanshape.methods.nets import tcnn_heads as learning  # noqa: E402
-from meanshape.methods.nets import tcnn_training as training  # noqa: E402
-from meanshape.methods.tcnn import TCNN, Config  # noqa: E402
+from meanshape.methods.tcnn import (  # noqa: E402
+    TCNN,
+    Config,
+    training,
+)
+from meanshape.methods.tcnn import network as nets  # noqa: E402
+from meanshape.methods.tcnn.training import clusters  # noqa: E402
+from meanshape.methods.tcnn.training import heads as learning  # noqa: E402
 from meanshape.training.changes import Changes  # noqa: E402
 from meanshape.training.tensors import FaceTensors, TensorSampler  # noqa: E402
 

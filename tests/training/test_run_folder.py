@@ -16,9 +16,9 @@ from meanshape.training import run_folder
 
 torch = pytest.importorskip("torch")
 
-from meanshape.methods.nets import tcdcn_training  # noqa: E402
+from meanshape.methods.mtcnn.training.stage import save  # noqa: E402
+from meanshape.methods.tcdcn import training as tcdcn_training  # noqa: E402
 from meanshape.training.loop import Schedule, Trainer, read_checkpoint, write_checkpoint  # noqa: E402
-from meanshape.training.mtcnn.stage import save  # noqa: E402
 
 RECORD = {"step": 3, "seconds": 60.0, "loss": 0.5, "error": 4.0}
 pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")
@@ -44,7 +44,7 @@ def trainer(folder: Path) -> Trainer:
 def bank(path: Path) -> None:
     """Read the frames that emotional_dan keeps."""
     from meanshape.core.markup import markup
-    from meanshape.methods.nets.emotional_dan_data import build
+    from meanshape.methods.emotional_dan.training.data import build
 
     class Sized:
         size = 32
@@ -158,7 +158,7 @@ def test_a_torn_line_costs_itself_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("state", [{}, {"net": 1}, {"step": "x"}])
 def test_a_checkpoint_of_something_else_is_told(state: dict, tmp_path: Path) -> None:
-    from meanshape.methods.nets.mtcnn_training import _done
+    from meanshape.methods.mtcnn.training import _done
 
     path = tmp_path / "pnet.checkpoint.pt"
     write_checkpoint(path, state)

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import meanshape as ms
-from meanshape.methods.parts import portable
+from meanshape.methods.onnx import portable
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "examples" / "browser"

@@ -3,12 +3,15 @@
 What only training needs stays out.
 """
 
+import re
 from importlib.metadata import PackageNotFoundError
 
 from PyInstaller.utils.hooks import collect_data_files, collect_submodules, copy_metadata
 
 TRAINING = ("torch", "torchvision", "onnx", "onnxscript", "numba", "sklearn", "safetensors", "ray", "pytest")
-LEARNS = ("meanshape.training.", "meanshape.methods.nets.", "meanshape.__pyinstaller")
+LEARNS = re.compile(
+    r"meanshape\.(training|__pyinstaller)\b|meanshape\.(methods|detectors)\.\w+\.(network|training|export|state)\b"
+)
 TOLD = (
     "meanshape",
     "numpy",
@@ -31,6 +34,6 @@ def _metadata(package: str) -> list[tuple[str, str]]:
         return []
 
 
-hiddenimports = [name for name in collect_submodules("meanshape") if not name.startswith(LEARNS)]
+hiddenimports = [name for name in collect_submodules("meanshape") if not LEARNS.match(name)]
 datas = collect_data_files("meanshape") + [entry for package in TOLD for entry in _metadata(package)]
 excludedimports = list(TRAINING)

@@ -22,7 +22,7 @@ from meanshape.core.markup import FOLDER, MarkUp, markup, markup_names
 
 Kind = Literal["methods", "detectors", "datasets", "markups"]
 
-NOT_PLUGINS = {"base", "nets", "parts"}
+NOT_PLUGINS = {"base", "onnx", "parts", "shared"}
 ONE = {"methods": "method", "detectors": "detector", "datasets": "data set", "markups": "mark-up"}
 
 

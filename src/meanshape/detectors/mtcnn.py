@@ -17,7 +17,8 @@ from meanshape.core.image import Pixels
 from meanshape.core.origin import Origin
 from meanshape.core.types import Box, Face, Shape
 from meanshape.detectors.base import FaceDetector, check_min_face
-from meanshape.methods.mtcnn import Cascade, Config
+from meanshape.methods.mtcnn import Config
+from meanshape.methods.mtcnn.model import Cascade
 
 if TYPE_CHECKING:
     from meanshape.core.runtime import Provider

@@ -20,7 +20,7 @@ from meanshape.evaluation.protocol import Progress, scoring_for
 from meanshape.evaluation.reliability import reliability, right_points
 from meanshape.evaluation.starts import find_start
 from meanshape.methods.base import LandmarkModel, as_found
-from meanshape.methods.parts.confidence import Confidence, shape_model
+from meanshape.methods.shared.confidence import Confidence, shape_model
 
 Array = NDArray[np.float64]
 OFF = 0.1

@@ -26,8 +26,8 @@ from meanshape.evaluation.protocol import Progress, scoring_for
 from meanshape.evaluation.reliability import auroc, right_points
 from meanshape.evaluation.starts import find_start
 from meanshape.methods.base import LandmarkModel, as_found
-from meanshape.methods.parts.confidence import Confidence, Found
-from meanshape.methods.parts.domain import AlignmentCheck, Domain, patch_frame, patches
+from meanshape.methods.shared.confidence import Confidence, Found
+from meanshape.methods.shared.domain import AlignmentCheck, Domain, patch_frame, patches
 
 Array = NDArray[np.float64]
 Random = np.random.Generator

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meanshape.methods.parts.confidence import WITHIN
+from meanshape.methods.shared.confidence import WITHIN
 
 Array = NDArray[np.float64]
 BINS = 10

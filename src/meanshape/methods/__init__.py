@@ -68,7 +68,7 @@ def _load(folder: Path, options: Mapping[str, Any]) -> LandmarkModel:
 
 def _load_onnx(path: Path, options: Mapping[str, Any]) -> LandmarkModel:
     """Return the model in one ONNX file that `meanshape export` wrote."""
-    from meanshape.methods.parts.exported import Exported
+    from meanshape.methods.onnx.exported import Exported
 
     if not path.is_file():
         raise WeightsError(f"{path}: there is no such file")

@@ -29,9 +29,9 @@ from meanshape.core.origin import Origin, joined
 from meanshape.core.regular import read_text
 from meanshape.core.types import Box, Sample, Shape, refuse_evaluation_only
 from meanshape.core.weights import Files
-from meanshape.methods.parts.confidence import FILE as CONFIDENCE
-from meanshape.methods.parts.confidence import Confidence, Found
-from meanshape.methods.parts.graph import Graph
+from meanshape.methods.onnx.graph import Graph
+from meanshape.methods.shared.confidence import FILE as CONFIDENCE
+from meanshape.methods.shared.confidence import Confidence, Found
 from meanshape.training import run_folder
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from meanshape.core.origin import Origin
     from meanshape.core.weights import Card
     from meanshape.methods.base import LandmarkModel
-    from meanshape.methods.parts.confidence import Confidence
+    from meanshape.methods.shared.confidence import Confidence
 
 app = typer.Typer()
 
@@ -85,7 +85,7 @@ def calibrate(
 def _write(folder: Path, card: Card, made: Confidence, found: dict[str, Any]) -> Path:
     """Write a confidence and its figures into a model's folder; return its path."""
     from meanshape.core import weights
-    from meanshape.methods.parts.confidence import FILE
+    from meanshape.methods.shared.confidence import FILE
 
     made.save(folder)
     told = replace(card, more={**card.more, "confidence": found})

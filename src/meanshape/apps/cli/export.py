@@ -42,7 +42,7 @@ def export(
     from meanshape.core.origin import joined
     from meanshape.datasets import origin as data_origin
     from meanshape.methods import load
-    from meanshape.methods.parts import portable
+    from meanshape.methods.onnx import portable
 
     if output.suffix != ".onnx":
         raise ConfigError(f"an exported model is an .onnx file, not {output.name!r}")

@@ -17,7 +17,7 @@ from meanshape.core.types import Box
 from meanshape.inference.pipeline import Pipeline
 from meanshape.inference.turns import view
 from meanshape.methods.base import CONFIG
-from meanshape.methods.parts.steps import Step
+from meanshape.methods.shared.steps import Step
 
 LARGEST = 3.0
 """Standard deviations to which a mode may be moved."""

@@ -25,8 +25,8 @@ from meanshape.core.types import Box, Face, Shape
 from meanshape.detectors.base import FaceDetector, check_min_face
 from meanshape.detectors.glance.config import Config
 from meanshape.detectors.glance.grid import LARGEST, MULTIPLE, Floats, grid
-from meanshape.methods.parts.cascade import suppress
-from meanshape.methods.parts.onnx_session import OnnxSession
+from meanshape.methods.mtcnn.cascade import suppress
+from meanshape.methods.onnx.session import OnnxSession
 
 if TYPE_CHECKING:
     from meanshape.core.runtime import Provider

@@ -20,7 +20,7 @@ from meanshape.detectors.glance.grid import MULTIPLE, Floats, grid
 from meanshape.detectors.glance.network import GlanceNet, folded
 from meanshape.detectors.glance.photos import gather, people_free
 from meanshape.detectors.glance.targets import IGNORED, assign
-from meanshape.methods.nets.export import export
+from meanshape.methods.onnx.export import export
 from meanshape.training.loop import Batch, Schedule, Trainer, channels_last
 
 MIRROR = (1, 0, 2, 4, 3)

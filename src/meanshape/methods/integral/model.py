@@ -19,13 +19,13 @@ from meanshape.core.markup import MarkUp, named
 from meanshape.core.types import Box, Sample, Shape
 from meanshape.core.weights import Checked, Files
 from meanshape.methods.base import LandmarkModel, Progress
-from meanshape.methods.dan import upright_matrix
+from meanshape.methods.dan.model import upright_matrix
 from meanshape.methods.integral.config import PRESETS, Config
-from meanshape.methods.parts.arrays import load_points
-from meanshape.methods.parts.confidence import Found
-from meanshape.methods.parts.graph import Graph
-from meanshape.methods.parts.onnx_session import OnnxSession
-from meanshape.methods.parts.steps import Step
+from meanshape.methods.onnx.graph import Graph
+from meanshape.methods.onnx.session import OnnxSession
+from meanshape.methods.shared.arrays import load_points
+from meanshape.methods.shared.confidence import Found
+from meanshape.methods.shared.steps import Step
 from meanshape.training.sampling import square_matrix
 
 __all__ = ["MODEL", "PRESETS", "Config", "Integral"]

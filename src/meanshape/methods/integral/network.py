@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from meanshape.methods.dan.network import inverse, prepared, similarity, warp
 from meanshape.methods.integral.config import CELL, Config
-from meanshape.methods.nets.blocks import reduced
-from meanshape.methods.nets.dan import inverse, prepared, similarity, warp
+from meanshape.training.layers import reduced
 
 
 def convolution(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Conv2d:

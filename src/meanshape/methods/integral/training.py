@@ -14,14 +14,14 @@ from meanshape.core.markup import MarkUp
 from meanshape.core.types import Sample
 from meanshape.core.weights import Checked
 from meanshape.methods.base import Progress
+from meanshape.methods.dan.network import prepared, similarity, warp
 from meanshape.methods.integral.config import CELL, Config
 from meanshape.methods.integral.faces import FaceSampler, FaceStore
 from meanshape.methods.integral.network import FirstLook, IntegralNet, Look
-from meanshape.methods.nets.blocks import reduced
-from meanshape.methods.nets.dan import prepared, similarity, warp
-from meanshape.methods.nets.export import export
-from meanshape.methods.nets.state import save_state, start_from
-from meanshape.methods.parts.arrays import load_points
+from meanshape.methods.onnx.export import export
+from meanshape.methods.onnx.state import save_state, start_from
+from meanshape.methods.shared.arrays import load_points
+from meanshape.training.layers import reduced
 from meanshape.training.loop import Batch, Schedule, Trainer, channels_last
 from meanshape.training.losses import masked_mean, point_distances, wing_loss
 

@@ -1,0 +1,77 @@
+"""What is decided before ASM is trained, and presets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from meanshape.core.errors import ConfigError
+from meanshape.methods.asm.profiles import (
+    MEASURES,
+    Patches,
+)
+from meanshape.methods.shared.start import Jitter
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What is decided before an ASM is trained. Lengths are pixels of the level's frame."""
+
+    faces: tuple[float, ...] = (60.0, 90.0)  # √(w h) of the mean face by level, coarse first
+    modes: tuple[int, ...] = (30, 40)  # of the shape model by level; 0: as many as hold `variance`
+    variance: float = 0.98
+    descriptor: str = "patches"  # or profiles, the paper's
+    measure: str = "contrast"  # or mahalanobis, the paper's
+    match: str = "mean"  # of the places by their odds; or best, the paper's
+    patches: Patches = field(default_factory=Patches)
+    half: int = 4  # of a profile: 2 half + 1 derivatives
+    reach: int = 4  # of a profile's search, to either side
+    ridge: float = 0.01  # on the covariance of descriptors, relative to its mean variance
+    noise: float = 0.5  # variance of a match beyond what its places spread
+    prior: float = 1.0  # how much the modes' Gaussian counts against the matches; 0: the paper's
+    limit: float = 3.0  # deviations of each mode
+    ball: float | None = None  # deviations per mode, all together
+    iterations: int = 2  # at most, per level
+    settled: float = 0.95  # share of the points that rest when a level is done
+    start: str = "regression"  # or box: the mean shape in it, the paper's
+    copies: int = 2  # of each face, moved at random, that the start is regressed on
+    jitter: Jitter = field(default_factory=Jitter)
+    wobble: Jitter = field(
+        default_factory=lambda: Jitter(0.0, 0.05, 5.0)
+    )  # of frames that descriptors learn in
+    surroundings: int = 4  # places around each point that contrast learns from, per face
+
+    def __post_init__(self) -> None:
+        """Check that words are known and levels agree."""
+        choices = {
+            "descriptor": ("patches", "profiles"),
+            "measure": tuple(MEASURES),
+            "match": ("mean", "best"),
+            "start": ("regression", "box"),
+        }
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise ConfigError(f"{name} is {' or '.join(allowed)}, not {getattr(self, name)!r}")
+        if not self.faces or len(self.faces) != len(self.modes) or min(self.faces) < 8:
+            raise ConfigError(
+                f"faces and modes need one value a level, of 8 pixels or more, "
+                f"got {self.faces} and {self.modes}"
+            )
+
+
+PAPER = Config(
+    faces=(25.0, 50.0, 100.0),
+    modes=(0, 0, 0),
+    descriptor="profiles",
+    measure="mahalanobis",
+    match="best",
+    prior=0.0,
+    iterations=10,
+    settled=0.9,
+    start="box",
+)
+
+
+PRESETS = {
+    "1995": PAPER,
+    "stasm": replace(PAPER, modes=(20, 20, 20), descriptor="patches", limit=1.5, iterations=4),
+}

@@ -1,0 +1,265 @@
+"""What a point's surroundings look like, and how well each place near it fits.
+
+Two readers: `Profiles`, the grey levels' derivative along the normal of the contour (Cootes et al. 1995),
+and `Patches`, gradient histograms of small cells around the point (as Stasm's HAT). Two measures: the
+Mahalanobis distance to the descriptors at the point, and the same against those around the
+point (`contrast`): with one covariance for both, the difference of the two distances is linear in the
+descriptor, Fisher's discriminant, and costs one filter. Everything is done for all K points at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided, sliding_window_view
+from numpy.typing import NDArray
+
+from meanshape.core.markup import MarkUp
+from meanshape.methods.shared.oriented import CHANNELS, orientations, sample
+
+Float = NDArray[np.float64]
+Float32 = NDArray[np.float32]
+
+
+class Reader(Protocol):
+    """Reads descriptors at S places around each of K points."""
+
+    @property
+    def size(self) -> int:
+        """D, the length of a descriptor."""
+
+    def look(self, light: NDArray[np.uint8]) -> Float32:
+        """Return what descriptors are read from: the frame's picture, prepared once."""
+
+    def offsets(self, points: Float) -> Float:
+        """Return the places, relative to the points: (K, S, 2), or (1, S, 2) if they are the same for all."""
+
+    def read(self, picture: Float32, points: Float) -> Float32:
+        """Return the values around each point that all its descriptors are made of."""
+
+    def windows(self, values: Float32) -> Float32:
+        """Return the descriptors (K, S, D)."""
+
+    def filtered(self, values: Float32, filters: Float32) -> Float32:
+        """Return windows(values) · filters (K, D), as (K, S)."""
+
+
+@dataclass(frozen=True)
+class Patches:
+    """Descriptors of cells x cells orientation histograms, `apart` steps from each other, at places x places
+    places one step from each other; a step is in pixels.
+    """
+
+    places: int = 11
+    cells: int = 4
+    apart: int = 3
+    step: float = 1.5
+    pool: float = 1.5
+    around: float = 8.0
+
+    @property
+    def size(self) -> int:
+        """D."""
+        return self.cells**2 * CHANNELS
+
+    @property
+    def width(self) -> int:
+        """How many steps all descriptors of a point span."""
+        return self.places + self.apart * (self.cells - 1)
+
+    def look(self, light: NDArray[np.uint8]) -> Float32:
+        """Return the orientations."""
+        return orientations(light, self.pool, self.around)
+
+    def offsets(self, points: Float) -> Float:
+        """Return the grid of places."""
+        line = (np.arange(self.places) - (self.places - 1) / 2) * self.step
+        return np.stack(np.meshgrid(line, line), -1).reshape(1, -1, 2)
+
+    def read(self, picture: Float32, points: Float) -> Float32:
+        """Return the orientations on a grid about each point, (K, W, W, 8)."""
+        line = (np.arange(self.width) - (self.width - 1) / 2) * self.step
+        shape = (len(points) * self.width, self.width)
+        x = np.broadcast_to(points[:, 0, None, None] + line, (len(points), self.width, self.width))
+        y = np.broadcast_to((points[:, 1, None] + line)[..., None], x.shape)
+        return sample(picture, x.reshape(shape), y.reshape(shape)).reshape(*x.shape, CHANNELS)
+
+    def windows(self, values: Float32) -> Float32:
+        """Return the descriptors at all places."""
+        values = np.ascontiguousarray(values)
+        count, (a, b, c, d) = len(values), values.strides
+        shape = (count, self.places, self.places, self.cells, self.cells, CHANNELS)
+        cut = as_strided(values, shape, (a, b, c, b * self.apart, c * self.apart, d), writeable=False)
+        return np.ascontiguousarray(cut).reshape(count, self.places**2, self.size)
+
+    def filtered(self, values: Float32, filters: Float32) -> Float32:
+        """Return the filters' answers: each cell's first, then their sums, so that no descriptor is made."""
+        count, width, n = len(values), self.width, self.places
+        by_cell = filters.reshape(count, self.cells**2, CHANNELS).transpose(0, 2, 1)
+        answers = (values.reshape(count, width * width, CHANNELS) @ by_cell).reshape(count, width, width, -1)
+        total = np.zeros((count, n, n), np.float32)
+        for cell in range(self.cells**2):
+            y, x = (self.apart * i for i in divmod(cell, self.cells))
+            total += answers[:, y : y + n, x : x + n, cell]
+        return total.reshape(count, -1)
+
+
+@dataclass(frozen=True)
+class Profiles:
+    """Derivatives along the contour's normal: 2 half + 1 of them, a pixel from each other, normalised so that
+    their absolute values sum to 1; at 2 reach + 1 places.
+    """
+
+    before: tuple[int, ...]  # by point, its neighbours on the contour
+    after: tuple[int, ...]
+    half: int = 4
+    reach: int = 4
+
+    @property
+    def size(self) -> int:
+        """D."""
+        return 2 * self.half + 1
+
+    def look(self, light: NDArray[np.uint8]) -> Float32:
+        """Return the grey levels (H, W, 1)."""
+        return light.astype(np.float32)[..., None]
+
+    def normals(self, points: Float) -> Float:
+        """Return unit normals (K, 2) of the contour through each point's neighbours."""
+        along = points[list(self.after)] - points[list(self.before)]
+        length = np.hypot(*along.T)[:, None]
+        along = np.where(length > 1e-6, along / np.maximum(length, 1e-6), (1.0, 0.0))
+        normals: Float = along @ [[0, 1], [-1, 0]]
+        return normals
+
+    def offsets(self, points: Float) -> Float:
+        """Return the places on the normals."""
+        line = np.arange(-self.reach, self.reach + 1, dtype=np.float64)
+        found: Float = self.normals(points)[:, None] * line[:, None]
+        return found
+
+    def read(self, picture: Float32, points: Float) -> Float32:
+        """Return the derivative along each normal (K, W)."""
+        far = self.half + self.reach + 1
+        line = np.arange(-far, far + 1, dtype=np.float64)
+        place = points[:, None] + self.normals(points)[:, None] * line[:, None]
+        light = sample(picture, place[..., 0], place[..., 1])[..., 0]
+        return np.asarray((light[:, 2:] - light[:, :-2]) / 2, np.float32)
+
+    def windows(self, values: Float32) -> Float32:
+        """Return the descriptors at all places."""
+        cut = sliding_window_view(values, self.size, axis=1)
+        return np.asarray(cut / np.maximum(np.abs(cut).sum(-1, keepdims=True), 1.0), np.float32)
+
+    def filtered(self, values: Float32, filters: Float32) -> Float32:
+        """Return the filters' answers."""
+        return np.asarray((self.windows(values) @ filters[..., None])[..., 0], np.float32)
+
+
+def neighbours(markup: MarkUp) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return, by point, the neighbours before and after it on the mark-up's lines, else itself."""
+    before, after = list(range(len(markup))), list(range(len(markup)))
+    for a, b in reversed(markup.edges):
+        after[a], before[b] = b, a
+    return tuple(before), tuple(after)
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Means and covariances of descriptors at the points and around them, as they come in."""
+
+    count: list[int]
+    sums: list[Float]
+    squares: list[Float]
+
+    @classmethod
+    def of(cls, points: int, size: int) -> Self:
+        """Return empty moments."""
+        return cls(
+            [0, 0],
+            [np.zeros((points, size)) for _ in range(2)],
+            [np.zeros((points, size, size)) for _ in range(2)],
+        )
+
+    def add(self, kind: int, descriptors: Float32) -> None:
+        """Take in descriptors (K, N, D) at the points (kind 0) or around them (1)."""
+        self.count[kind] += descriptors.shape[1]
+        self.sums[kind] += descriptors.sum(1, dtype=np.float64)
+        self.squares[kind] += descriptors.transpose(0, 2, 1) @ descriptors
+
+    def mean(self, kind: int) -> Float:
+        """Return the mean (K, D)."""
+        return self.sums[kind] / max(self.count[kind], 1)
+
+    def covariance(self, kind: int, ridge: float) -> Float:
+        """Return the covariance (K, D, D), its diagonal raised by a share of the mean variance."""
+        mean, size = self.mean(kind), self.sums[0].shape[1]
+        found = self.squares[kind] / max(self.count[kind], 1) - mean[:, :, None] * mean[:, None]
+        level = np.maximum(np.trace(found, axis1=1, axis2=2) / size, 1e-9)
+        return np.asarray(found + ridge * level[:, None, None] * np.eye(size))
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Half the Mahalanobis distance to the surroundings less that to the point: log odds, linear."""
+
+    filters: Float32  # (K, D)
+    bias: Float32  # (K,)
+
+    @classmethod
+    def train(cls, moments: Moments, ridge: float) -> Self:
+        """Learn from descriptors at and around the points, the covariance being the mean of both."""
+        here, around = moments.mean(0), moments.mean(1)
+        shared = (moments.covariance(0, ridge) + moments.covariance(1, ridge)) / 2
+        filters = np.linalg.solve(shared, (here - around)[..., None])[..., 0]
+        bias = -((here + around) * filters).sum(1) / 2
+        return cls(filters.astype(np.float32), bias.astype(np.float32))
+
+    def score(self, reader: Reader, values: Float32) -> Float:
+        """Return the log odds (K, S) of each place."""
+        return np.asarray(reader.filtered(values, self.filters) + self.bias[:, None], np.float64)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return what a file keeps."""
+        return {"filters": self.filters, "bias": self.bias}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """Return what `arrays` describes."""
+        return cls(arrays["filters"], arrays["bias"])
+
+
+@dataclass(frozen=True)
+class Mahalanobis:
+    """Minus half the squared Mahalanobis distance to the descriptors at the point."""
+
+    mean: Float32  # (K, D)
+    whitening: Float32  # (K, D, D); its square is the inverse covariance
+
+    @classmethod
+    def train(cls, moments: Moments, ridge: float) -> Self:
+        """Learn from descriptors at the points."""
+        inverse = np.linalg.inv(moments.covariance(0, ridge))
+        whitening = np.linalg.cholesky((inverse + inverse.transpose(0, 2, 1)) / 2)
+        return cls(moments.mean(0).astype(np.float32), whitening.astype(np.float32))
+
+    def score(self, reader: Reader, values: Float32) -> Float:
+        """Return the scores (K, S) of each place."""
+        white = (reader.windows(values) - self.mean[:, None]) @ self.whitening
+        return np.asarray(-(white**2).sum(-1) / 2, np.float64)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return what a file keeps."""
+        return {"mean": self.mean, "whitening": self.whitening}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """Return what `arrays` describes."""
+        return cls(arrays["mean"], arrays["whitening"])
+
+
+Measure = Contrast | Mahalanobis
+MEASURES: dict[str, type[Contrast] | type[Mahalanobis]] = {"contrast": Contrast, "mahalanobis": Mahalanobis}

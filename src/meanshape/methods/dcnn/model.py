@@ -1,0 +1,128 @@
+"""Predict with DCNN: numpy and ONNX Runtime."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meanshape.core.errors import ConfigError, MissingExtra
+from meanshape.core.markup import MarkUp, markup
+from meanshape.core.types import Box, Sample
+from meanshape.methods.base import Progress
+from meanshape.methods.dcnn.config import LEVELS, Config
+from meanshape.methods.onnx.graph import Graph
+from meanshape.methods.shared.square_crop import SquareCropModel
+from meanshape.training.augment import Augmentation
+from meanshape.training.sampling import square_mean
+
+POINTS = "mtfl5"
+
+
+class DCNN(SquareCropModel):
+    """The cascade of 23 networks, trained in torch and run as one ONNX graph.
+
+    ``predict(..., levels=1)`` returns what the first level says.
+    """
+
+    name: ClassVar[str] = "dcnn"
+    Config: ClassVar[type[Any]] = Config
+    output = f"level{LEVELS}"
+
+    @classmethod
+    def tiny(cls) -> Self:
+        """A cascade for a few dozen faces."""
+        plain = Augmentation(
+            shift=0, scale=0, rotation=0, colour=0, grey=0, blur=0, jpeg=0, noise=0, occluder=0
+        )
+        return cls(
+            Config(
+                crop_size=48, maps=(8, 16, 24, 32), hidden=(64, 48), patch_maps=(4, 8), patch_hidden=16,
+                batch=16, rate=4e-3, warmup=10, ema=0.95, steps=(120, 10, 5), augmentation=plain,
+            )
+        )  # fmt: skip
+
+    def _fit(
+        self, train: Sequence[Sample], valid: Sequence[Sample] | None, *, seed: int, progress: Progress
+    ) -> None:
+        try:
+            from meanshape.methods.dcnn import training
+        except ImportError as error:
+            raise MissingExtra.of("train", "Training DCNN") from error
+        self.markup = markup(POINTS)  # whatever the samples have, five points are learnt
+        train = self._prepared(train, self.markup)
+        self._module = training.fit(
+            self.config,
+            square_mean(train, self.markup),
+            train,
+            self._prepared(valid, self.markup) if valid else None,
+            seed=seed,
+            folder=self.run_folder,
+            initial=self.initial,
+            progress=progress,
+        )
+        self._session = None
+
+    def _prepared(self, samples: Sequence[Sample], kind: MarkUp) -> list[Sample]:
+        """The labelled faces with five points and the box whose fractions the crops are."""
+        return [
+            replace(s, shape=s.shape.to(kind), box=self.square(s.box))
+            for s in samples
+            if s.shape is not None and s.box is not None
+        ]
+
+    def square(self, box: Box) -> Box:
+        """The square that stands for the data set's box of a face, from the canonical box.
+
+        The boxes of CNN_FacePoint are square to 2 %; a canonical box need not be, and its crop keeps the
+        picture's proportions.
+        """
+        left, top, right, bottom = self.config.box
+        side = box.size / math.sqrt((right - left) * (bottom - top))
+        x = box.center[0] + side * (1 - left - right) / 2
+        y = box.center[1] + side * (1 - top - bottom) / 2
+        return Box(x - side / 2, y - side / 2, x + side / 2, y + side / 2)
+
+    def _save(self, folder: Path) -> None:
+        from meanshape.methods.dcnn import training
+
+        training.save(self._trained(), folder, POINTS)
+
+    def _run(self, crops: NDArray[np.uint8], level: int) -> NDArray[np.float32]:
+        """Points (N, 1 or 2, K, 2) in pixels of the crops, after the level before, if any, and the level."""
+        levels = range(max(level - 1, 1), level + 1)
+        if self._session is not None:
+            return np.stack(self._session({"pixels": crops}, *(f"level{n}" for n in levels)), 1)
+        from meanshape.methods.dcnn import training
+
+        found = training.run(self._module, crops)
+        return np.stack([found[n - 1] for n in levels], 1)
+
+    def graph(self) -> Graph:
+        """Return the graph from the crop to the points, for `meanshape export`."""
+        half = self.config.crop_scale / 2
+        square = self.square(Box(-0.5, -0.5, 0.5, 0.5))  # of a canonical box of the size 1 about 0
+        (x, y), side = square.center, square.width
+        window = (x - half * side, y - half * side, x + half * side, y + half * side)
+        return replace(super().graph(), window=window)
+
+    def _framed(self, box: Box) -> Box:
+        return self.square(box)
+
+    def _points(self, crops: NDArray[np.uint8], **options: Any) -> NDArray[np.float32]:
+        return self._run(crops, _level(**options))
+
+
+def _level(levels: int = LEVELS) -> int:
+    """Return after which level to answer."""
+    if not 1 <= levels <= LEVELS:
+        raise ConfigError(f"DCNN has {LEVELS} levels, asked for {levels}")
+    return levels
+
+
+MODEL = DCNN

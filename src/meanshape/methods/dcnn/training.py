@@ -1,0 +1,158 @@
+"""How the cascade learns: level by level, each on the errors that the levels before it make."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from meanshape.core.types import Sample
+from meanshape.methods.base import Progress
+from meanshape.methods.dcnn.network import DCNN, FACES, fused
+from meanshape.methods.onnx.export import export
+from meanshape.methods.onnx.state import STATE, save_state, start_from
+from meanshape.training.loop import Batch, Schedule, Trainer, named
+from meanshape.training.losses import LOSSES, masked_mean, point_distances
+from meanshape.training.sampling import CropBank, CropSampler
+
+if TYPE_CHECKING:
+    from meanshape.methods.dcnn.config import Config
+
+GRAPH = "model.onnx"
+FACE, REACH = 80, 2.0  # pixels of a face box in memory, and the side of what is kept, in boxes
+EYES = 0.47  # of the side of the box, about the distance of the eyes: what the losses are scaled by
+OUTPUTS = ("level1", "level2", "level3")
+
+
+def build(config: Config, mean: NDArray[np.float64]) -> DCNN:
+    """The torch module of a configuration."""
+    return DCNN(
+        torch.from_numpy(mean),
+        crop_size=config.crop_size,
+        crop_scale=config.crop_scale,
+        channels=config.channels,
+        maps=config.maps,
+        hidden=config.hidden,
+        patch_maps=config.patch_maps,
+        patch_hidden=config.patch_hidden,
+        local=config.local,
+    )
+
+
+class LevelTask:
+    """One level: its batches, the mean loss of its networks, and the error after it."""
+
+    def __init__(self, level: int, sampler: CropSampler, valid: CropBank | None, config: Config) -> None:
+        self.level, self.sampler, self.config, self.valid = level, sampler, config, valid
+        self.shape_loss = LOSSES[config.loss]
+
+    def batch(self, step: int) -> Batch:
+        """Augmented crops of batch ``step``, and how far the patches of later levels miss beside."""
+        batch = self.sampler.batch(step)
+        if self.level > 1:
+            rng = np.random.default_rng((self.sampler.seed, 5, step))
+            size = (self.config.looks, len(batch["image"]), 5, 2)
+            noise = rng.normal(0, self.config.jitter[self.level - 2], size)
+            noise[0] = 0  # once exactly where the levels before err
+            batch["noise"] = noise.astype(np.float32)
+        return batch
+
+    def loss(self, module: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+        """Point error over the eye distance of a mean face, shaped by the loss, averaged over networks."""
+        assert isinstance(module, DCNN)
+        image, points = module.prepare(batch["image"]), batch["points"]
+        if self.level == 1:
+            answers = module.face_points(image)
+            losses = [
+                self._mean(module, answer, points[:, list(chosen)])
+                for answer, (_, _, chosen) in zip(answers, FACES, strict=True)
+            ]
+            return torch.stack(losses).mean() + self._mean(module, fused(answers), points)
+        with torch.no_grad():
+            before = module(batch["image"], levels=self.level - 1)[-1]
+        losses = []
+        for noise in batch["noise"]:
+            start = before + noise * module.side
+            found = start[:, :, None] + module.point_offsets(self.level, image, start)
+            losses += [self._mean(module, found[:, :, i], points) for i in (0, 1)]
+            losses += [self._mean(module, found.mean(2), points)] * 2
+        return torch.stack(losses).mean()
+
+    def _mean(self, module: DCNN, found: Tensor, points: Tensor) -> Tensor:
+        norm = torch.full((len(found),), EYES * module.side)
+        distances, known = point_distances(found, points, norm)
+        return masked_mean(self.shape_loss(distances), known)
+
+    def validate(self, module: nn.Module) -> dict[str, float]:
+        """Error in percent of the box's side: the mean, and of each point."""
+        assert isinstance(module, DCNN)
+        bank = self.valid or self.sampler.bank
+        sampler = CropSampler(
+            bank, self.sampler.size, self.sampler.scale, 1, self.config.augmentation, self.sampler.seed
+        )
+        total = len(bank) if self.valid else min(64, len(bank))
+        rows = []
+        with torch.no_grad():
+            for start in range(0, total, 64):
+                batch = sampler.plain(start, min(64, total - start))
+                shape = module(torch.from_numpy(batch["image"]), levels=self.level)[-1]
+                rows.append((shape - torch.from_numpy(batch["points"])).norm(dim=-1) / module.side)
+        each = 100 * torch.nanmean(torch.cat(rows), 0)
+        return {"error": float(torch.nanmean(each))} | {f"point{i}": float(e) for i, e in enumerate(each)}
+
+
+def fit(
+    config: Config, mean: NDArray[np.float64], train: Sequence[Sample], valid: Sequence[Sample] | None, *,
+    seed: int, folder: Path | None, initial: Path | None, progress: Progress,
+) -> DCNN:  # fmt: skip
+    """Train the levels in turn, each resuming from its checkpoint in ``folder`` if there is one."""
+    torch.manual_seed(seed)
+    module = build(config, mean)
+    if initial is not None:
+        start_from(module, initial)
+    first = train[0].shape
+    assert first is not None
+    bank = CropBank(train, first.markup, face=FACE, reach=REACH)
+    valid_bank = CropBank(valid, first.markup, face=FACE, reach=REACH) if valid else None
+    for level in (1, 2, 3):
+        schedule = schedule_of(config, level)
+        if schedule is None:
+            continue
+        module.requires_grad_(False)
+        trained: nn.Module = module.faces if level == 1 else module.levels[level - 2]
+        trained.requires_grad_(True)
+        sampler = CropSampler(
+            bank, config.crop_size, config.crop_scale, config.batch, config.augmentation, seed + level
+        )
+        task = LevelTask(level, sampler, valid_bank, config)
+        trainer = Trainer(module, task, schedule, folder, f"level{level}", seed)
+        trainer.run(named(progress, f"level {level}"))
+        if trainer.stopped:
+            break
+    return module.eval()
+
+
+def schedule_of(config: Config, level: int) -> Schedule | None:
+    """The schedule of a level; None where it gets no step."""
+    steps = config.steps[level - 1]
+    if not steps:
+        return None
+    return Schedule.of(config, steps=steps, validate_every=120.0)
+
+
+def run(module: DCNN, crops: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+    """Points (N, 5, 2) after each level, in crop pixels, by torch: what the graph answers too."""
+    with torch.no_grad():
+        return [s.numpy() for s in module(torch.from_numpy(crops).permute(0, 3, 1, 2).float())]
+
+
+def save(module: DCNN, folder: Path, markup: str) -> None:
+    """The graph that users run and the torch weights that training goes on from, both in half precision."""
+    size = (module.crop_size, module.crop_size)
+    export(module, folder / GRAPH, size=size, outputs=OUTPUTS, metadata={"markup": markup})
+    save_state(module, folder / STATE)

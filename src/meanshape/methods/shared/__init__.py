@@ -1,0 +1,1 @@
+"""What several methods share. What one method uses alone lives in its folder."""

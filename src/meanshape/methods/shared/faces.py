@@ -1,0 +1,93 @@
+"""Training faces, decoded once: grey crops in memory with their points, and the same in a mirror."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meanshape.core.errors import ImageError, ShapeError
+from meanshape.core.geometry import Matrix, apply
+from meanshape.core.markup import MarkUp
+from meanshape.core.types import Box, Sample
+from meanshape.methods.shared.oriented import view
+
+Float = NDArray[np.float64]
+Float32 = NDArray[np.float32]
+
+FACE = 128
+"""Pixels of √(w h) of the face box in a crop."""
+REACH = 2.2
+"""Side of a crop in face boxes."""
+WORKERS = 2
+
+
+class FaceBank:
+    """N faces, of which the second half are the mirror images of the first.
+
+    Attributes
+    ----------
+    points : (N, K, 2), in the crops; points that are not annotated are NaN
+    groups : (N,), the same for a face and its mirror image
+    broken : ids of the samples whose picture could not be read
+    """
+
+    def __init__(self, samples: Sequence[Sample], markup: MarkUp) -> None:
+        """Read all samples that have points, a box and a picture."""
+        self.side = round(FACE * REACH)
+        usable = [s for s in samples if s.shape is not None and s.box is not None and _spread(s)]
+        with ThreadPoolExecutor(WORKERS) as pool:
+            stored = list(pool.map(self._store, usable))
+        self.broken = [s.id for s, found in zip(usable, stored, strict=True) if found is None]
+        kept = [found for found in stored if found is not None]
+        if not kept:
+            raise ShapeError(f"none of {len(samples)} samples has a picture and points that span a face")
+        self._images = np.stack([image for image, _ in kept])
+        points = np.stack([points for _, points in kept])
+        mirrored = (points * (-1, 1) + (self.side - 1, 0))[:, list(markup.mirror)]
+        self.points = np.concatenate([points, mirrored])
+        self.groups = np.tile(np.arange(len(kept)), 2)
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def image(self, face: int) -> NDArray[np.uint8]:
+        """Return a crop (S, S), grey."""
+        count = len(self._images)
+        return np.asarray(self._images[face] if face < count else self._images[face - count][:, ::-1])
+
+    def box_matrix(self, scale: float, size: float) -> Matrix:
+        """Return the map from any crop to a frame that `scale` face boxes fill."""
+        factor = size / (scale * FACE)
+        shift = (size - 1) / 2 - factor * (self.side - 1) / 2
+        return np.array([[factor, 0, shift], [0, factor, shift]])
+
+    def _store(self, sample: Sample) -> tuple[NDArray[np.uint8], Float] | None:
+        assert sample.shape is not None and sample.box is not None
+        matrix = _matrix(sample.box, self.side)
+        try:
+            return view(sample.pixels(), matrix, self.side), apply(matrix, sample.shape.points)
+        except ImageError:
+            return None
+
+
+def mapped(function: Callable[..., NDArray[np.float32]], rows: Iterable[tuple[Any, ...]]) -> Float32:
+    """Return the stacked answers of function(*row), computed by a few threads."""
+    with ThreadPoolExecutor(WORKERS) as pool:
+        return np.stack(list(pool.map(lambda row: function(*row), rows)))
+
+
+def _matrix(box: Box, side: int) -> Matrix:
+    """Return the map from picture to crop."""
+    factor, (x, y), middle = FACE / box.size, box.center, (side - 1) / 2
+    return np.array([[factor, 0, middle - factor * x], [0, factor, middle - factor * y]])
+
+
+def _spread(sample: Sample) -> bool:
+    """Tell whether two points or more are annotated and do not fall together."""
+    assert sample.shape is not None
+    known = sample.shape.points[np.isfinite(sample.shape.points).all(1)]
+    return len(known) >= 2 and bool(np.ptp(known, axis=0).max() > 1e-6)

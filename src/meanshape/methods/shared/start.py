@@ -1,0 +1,157 @@
+"""Where a search begins: the mean shape in the box, moved by what a linear regression sees in the box.
+
+Round one regresses scale, rotation and shift on the gradient orientations of the whole box; round two,
+in the frame that these bring upright, pose and modes of the shape. An earlier shape, or the eyes and mouth of
+five points, take the place of round one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meanshape.core.geometry import Matrix, apply, compose, invert, similarity
+from meanshape.core.markup import MarkUp
+from meanshape.core.types import Box, Shape
+from meanshape.methods.shared.faces import FaceBank, mapped
+from meanshape.methods.shared.oriented import orientations, view
+from meanshape.methods.shared.ridge import ridge
+from meanshape.methods.shared.shape_model import ShapeModel
+
+Float = NDArray[np.float64]
+POSE = 4
+"""Numbers that a similarity has; the first of a shape's coordinates in a frame."""
+SIZE, SCALE, STRIDE, POOL, AROUND = 64, 1.3, 6, 2.5, 8.0
+"""The frame: pixels, face boxes; and of its orientations: grid, pooling, normalisation in pixels."""
+ROUNDS = 2
+RIDGE = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Jitter:
+    """How far boxes are off in training: deviations of shift (boxes), log scale and rotation (degrees)."""
+
+    shift: float = 0.05
+    scale: float = 0.08
+    rotation: float = 8.0
+
+    def matrix(self, rng: np.random.Generator, face: float, size: int) -> Matrix:
+        """Draw a similarity (2, 3) about the middle of a frame, for faces of `face` pixels."""
+        angle, scale = np.deg2rad(rng.normal(0, self.rotation)), np.exp(rng.normal(0, self.scale))
+        c, s = scale * np.cos(angle), scale * np.sin(angle)
+        turn, middle = np.array([[c, -s], [s, c]]), np.full(2, (size - 1) / 2)
+        return np.column_stack([turn, middle - turn @ middle + rng.normal(0, self.shift, 2) * face])
+
+
+def placed(mean: Float, face: float, side: float) -> Float:
+    """Return a mean shape (K, 2) in the middle of a frame, its box's √(w h) being `face` pixels."""
+    low, high = mean.min(0), mean.max(0)
+    size = np.sqrt(max(float(np.prod(high - low)), 1e-12 * float(((high - low) ** 2).sum())))
+    middle: Float = (mean - (low + high) / 2) * (face / size) + (side - 1) / 2
+    return middle
+
+
+def box_matrix(box: Box, scale: float, size: float) -> Matrix:
+    """Return the map from picture to frame: `scale` boxes about the box's centre fill it."""
+    factor, (x, y), middle = size / (scale * box.size), box.center, (size - 1) / 2
+    return np.array([[factor, 0, middle - factor * x], [0, factor, middle - factor * y]])
+
+
+@dataclass
+class Start:
+    """The start of one model: its mean shape in the frame, and the regressors, if it has learnt any."""
+
+    model: ShapeModel
+    rounds: list[tuple[NDArray[np.float32], Float]] = field(default_factory=list)
+    reference: Float = field(init=False)
+    basis: Float = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Place the mean."""
+        self.reference = placed(self.model.mean, SIZE / SCALE, SIZE)
+        self.basis = self.model.directions(self.model.place(self.reference))
+
+    @classmethod
+    def train(
+        cls, model: ShapeModel, bank: FaceBank, jitter: Jitter, copies: int, seed: int
+    ) -> tuple[Self, NDArray[np.int64], Float]:
+        """Learn the rounds, each from faces that the one before has placed without having seen them.
+
+        Returns the start, and for what is learnt after it: faces (N,) and where it places their points,
+        (N, K, 2) in their crops, not having seen them.
+        """
+        start = cls(model)
+        faces = np.tile(np.arange(len(bank)), copies)
+        box = bank.box_matrix(SCALE, SIZE)
+        draws = [np.random.default_rng((seed, 1, n)) for n in range(len(faces))]
+        views = [compose(box, jitter.matrix(rng, SIZE / SCALE, SIZE)) for rng in draws]
+        inverse = np.linalg.pinv(start.basis.reshape(len(start.basis), -1))
+        for n in range(ROUNDS):
+            pictures = [(bank.image(face), view) for face, view in zip(faces, views, strict=True)]
+            seen = mapped(_features, pictures)
+            true = np.stack([apply(v, bank.points[f]) for v, f in zip(views, faces, strict=True)])
+            wanted = (true - start.reference).reshape(len(faces), -1) @ inverse
+            wanted = wanted[:, :POSE] if n + 1 < ROUNDS else wanted
+            weights, bias, guess = ridge(seen, wanted, RIDGE, bank.groups[faces])
+            start.rounds.append((weights, bias))
+            shapes = start.reference + np.tensordot(guess, start.basis[: guess.shape[1]], 1)
+            if n + 1 < ROUNDS:
+                views = list(compose(views, similarity(shapes, start.reference)))
+        return start, faces, apply(invert(views), shapes)
+
+    def __call__(
+        self, image: NDArray[np.uint8], box: Box, given: Shape | None, markup: MarkUp
+    ) -> tuple[Float, list[Float]]:
+        """Return the shape (K, 2) to begin with, in the picture, and what came before it."""
+        matrix, skip = box_matrix(box, SCALE, SIZE), 0
+        if given is not None and (found := self._from(given, markup)) is not None:
+            if given.markup == markup:
+                return self.model.shape_from(*self.model.fit(given.points)), []
+            matrix, skip = found, 1
+        trail = [apply(invert(matrix), self.reference)]
+        for weights, bias in self.rounds[skip:]:
+            found = _features(image, matrix) @ weights + bias
+            shape = self.reference + np.tensordot(found, self.basis[: len(found)], 1)
+            trail.append(apply(invert(matrix), shape))
+            matrix = compose(matrix, similarity(shape, self.reference))
+        return trail[-1], trail[:-1]
+
+    def _from(self, given: Shape, markup: MarkUp) -> Matrix | None:
+        """Return the map from picture to frame that an earlier shape or five points tell, if they do."""
+        mean = self.reference if given.markup == markup else markup.convert(self.reference, given.markup)
+        known = np.isfinite(given.points).all(1) & np.isfinite(mean).all(1)
+        if known.sum() < 2 or np.ptp(given.points[known], axis=0).max() < 1e-6:
+            return None
+        return similarity(given.points, mean)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return what a file keeps."""
+        kept: dict[str, NDArray[Any]] = {}
+        for n, (weights, bias) in enumerate(self.rounds):
+            scale = np.abs(weights).max(0) + 1e-30
+            kept |= {
+                f"weights{n}": (weights / scale).astype(np.float16),
+                f"scale{n}": scale,
+                f"bias{n}": bias,
+            }
+        return kept
+
+    @classmethod
+    def from_arrays(cls, model: ShapeModel, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """Return the start that `arrays` describes."""
+        count = sum(name.startswith("bias") for name in arrays)
+        rounds = [
+            (arrays[f"weights{n}"].astype(np.float32) * arrays[f"scale{n}"], arrays[f"bias{n}"])
+            for n in range(count)
+        ]
+        return cls(model, rounds)
+
+
+def _features(image: NDArray[np.uint8], matrix: Matrix) -> NDArray[np.float32]:
+    """Return the orientations of the frame on a grid, as one row."""
+    channels = orientations(view(image, matrix, SIZE), POOL, AROUND)
+    return channels[STRIDE // 2 :: STRIDE, STRIDE // 2 :: STRIDE].ravel()

@@ -1,0 +1,87 @@
+"""What is decided before TCDCN is trained, and presets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from meanshape.core.errors import ConfigError
+from meanshape.training.changes import Changes
+
+TASKS = {
+    "gender": ("male", "female"),
+    "smile": ("smiling", "not smiling"),
+    "glasses": ("glasses", "no glasses"),
+    "pose": ("left profile", "left", "frontal", "right", "right profile"),
+}
+"""The tasks and their labels, in MTFL's words and order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What is decided before a TCDCN is trained. Defaults are the shipped model's."""
+
+    crop_size: int = 64  # side of the input crop, pixels
+    crop_scale: float = 1.6  # and in face boxes: a face turned by 45 degrees stays inside
+    size: int = 40  # side of what the network sees, pixels
+    scale: float = 1.1  # and in face boxes
+    looks: int = 2
+    channels: int = 1
+    widths: tuple[int, ...] = (24, 64, 96, 96)  # maps of the four convolutions
+    kernels: tuple[int, ...] = (5, 3, 3, 2)  # and their sides
+    features: int = 128
+    activation: str = "relu"
+    norm: bool = True  # batch normalisation
+    tasks: tuple[str, ...] = tuple(TASKS)
+    task_weight: float = 0.01  # lambda, the same for all
+    stopping: bool = True  # task by task
+    check_every: int = 250  # steps between two checks of the rule
+    window: int = 8  # checks
+    threshold: float = 1e4  # epsilon
+    refit: int = 600  # batches on whose features the tasks' heads are fitted anew at the end; 0: they stay
+    loss: str = "wing"
+    upright: float = 0.4  # share of training faces framed as the second look frames them
+    batch: int = 64
+    steps: int = 8000
+    rate: float = 2e-3
+    constant_rate: bool = False
+    weight_decay: float = 0.02
+    ema: float = 0.999
+    warmup: int = 300
+    changes: Changes = field(default_factory=Changes)
+
+    def __post_init__(self) -> None:
+        """Check what would fail late."""
+        if unknown := [task for task in self.tasks if task not in TASKS]:
+            raise ConfigError(f"tasks are {', '.join(TASKS)}, not {unknown[0]!r}")
+        if not len(self.widths) == len(self.kernels) == 4 or self.looks < 1 or self.channels not in (1, 3):
+            raise ConfigError(
+                f"wanted four widths and kernels, looks of 1 or more, channels 1 or 3; "
+                f"got {self.widths}, {self.kernels}, {self.looks}, {self.channels}"
+            )
+        if self.activation not in ("relu", "abs_tanh") or self.loss not in ("point", "wing", "squared"):
+            raise ConfigError(
+                f"activation is relu or abs_tanh, loss point, wing or squared; "
+                f"got {self.activation!r}, {self.loss!r}"
+            )
+
+
+PAPER = Config(
+    looks=1,
+    upright=0.0,
+    widths=(16, 48, 64, 64),
+    features=100,
+    activation="abs_tanh",
+    norm=False,
+    loss="squared",
+    refit=0,
+    rate=1e-3,
+)
+
+
+POINTS68 = Config(
+    size=60, crop_size=96, widths=(20, 48, 64, 80), kernels=(5, 5, 3, 3), features=512, batch=32, steps=4000
+)  # fmt: skip
+"""The network of the later version (TPAMI 2016), for 68 points: first with MTFL's tasks, then on 300-W."""
+
+
+PRESETS = {"paper": PAPER, "points68": POINTS68}
