@@ -45,8 +45,8 @@ def test_a_wrong_name_offers_the_nearest(ask, wrong, said):
 def test_the_registry_is_the_folder(tmp_path, monkeypatch):
     folder = tmp_path / "methods"
     (folder / "aam").mkdir(parents=True)
-    (folder / "nets").mkdir()
-    for name in ("asm.py", "base.py", "_private.py", "__init__.py", "aam/__init__.py", "nets/__init__.py"):
+    (folder / "shared").mkdir()
+    for name in ("asm.py", "base.py", "_private.py", "__init__.py", "aam/__init__.py", "shared/__init__.py"):
         (folder / name).write_text("raise RuntimeError('imported')")
     (folder / "aam" / "card.toml").write_text("title = 'AAM'")
     (folder / "asm.toml").write_text("title = 'ASM'")

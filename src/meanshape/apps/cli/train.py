@@ -101,7 +101,7 @@ def prepare(method: str, preset: str | None, settings: list[str], threads: int) 
     from meanshape.core.errors import ConfigError, UnknownName
 
     kind = registry.learner(method)
-    module = sys.modules[kind.__module__]
+    module = sys.modules[kind.Config.__module__]
     presets = getattr(module, "PRESETS", {})
     if preset is not None and preset not in presets:
         raise UnknownName.of(f"preset of {method}", preset, presets)

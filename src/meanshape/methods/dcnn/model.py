@@ -43,7 +43,7 @@ class DCNN(SquareCropModel):
         return cls(
             Config(
                 crop_size=48, maps=(8, 16, 24, 32), hidden=(64, 48), patch_maps=(4, 8), patch_hidden=16,
-                batch=16, rate=4e-3, warmup=10, ema=0.95, steps=(120, 10, 5), augmentation=plain,
+                batch=16, rate=4e-3, warmup=10, ema=0.95, steps=(80, 10, 5), augmentation=plain,
             )
         )  # fmt: skip
 

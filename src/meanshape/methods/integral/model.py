@@ -67,10 +67,10 @@ class Integral(LandmarkModel):
                 rotation=5.0,
                 any_angle=0.0,
                 batch=16,
-                learning_rate=4e-3,
-                ema=0.98,
+                learning_rate=6e-3,
+                ema=0.97,
                 warmup=10,
-                steps=350,
+                steps=260,
             )
         )
 
