@@ -7,13 +7,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
 import meanshape as ms
 from meanshape import Box, Face
 from meanshape.core import weights
-from meanshape.core.image import Pixels
+from meanshape.core.image import Pixels, read_image
 from meanshape.core.types import Prediction
 from meanshape.datasets.synthetic import face
 from meanshape.detectors.base import FaceDetector
@@ -21,6 +22,7 @@ from meanshape.inference import cuts
 from meanshape.inference.tracking import Tracker
 
 CLIPS = Path(__file__).parent / "clips"
+PHOTO = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
 SIDE = 160
 shipped = pytest.mark.skipif(
     not {"dan", "cpr", "mtcnn"} <= set(weights.names()),
@@ -227,6 +229,35 @@ def test_looks_tell_people_apart_and_not_brightness() -> None:
     assert cuts.burnt(white) and not cuts.burnt(black)
     wall = cuts.difference(looks[0], cuts.look(np.full_like(pixels, 90), box))
     assert wall is not None and wall > cuts.OTHERS
+
+
+def spun(pixels: Pixels, about: tuple[float, float], degrees: float, side: int) -> Pixels:
+    """A picture turned about a point (x, y), which comes to the middle of a grey square."""
+    turn = cv2.getRotationMatrix2D(about, degrees, 1.0)
+    turn[:, 2] += (side - 1) / 2 - np.array(about)
+    grey = (120, 130, 140)
+    return np.asarray(cv2.warpAffine(pixels, turn, (side, side), borderValue=grey), np.uint8)
+
+
+@pytest.mark.parametrize("roll", [-150, -60, 45, 120])
+def test_a_look_turns_with_its_face(roll: int) -> None:
+    pixels, box = portrait(0)
+    upright = spun(pixels, box.center, 0, 200)
+    half = (box.width / 2, box.height / 2)
+    box = Box(99.5 - half[0], 99.5 - half[1], 99.5 + half[0], 99.5 + half[1])
+    before, turned = cuts.look(upright, box), spun(upright, box.center, roll, 200)
+    same, lying = (cuts.difference(before, cuts.look(turned, box, by)) for by in (roll, 0))
+    assert same is not None and same < 0.1
+    assert lying is not None and lying > cuts.OTHERS
+
+
+@shipped
+@pytest.mark.parametrize("degrees", [15, -15])
+@pytest.mark.parametrize("model", ["dan", "cpr"])
+def test_a_person_who_spins_keeps_the_number(model: str, degrees: int) -> None:
+    pixels, tracker = read_image(PHOTO), Tracker(ms.Pipeline("mtcnn", model))
+    found = [tracker(spun(pixels, (225, 120), degrees * n, 512), n / 25) for n in range(36)]
+    assert [numbers(one) for one in found] == [[0]] * 36
 
 
 def test_frames_of_another_shape_have_nothing_in_common() -> None:

@@ -13,8 +13,9 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from meanshape.core.image import Pixels, crop
-from meanshape.core.types import Box
+from meanshape.core.geometry import apply, invert
+from meanshape.core.image import Pixels, warp
+from meanshape.core.types import Box, Points
 
 Grey = NDArray[np.float32]
 
@@ -30,6 +31,8 @@ AROUND = 1.5
 """Side of a look, in face boxes."""
 SIDE, FACE = 24, 0.85
 """Cells of a look across, and the half axes of the ellipse that surely is face, in halves of the face box."""
+CELLS = np.stack(np.meshgrid(np.arange(SIDE), np.arange(SIDE)), axis=-1).reshape(-1, 2).astype(float)
+CORNERS = CELLS[[0, SIDE - 1, -SIDE, -1]]
 DARK, BURNT = 5, 250
 """Grey levels at which a cell tells nothing more."""
 FEWEST, NOISE = 0.4, 3.0
@@ -46,20 +49,25 @@ def thumbnail(pixels: Pixels) -> Grey:
     return cv2.resize(few, (width, 24), interpolation=cv2.INTER_AREA).astype(np.float32)
 
 
-def look(pixels: Pixels, box: Box) -> Grey:
-    """Return a face in RGB pixels (H, W, 3) and what is around it, small and grey (24, 24).
+def look(pixels: Pixels, box: Box, roll: float = 0.0) -> Grey:
+    """Return a face in RGB pixels (H, W, 3) and what is around it, upright, small and grey (24, 24).
 
-    What lies beyond the picture is black.
+    What lies beyond the picture is black. `roll` is the face's, in degrees, as in `Pose`.
     """
     step = max(1, round(AROUND * box.size / 72))
-    box = box.scaled(AROUND)
-    small = Box(*(edge / step for edge in box.as_list()))
-    seen: Grey = crop(pixels[::step, ::step, 1], small, SIDE)[0].astype(np.float32)
-    for axis, low, high in ((0, box.top, box.bottom), (1, box.left, box.right)):
-        if low < 0 or high > pixels.shape[axis] - 1:
-            at = low + (np.arange(SIDE) + 0.5) * (high - low) / SIDE
-            np.moveaxis(seen, axis, 0)[(at < 0) | (at > pixels.shape[axis] - 1)] = 0
+    width, height = AROUND * box.width / step, AROUND * box.height / step
+    cos, sin = math.cos(math.radians(roll)), math.sin(math.radians(roll))
+    turn = np.array([[cos, -sin], [sin, cos]]) * np.array([[SIDE / width], [SIDE / height]])
+    matrix = np.column_stack([turn, (SIDE - 1) / 2 - turn @ box.center / step])
+    seen: Grey = warp(pixels[::step, ::step, 1], matrix, (SIDE, SIDE)).astype(np.float32)
+    if _beyond(apply(invert(matrix), CORNERS) * step, pixels).any():
+        seen[_beyond(apply(invert(matrix), CELLS) * step, pixels).reshape(SIDE, SIDE)] = 0
     return seen
+
+
+def _beyond(places: Points, pixels: Pixels) -> NDArray[np.bool_]:
+    """Return which places (N, 2) lie beyond a picture."""
+    return ((places < 0) | (places > (pixels.shape[1] - 1, pixels.shape[0] - 1))).any(axis=1)
 
 
 def tells(seen: Grey) -> bool:

@@ -236,7 +236,7 @@ class Tracker:
             [pixels] * len(tracks), starts, shapes_before, **self.pipeline.how
         )
         boxes = [canonical(shape, t.shape, t.box) for shape, t in zip(shapes, tracks, strict=True)]
-        looks = [cuts.look(pixels, box) for box in boxes]
+        looks = [cuts.look(pixels, box, roll_of(shape)) for box, shape in zip(boxes, shapes, strict=True)]
         for track, look in zip(tracks, looks, strict=True):
             track.see(look, alike)
         scores = self._check(pixels, tracks, shapes, boxes)
@@ -285,7 +285,8 @@ class Tracker:
         """Return a face that was found as a track; its number is still to be given."""
         face, box = found.face, canonical(shape, shape, found.box)
         score = 1.0 if face.score is None else face.score
-        own, smooth, look = fractions(face.box, box), smoother(self.smoothing), cuts.look(pixels, box)
+        own, smooth = fractions(face.box, box), smoother(self.smoothing)
+        look = cuts.look(pixels, box, roll_of(shape))
         return Track(-1, shape, box, own, score, time, smooth, look)
 
     def _number(self, tracks: list[Track], boxes: list[Box]) -> None:

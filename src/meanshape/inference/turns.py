@@ -125,7 +125,7 @@ def roll_of(shape: Shape | None) -> float:
     """Return the roll of a face in degrees, -180..180, as in `Pose`; 0 where its points do not tell."""
     if shape is None or not shape.markup.gives("mtfl5"):
         return 0.0
-    left, right, _, *mouth = shape.to("mtfl5").points
+    left, right, _, *mouth = shape.markup.convert(shape.points, "mtfl5")
     across, down = right - left, np.mean(mouth, axis=0) - (left + right) / 2
     way = complex(*across) + complex(*down) / 1j
     return -float(np.rad2deg(np.angle(way))) if np.isfinite(way) and way else 0.0
