@@ -82,7 +82,20 @@ def test_what_is_taken_along_holds_every_face_where_it_is(server: str, page: Any
     for found in read.faces:
         for x, y in np.rint(found.shape.points[27:48]).astype(int):
             assert changed[y - 2 : y + 3, x - 2 : x + 3].any()
+        left, top, right, bottom = np.rint(found.shape.box().as_list()).astype(int)
+        assert changed[top:bottom, left:right].mean() < 0.4  # as small as the face is, not as the photo is
     assert not changed[:6, :6].any()
+
+
+def test_a_picture_that_the_browser_cannot_show_is_said(server: str, page: Any, tmp_path: Path) -> None:
+    write_image(tmp_path / "one.tif", read_image(PHOTO))
+    page.goto(server)
+    for path, said in ((tmp_path / "one.tif", "cannot show such pictures"), (PHOTO, "")):
+        page.set_input_files("#files", str(path))
+        page.until(f"window.meanshape.current()?.name === '{path.name}' && window.meanshape.current().result")
+        page.until("document.getElementById('busy').hidden")
+        assert said in page.locator("#note").inner_text()
+    assert page.locator("#note").inner_text() == ""
 
 
 def test_what_cannot_be_read_is_said(server: str, page: Any, tmp_path: Path) -> None:

@@ -19,17 +19,13 @@ from meanshape.apps.web.first import ellipse, named_like
 from meanshape.apps.web.folder import LOCK, ConflictError, Folder
 from meanshape.apps.web.labels import LABELS, pts_names
 from meanshape.apps.web.server import create_app
-from meanshape.core.errors import (
-    FormatError,
-    MeanshapeError,
-    OutputError,
-)
+from meanshape.core.errors import DataSetError, FormatError, MeanshapeError, OutputError
 from meanshape.core.markup import _OWN, markup
 from meanshape.core.types import Box, Emotion, Face, MarkUp, Prediction, Shape
 from meanshape.datasets import load_data
 from meanshape.datasets.folder import BY_HAND
 from meanshape.evaluation.starts import mean_face
-from meanshape.formats import jsonl
+from meanshape.formats import jsonl, pts
 
 
 def faces(label: Any) -> list[dict[str, Any]]:
@@ -325,6 +321,26 @@ def test_a_folder_opens_again_with_its_own_mark_up(
 def test_labels_of_the_packages_points_are_opened_with_them(five: Path, opened: Any) -> None:
     (five / LABELS).write_text(line("0.png", 3))
     assert opened().kind.name == "mtfl5"
+
+
+def test_the_labels_that_are_there_are_opened(five: Path, opened: Any, capsys: Any) -> None:
+    """Points of 300-W, with a model of 70 points; training reads what was saved, or asks which."""
+    pts.write_points(five / "0.pts", np.arange(136).reshape(68, 2))
+    folder = opened()
+    assert (folder.labels, folder.kind.name) == ("pts", "ibug68")
+    assert folder.label("0.png").faces[0].shape.points[1].tolist() == [2, 3]
+    assert "the labels are the .pts files" in capsys.readouterr().err
+    folder = opened("--labels", "jsonl", "--markup", "mtfl5")
+    assert f"name {five / LABELS}" in capsys.readouterr().err
+    folder.save("1.png", "", points(3))
+    with pytest.raises(DataSetError, match=r"holds labels\.jsonl and \.pts files; name folder:"):
+        load_data(f"folder:{five}")
+    assert [sample.id for sample in load_data(f"folder:{five / LABELS}")] == ["1"]
+    assert opened().labels == "jsonl" and opened("--labels", "pts").labels == "pts"
+    assert opened("--labels", "csv") == 6
+    (five / LABELS).unlink()
+    (five / "points.csv").write_text("of another program")  # .pts files count, as ever
+    assert [sample.id for sample in load_data(f"folder:{five}")] == ["0"]
 
 
 @pytest.mark.parametrize("name", ["../outside", "/tmp/outside", "sub/../../outside", "a/b"])

@@ -42,6 +42,9 @@ TABLES = (".csv", ".jsonl")
 BY_HAND = "corrected by hand"
 """The model of labels that `meanshape annotate` saves: their boxes are canonical, whatever the mark-up."""
 
+LABELS = "labels.jsonl"
+"""Where it saves them: never passed over, whatever else lies beside it."""
+
 CHECKED, UNCHECKED = "checked", "no"
 """The attribute of a face that lies in a saved photo but that nobody has looked at yet: it is no sample."""
 
@@ -139,7 +142,11 @@ def _table(root: Path) -> Path | None:
     if root.is_file():
         return root
     tables = sorted(path for path in root.iterdir() if path.suffix.lower() in TABLES)
-    if not tables or any(root.rglob("*.pts")):
+    if tables and any(root.rglob("*.pts")):
+        if (saved := root / LABELS) in tables:
+            raise DataSetError(f"{root} holds {LABELS} and .pts files; name folder:{saved}, or move one away")
+        return None
+    if not tables:
         return None
     if len(tables) > 1:
         names = ", ".join(path.name for path in tables)

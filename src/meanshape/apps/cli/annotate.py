@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -33,8 +33,12 @@ def annotate(
     device: options.Device = None,
     empty: Annotated[bool, typer.Option("--empty", help="Let no model place the first points.")] = False,
     labels: Annotated[
-        str, typer.Option(help="jsonl: one file for all; pts: one beside each photo.")
-    ] = "jsonl",
+        str | None,
+        typer.Option(
+            help="jsonl: one file for all; pts: one beside each photo.",
+            show_default="pts where such files are and no labels.jsonl, else jsonl",
+        ),
+    ] = None,
     host: Host = "127.0.0.1",
     port: Port = 8080,
     token: Token = None,
@@ -49,25 +53,39 @@ def annotate(
         raise MissingExtra.of("web", "The page for corrections") from error
     if not folder.is_dir():
         raise ConfigError(f"{folder}: there is no such folder")
-    if labels not in ("jsonl", "pts"):
-        raise ConfigError(f"--labels is jsonl or pts, not {labels!r}")
+    form = _form(folder, labels)
     pipeline = _pipeline(model, licence, device, empty)
-    kind = _kind(folder, markup, None if pipeline is None else pipeline.model.markup)
-    photos = Folder(folder, kind, pipeline, cast(Literal["jsonl", "pts"], labels))
+    kind = _kind(folder, form, markup, None if pipeline is None else pipeline.model.markup)
+    photos = Folder(folder, kind, pipeline, form)
     if markup is not None and markup.endswith(".toml"):
         _keep(kind, folder)
     run(host, port, token, {"model": model, "licence": licence, "device": device}, photos, "/correct")
 
 
-def _kind(folder: Path, wanted: str | None, of_model: MarkUp | None) -> MarkUp:
+def _form(folder: Path, wanted: str | None) -> Literal["jsonl", "pts"]:
+    """Return how labels are kept: as is wanted, else as they are already."""
+    from meanshape.apps.web.labels import LABELS
+
+    if wanted not in ("jsonl", "pts", None):
+        raise ConfigError(f"--labels is jsonl or pts, not {wanted!r}")
+    if not any(folder.rglob("*.pts")):
+        return "pts" if wanted == "pts" else "jsonl"
+    if wanted == "pts" or (wanted is None and not (folder / LABELS).exists()):
+        console.say("the labels are the .pts files beside the photos", plain=True)
+        return "pts"
+    console.say(f"there are .pts files, too: to train on these labels, name {folder / LABELS}", plain=True)
+    return "jsonl"
+
+
+def _kind(folder: Path, form: Literal["jsonl", "pts"], wanted: str | None, of_model: MarkUp | None) -> MarkUp:
     """Return the mark-up that is wanted; else that of the labels, the one in the folder, or the model's."""
-    from meanshape.apps.web.labels import markup_of_labels
+    from meanshape.apps.web.labels import markup_of_labels, markup_of_pts
     from meanshape.core.markup import markup, markups_in
 
     there = markups_in(folder)
     if wanted is not None:
         return markup(wanted)
-    found = markup_of_labels(folder)
+    found = markup_of_labels(folder) if form == "jsonl" else markup_of_pts(folder)
     if found is None and len(there) > 1:
         names = ", ".join(kind.name for kind in there)
         raise ConfigError(f"{folder} holds the mark-ups {names}: say which by --markup")

@@ -20,10 +20,8 @@ from meanshape.core.errors import FormatError, ShapeError, writing
 from meanshape.core.files import open_below, write_below
 from meanshape.core.markup import MarkUp
 from meanshape.core.types import Face, Prediction, Shape
-from meanshape.datasets.folder import BY_HAND, picture_of
+from meanshape.datasets.folder import BY_HAND, LABELS, picture_of
 from meanshape.formats import jsonl, pts
-
-LABELS = "labels.jsonl"
 
 
 class Labels(Protocol):
@@ -210,6 +208,14 @@ def markup_of_labels(root: Path) -> MarkUp | None:
                         return face.shape.markup
     except OSError:  # it is read again later, and what is wrong is said then
         return None
+    return None
+
+
+def markup_of_pts(root: Path) -> MarkUp | None:
+    """Return the mark-up of the `.pts` files in a folder, as the number of points in the first tells it."""
+    for path in sorted(root.rglob("*.pts")):
+        (photo,) = pts.read(path)
+        return next((face.shape.markup for face in photo.faces if face.shape is not None), None)
     return None
 
 

@@ -1,7 +1,7 @@
 // Correct: points placed by the model, dragged and nudged into place; every change is saved at once.
 
 import { get, markup, place, save } from "./api.js";
-import { View } from "./view.js";
+import { View, extent } from "./view.js";
 
 const $ = (id) => document.getElementById(id);
 const view = new View($("stage"));
@@ -334,12 +334,8 @@ function tab(by) {
 }
 
 function zoom() {
-  const face = point();
-  const known = face?.points.filter(([x]) => x !== null);
-  if (!known?.length) return;
-  const xs = known.map(([x]) => x);
-  const ys = known.map(([, y]) => y);
-  view.look([Math.min(...xs), Math.min(...ys), Math.max(...xs), Math.max(...ys)]);
+  const around = point() && extent(point().points);
+  if (around) view.look(around);
 }
 
 view.onKey = (event) => {

@@ -1,7 +1,7 @@
 // Look: photos, a clip or the camera; points, pose, emotion and attributes; results to take along.
 
 import { detect, get, markup } from "./api.js";
-import { COLOURS, View, decoded, download, drawShape, takesFiles } from "./view.js";
+import { COLOURS, View, decoded, download, drawShape, extent, takesFiles } from "./view.js";
 
 const $ = (id) => document.getElementById(id);
 const view = new View($("stage"));
@@ -91,7 +91,8 @@ async function look(photo) {
     }
     photo.result = await answer;
     if (number !== asked) return;
-    photo.picture ??= blank(photo.result.size);
+    if (!photo.picture) Object.assign(photo, { picture: blank(photo.result.size), blank: true });
+    $("note").textContent = photo.blank ? "This browser cannot show such pictures: here are the points alone." : "";
     await paint(photo.picture, photo.result);
     $("export").hidden = false;
   } catch (error) {
@@ -246,9 +247,12 @@ function drawn(photo) {
   const canvas = blank(photo.result.size);
   const pen = canvas.getContext("2d");
   pen.drawImage(photo.picture, 0, 0, canvas.width, canvas.height);
-  const thick = Math.max(1, canvas.width / 500); // dots and lines grow with the picture
-  pen.scale(thick, thick);
-  view.shapes.forEach((shape) => drawShape(pen, { ...shape, radius: 2.2 }, ([x, y]) => [(x + 0.5) / thick, (y + 0.5) / thick]));
+  for (const shape of view.shapes) { // dots and lines grow with the face
+    const [left, top, right, bottom] = extent(shape.points) ?? shape.box ?? [0, 0, 0, 0];
+    const thick = Math.max(0.5, Math.max(right - left, bottom - top) / 180);
+    pen.setTransform(thick, 0, 0, thick, 0, 0);
+    drawShape(pen, { ...shape, radius: 2.2 }, ([x, y]) => [(x + 0.5) / thick, (y + 0.5) / thick]);
+  }
   canvas.toBlob((blob) => download(`${stem(photo)}.png`, blob));
 }
 

@@ -260,6 +260,13 @@ export function takesFiles(stage, input, take) {
   });
 }
 
+export function extent(points) { // [left, top, right, bottom] of the points that are there; null without any
+  const known = points.filter(([x]) => x !== null);
+  if (!known.length) return null;
+  const [xs, ys] = [0, 1].map((axis) => known.map((point) => point[axis]));
+  return [Math.min(...xs), Math.min(...ys), Math.max(...xs), Math.max(...ys)];
+}
+
 export async function decoded(file) {
   try {
     return await createImageBitmap(file, { imageOrientation: "from-image" });
