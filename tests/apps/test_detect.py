@@ -311,6 +311,14 @@ def test_own_boxes_may_be_cut_by_the_border_and_come_from_a_file(run, photo, ins
     assert code == 0 and [face["box"] for face in json.loads(out)["faces"]] == [[1, 2, 30, 40]]
 
 
+def test_of_many_photos_those_that_a_box_does_not_fit_are_named(run, photo):
+    photo("small.png"), photo("large.png", size=(200, 200))
+    code, out, err = run("small.png", "large.png", "--box", "100,100,150,150")
+    assert code == 0 and "skipped: small.png: box [100.0, 100.0, 150.0, 150.0] lies outside" in err
+    small, large = map(json.loads, out.splitlines())
+    assert small["error"].startswith("small.png: box") and len(large["faces"]) == 1
+
+
 def test_traceback_only_if_asked_for(run):
     with pytest.raises(Exception, match="no such file"):
         run("none.jpg", "--traceback")

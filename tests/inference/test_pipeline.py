@@ -112,9 +112,9 @@ def test_a_detector_that_looks_outside_is_named(model_folder):
 
     said = r"detector away: box \[40.0, 0.0, 50.0, 10.0\] lies outside the picture of 30 x 30"
     pipeline, pixels = made(model_folder, Away(1)), np.zeros((30, 30, 3), np.uint8)
-    with pytest.raises(ms.ResultError, match=said):
+    with pytest.raises(ms.BoxError, match=said):
         pipeline(pixels)
-    with pytest.raises(ms.ResultError, match=said):
+    with pytest.raises(ms.BoxError, match=said):
         Tracker(pipeline)(pixels, 0.0)
 
 

@@ -73,7 +73,7 @@ def predict(
         except Exception as error:  # a photo nobody foresaw must not end a run over a million others
             if strict:
                 raise
-            yield _broken(pipeline, source, f"{source}: {type(error).__name__}: {error}"), None
+            yield _broken(pipeline, source, f"{type(error).__name__}: {error}"), None
         else:
             yield replace(prediction, seconds=seconds + prediction.seconds), pixels
 
@@ -113,4 +113,5 @@ def _fetched(address: str) -> bytes:
 
 
 def _broken(pipeline: Pipeline, source: str, error: str) -> Prediction:
-    return Prediction((), (0, 0), source, pipeline.name, error=error)
+    told = error if source in error else f"{source}: {error}"
+    return Prediction((), (0, 0), source, pipeline.name, error=told)

@@ -67,7 +67,8 @@ def look(pixels: Pixels, box: Box, roll: float = 0.0) -> Grey:
 
 def _beyond(places: Points, pixels: Pixels) -> NDArray[np.bool_]:
     """Return which places (N, 2) lie beyond a picture."""
-    return ((places < 0) | (places > (pixels.shape[1] - 1, pixels.shape[0] - 1))).any(axis=1)
+    last = np.array([pixels.shape[1] - 1, pixels.shape[0] - 1])
+    return np.asarray(((places < 0) | (places > last)).any(axis=1))
 
 
 def tells(seen: Grey) -> bool:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from meanshape.core import checks
 from meanshape.core.boxes import BoxesLike, as_boxes
-from meanshape.core.errors import BoxError, ConfigError, MeanshapeError, ResultError
+from meanshape.core.errors import BoxError, ConfigError
 from meanshape.core.image import ImageLike, Pixels, read_image
 from meanshape.core.types import Box, Emotion, Face, Prediction, Shape
 from meanshape.detectors.base import FaceDetector, check_min_face
@@ -175,7 +175,7 @@ class Pipeline:
         """Return the faces in given boxes, or those that the detector finds."""
         if boxes is not None:
             own = as_boxes(boxes)
-            _check_inside(own, pixels, BoxError)
+            _check_inside(own, pixels)
             return [Candidate(Face(box), box) for box in own]
         return self.search(pixels, source)
 
@@ -187,11 +187,8 @@ class Pipeline:
         """Return what the detector finds in pixels (H, W, 3), best first, with the boxes that models take."""
         asked = {} if self.min_face is None else {"min_face": self.min_face}
         found = search(self.detector, pixels, turns or self.turns, source=source, **asked)[: self.max_faces]
-        given = self.detector.name == "given"
-        _check_inside(
-            [one.face.box for one in found], pixels, BoxError if given else ResultError,
-            "" if given else f"detector {self.detector.name}: ",
-        )  # fmt: skip
+        whose = "" if self.detector.name == "given" else f"detector {self.detector.name}: "
+        _check_inside([one.face.box for one in found], pixels, whose)
         return found
 
     def _with_points(self, pixels: Pixels, found: list[Candidate]) -> tuple[Face, ...]:
@@ -301,10 +298,12 @@ def _check(min_face: float | None, threads: int, color: str, max_faces: int | No
         checks.count(max_faces, "max_faces, if not None for all,", ConfigError)
 
 
-def _check_inside(boxes: Sequence[Box], pixels: Pixels, kind: type[MeanshapeError], whose: str = "") -> None:
+def _check_inside(boxes: Sequence[Box], pixels: Pixels, whose: str = "") -> None:
     """Refuse boxes that no pixel of the photo lies in: points placed there would look like a face's."""
     height, width = pixels.shape[:2]
     whole = Box.whole(width, height)
     for box in boxes:
         if not box.iou(whole):
-            raise kind(f"{whose}box {box.as_list()} lies outside the picture of {width} x {height} pixels")
+            raise BoxError(
+                f"{whose}box {box.as_list()} lies outside the picture of {width} x {height} pixels"
+            )

@@ -64,7 +64,7 @@ def annotate(
 
 def _form(folder: Path, wanted: str | None) -> Literal["jsonl", "pts"]:
     """Return how labels are kept: as is wanted, else as they are already."""
-    from meanshape.apps.web.labels import LABELS
+    from meanshape.datasets.folder import LABELS
 
     if wanted not in ("jsonl", "pts", None):
         raise ConfigError(f"--labels is jsonl or pts, not {wanted!r}")
