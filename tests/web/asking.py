@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,18 @@ def picture(pixels: np.ndarray, kind: str = "PNG", **options: Any) -> bytes:
     return file.getvalue()
 
 
+def endless() -> bytes:
+    """A JPEG of two megabytes that takes minutes: one scan again and again."""
+    data = picture(np.full((4000, 4000), 120, np.uint8), "JPEG", progressive=True, quality=30)
+    scans = [place for place in range(len(data) - 1) if data[place : place + 2] == b"\xff\xda"]
+    again = data[scans[1] : scans[2]]
+    return data[:-2] + again * (2_000_000 // len(again)) + data[-2:]
+
+
+def gone(pid: int) -> bool:
+    return sys.platform != "linux" or not Path(f"/proc/{pid}").exists()
+
+
 def post(client: TestClient, data: bytes, path: str = "/v1/detect", **options: Any) -> Any:
     return client.post(path, files={"image": ("x.jpg", data)}, params=options)
 
@@ -38,5 +51,3 @@ def asked(service: Service, folder: Folder | None = None, goes_on: bool = False)
     yield TestClient(create_app(service, folder=folder), base_url="http://localhost")
     if not goes_on:
         service.close()
-        if folder is not None:
-            folder.close()

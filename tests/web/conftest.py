@@ -67,13 +67,11 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def folder(photos: Path, tmp_path: Path) -> Iterator[Folder]:
+def folder(photos: Path, tmp_path: Path) -> Folder:
     """A copy of the photos, to be corrected; the model is the shipped one."""
     root = tmp_path / "mine"
     shutil.copytree(photos, root)
-    made = Folder(root, markup("ibug68"), Pipeline())
-    yield made
-    made.close()
+    return Folder(root, markup("ibug68"), Pipeline())
 
 
 @pytest.fixture

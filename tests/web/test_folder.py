@@ -64,7 +64,6 @@ def test_the_face_box_stays_with_points_that_do_not_show_it(photos: Path, tmp_pa
     (face,) = folder.label("0.png").faces
     row = [[60, 80], [90, 80], [110, 80], [140, 80.5]]
     folder.save("0.png", "", [{"points": row, "box": face.box.as_list()}])
-    folder.close()
     (sample,) = load_data(f"folder:{root}")
     assert sample.box == Box(*face.box.as_list()) and sample.box.height > 60
     with pytest.raises(ShapeError, match="a box is"):
@@ -79,7 +78,6 @@ def test_a_mark_up_that_shares_nine_of_the_68_takes_the_box_that_is_sent(
     folder = Folder(root, markup("muct76"), None)
     rows = np.random.default_rng(0).uniform(60, 120, (76, 2)).tolist()
     folder.save("0.png", "", [{"points": rows, "box": [50, 40, 150, 160]}])
-    folder.close()
     assert load_data(f"folder:{root}")[0].box == Box(50, 40, 150, 160)
 
 
@@ -174,7 +172,6 @@ def test_pts_files_hold_one_whole_face(folder: Folder) -> None:
     assert version and other.label("2.png").version == version
     with pytest.raises(FormatError, match="one face"):
         other.save("2.png", version, [])
-    other.close()
 
 
 @pytest.mark.parametrize("name", ["../secret.png", "/etc/passwd", "none.png", ""])
@@ -214,7 +211,6 @@ def test_a_mark_up_of_ones_own_starts_from_what_was_labelled(folder: Folder, tmp
     placed = own.place("1.png", box)
     assert placed.points == pytest.approx(box.absolute([[0, 0], [1, 0], [0.5, 1]]))
     assert json.loads((folder.root / LABELS).read_text())["faces"][0]["shape"]["markup"] == "three"
-    own.close()
 
 
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names are Unicode here")
@@ -235,4 +231,3 @@ def test_a_name_that_is_not_utf8_can_be_asked_for(photos: Path, tmp_path: Path) 
         assert conflict.status_code == 409 and r"caf\udce9.png" in conflict.json()["error"]
     (sample,) = load_data(f"folder:{tmp_path}")
     assert Path(sample.image).name == name
-    folder.close()

@@ -90,9 +90,9 @@ def test_the_bytes_of_all_requests_together_are_limited() -> None:
 def test_work_on_the_folder_has_its_time_too() -> None:
     service = Service(FAST, Limits(workers=1, seconds=0.1))
     with pytest.raises(SlowError, match=r"0\.1 seconds"):
-        asyncio.run(service.run(lambda: time.sleep(0.3)))
+        asyncio.run(service.run(lambda ask: time.sleep(0.3)))
     time.sleep(0.3)
-    assert asyncio.run(service.run(lambda: 7)) == 7
+    assert asyncio.run(service.run(lambda ask: 7)) == 7
     service.close()
 
 

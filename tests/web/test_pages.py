@@ -13,6 +13,7 @@ import meanshape as ms
 from meanshape.apps.cli import main
 from meanshape.apps.web.folder import Folder
 from meanshape.apps.web.server import create_app
+from meanshape.apps.web.service import Service
 from meanshape.core.image import read_image, write_image
 from meanshape.core.markup import markup
 from meanshape.datasets import load_data
@@ -271,7 +272,9 @@ def test_ten_photos_are_corrected_trained_on_and_evaluated(page: Any, served: An
         sample = rendered(seed)
         write_image(root / f"{seed}.png", sample.pixels())
         truth[f"{seed}.png"] = sample.shape.points
-    address, stop = served(create_app(folder=Folder(root, markup("ibug68"), Pipeline(max_faces=1))))
+    address, stop = served(
+        create_app(Service({"max_faces": 1}), folder=Folder(root, markup("ibug68"), Pipeline(max_faces=1)))
+    )
     page.goto(f"{address}/correct")
     names = [""]
     while len(names) <= len(truth):

@@ -10,12 +10,11 @@ import sys
 import time
 from collections.abc import Iterator
 from multiprocessing.context import SpawnProcess
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from asking import FAST, PHOTO, asked, picture, post
+from asking import FAST, PHOTO, asked, endless, gone, picture, post
 
 from meanshape.apps.web.limits import Limits
 from meanshape.apps.web.service import Service
@@ -29,18 +28,6 @@ def service() -> Iterator[Service]:
     made.workers.start(), made.workers.wait_until_ready()
     yield made
     made.close()
-
-
-def endless() -> bytes:
-    """A JPEG of two megabytes that takes minutes: one scan again and again."""
-    data = picture(np.full((4000, 4000), 120, np.uint8), "JPEG", progressive=True, quality=30)
-    scans = [place for place in range(len(data) - 1) if data[place : place + 2] == b"\xff\xda"]
-    again = data[scans[1] : scans[2]]
-    return data[:-2] + again * (2_000_000 // len(again)) + data[-2:]
-
-
-def gone(pid: int) -> bool:
-    return sys.platform != "linux" or not Path(f"/proc/{pid}").exists()
 
 
 def test_a_worker_that_overruns_is_replaced() -> None:

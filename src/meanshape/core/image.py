@@ -93,17 +93,22 @@ def _bytes_of(file: Any) -> bytes:
 
 def image_size(image: str | os.PathLike[str] | bytes) -> tuple[int, int]:
     """Return (width, height) of a picture file or of its bytes, upright, without decoding it."""
-    where = "the bytes given" if isinstance(image, bytes) else str(image)
+    if isinstance(image, bytes):
+        return size_of(io.BytesIO(image), "the bytes given")
+    _check_file(Path(image))
+    with _readable(Path(image)) as file:
+        return size_of(file, str(image))
 
-    def measure(file: Any) -> tuple[int, int]:
-        with _opened(file, where) as opened:
+
+def size_of(file: Any, where: str) -> tuple[int, int]:
+    """Return (width, height) of the picture in an open file; `where` is what a message calls it."""
+
+    def measure(again: Any) -> tuple[int, int]:
+        with _opened(again, where) as opened:
             return upright_size(opened, turned=_orientation(opened) in (5, 6, 7, 8))
 
-    if not isinstance(image, bytes):
-        _check_file(Path(image))
-    with io.BytesIO(image) if isinstance(image, bytes) else _readable(Path(image)) as file:
-        _check_content(file, where)
-        return without_metadata(file, measure)
+    _check_content(file, where)
+    return without_metadata(file, measure)
 
 
 def write_image(path: str | os.PathLike[str], rgb: ArrayLike, quality: int = 95) -> None:

@@ -66,7 +66,7 @@ def run(
     given = {name: value for name, value in defaults.items() if value is not None}
     service = Service(given, Limits(**limits))
     try:
-        if folder is None:
+        if folder is None or folder.pipeline is not None:
             service.workers.start()  # its models load while this process imports the server
         _serve(service, host, port, token, folder, page)
     finally:

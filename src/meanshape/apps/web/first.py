@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -18,8 +18,8 @@ from meanshape.inference.turns import view
 SURE = 0.02
 """Disagreement with the mirrored photo, in box sizes, at which confidence has fallen to 1 / e."""
 
-Labelled = Callable[[], list[Face]]
-"""Gives the faces that were labelled so far, to whom wants them."""
+Mean = NDArray[np.float64]
+"""Points (K, 2) of the faces that were labelled so far, on average, in the unit square of their boxes."""
 
 SIDES = frozenset(("left", "right"))
 SAME = {"eyebrow": "brow", "pupil": "eye", "iris": "eye", "lips": "mouth", "jawline": "jaw", "upper": "top"}
@@ -41,7 +41,13 @@ class FirstPoints:
     def __init__(self, kind: MarkUp, pipeline: Pipeline | None) -> None:
         self.kind, self.pipeline = kind, pipeline
 
-    def faces(self, pixels: Pixels, labelled: Labelled) -> tuple[tuple[Face, ...], float]:
+    @property
+    def converts(self) -> bool:
+        """Whether the model's points are those of the labels, or become them."""
+        own = None if self.pipeline is None else self.pipeline.model.markup
+        return own is not None and own.gives(self.kind.name)
+
+    def faces(self, pixels: Pixels, mean: Mean | None) -> tuple[tuple[Face, ...], float]:
         """Return the faces of a photo with their points, and how certain the least certain is."""
         if self.pipeline is None:
             return (), 0.0
@@ -49,27 +55,20 @@ class FirstPoints:
         sure: list[float] = []
         for found in self.pipeline.search(pixels):
             seen = view(pixels, found.box, found.roll)
-            shape = self.shape(seen.pixels, seen.box, labelled)
+            shape = self.shape(seen.pixels, seen.box, mean)
             faces.append(replace(found.face, box=found.box, shape=seen.placed(shape)))
             sure.append(self._confidence(seen.pixels, seen.box, shape))
         return tuple(faces), min(sure, default=0.0)
 
-    def shape(self, pixels: Pixels, box: Box, labelled: Labelled) -> Shape:
+    def shape(self, pixels: Pixels, box: Box, mean: Mean | None) -> Shape:
         """Return the model's points, else the mean of the labels, else points where such names belong."""
-        if self._converts():
+        if self.converts:
             assert self.pipeline is not None
             return self.pipeline.model.predict(pixels, box).to(self.kind.name)
-        known = [face.box.relative(face.shape.points) for face in labelled() if face.shape is not None]
         start = self._by_names(pixels, box)
-        if known:
-            there = np.isfinite(known)
-            mean = np.where(there, known, 0.0).sum(0) / np.maximum(there.sum(0), 1)
-            start = np.where(there.any(0), mean, start)
+        if mean is not None:
+            start = np.where(np.isfinite(mean), mean, start)
         return Shape(box.absolute(start), self.kind)
-
-    def _converts(self) -> bool:
-        own = None if self.pipeline is None else self.pipeline.model.markup
-        return own is not None and own.gives(self.kind.name)
 
     def _by_names(self, pixels: Pixels, box: Box) -> NDArray[np.float64]:
         """Return points (K, 2) in the box: as the model sees this face, or as faces are on average."""
@@ -85,15 +84,25 @@ class FirstPoints:
         """Return how sure the model is of the face's points on average, 0..1; a model that does not say so is
         asked again about the mirrored photo, and is as sure as the two agree.
         """
-        if not self._converts():
+        if not self.converts:
             return 0.0
         if shape.confidence is not None:
             return float(shape.confidence[np.isfinite(shape.points).all(1)].mean())
         width = pixels.shape[1]
         mirrored = Box(width - 1 - box.right, box.top, width - 1 - box.left, box.bottom)
-        other = self.shape(np.ascontiguousarray(pixels[:, ::-1]), mirrored, list).mirrored(width)
+        other = self.shape(np.ascontiguousarray(pixels[:, ::-1]), mirrored, None).mirrored(width)
         apart = float(np.nanmean(np.hypot(*(other.points - shape.points).T))) / box.size
         return math.exp(-apart / SURE)
+
+
+def mean_of(faces: Iterable[Face]) -> Mean | None:
+    """Return where points are on average; NaN where a point was never labelled, None without any face."""
+    known = [face.box.relative(face.shape.points) for face in faces if face.shape is not None]
+    if not known:
+        return None
+    there = np.isfinite(known)
+    count = there.sum(0)
+    return np.where(count > 0, np.where(there, known, 0.0).sum(0) / np.maximum(count, 1), np.nan)
 
 
 def named_like(kind: MarkUp, known: MarkUp, points: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -3,26 +3,24 @@
 Labels are lines of `labels.jsonl` in the folder, one a photo, which `meanshape train --data folder:FOLDER`
 reads as it is; or `.pts` files beside the photos. Every save is on the disk, whole, before it is answered. A
 save names the version it started from: what somebody else wrote meanwhile, in whatever process, is never
-overwritten unseen. Nothing outside the folder is read or written, whatever links are put into it.
+overwritten unseen. Nothing outside the folder is read or written, whatever links are put into it. Photos are
+decoded elsewhere, by `photo_jobs`.
 """
 
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
-from meanshape.apps.web.first import FirstPoints
+from meanshape.apps.web.first import FirstPoints, mean_of
 from meanshape.apps.web.labels import JsonLines, Labels, PtsFiles
-from meanshape.core.errors import ConfigError, ImageError, MeanshapeError, ShapeError, UnknownName
+from meanshape.apps.web.photo_jobs import Ask, Photo, PhotoJobs
+from meanshape.core.errors import ConfigError, MeanshapeError, ShapeError, UnknownName
 from meanshape.core.face_box import face_box
-from meanshape.core.files import open_below
-from meanshape.core.image import Pixels, decode
 from meanshape.core.locks import FileLock
 from meanshape.core.markup import MarkUp
 from meanshape.core.openers import looks_like_picture
@@ -73,14 +71,9 @@ class Folder:
         self._saved: Labels = (
             JsonLines(self.root, kind) if labels == "jsonl" else PtsFiles(self.root, kind, self.photos)
         )
-        self._points = FirstPoints(kind, pipeline)
+        self._converts = FirstPoints(kind, pipeline).converts
         self._first: dict[str, Label] = {}
-        self._sizes: dict[tuple[int, ...], tuple[int, int]] = {}
         self._lock = Lock()
-        self._pool = ThreadPoolExecutor(1, "pre-place")
-        for name in self.photos:
-            if pipeline is not None and self._saved.get(name) is None:
-                self._pool.submit(self._quietly_place, name)
 
     def _list(self) -> dict[str, str]:
         """Return where each photo lies, by its name, below the root; a link's name is not where it lies."""
@@ -96,21 +89,18 @@ class Folder:
             raise ConfigError(f"{self.root}: there are no pictures in this folder")
         return {name: found[name].relative_to(self.root).as_posix() for name in sorted(found, key=natural)}
 
-    def open(self, name: str) -> BinaryIO:
-        """Open a photo; names that are not of the list are unknown, whatever they spell."""
+    def photo(self, name: str) -> Photo:
+        """Return a photo; names that are not of the list are unknown, whatever they spell."""
         if name not in self.photos:
             raise UnknownName(f"no photo of this folder is called {name!r}")
-        try:
-            return open_below(self.root, self.photos[name])
-        except FileNotFoundError:
-            raise UnknownName(f"{name}: this photo is gone") from None
-        except OSError as error:
-            raise ImageError(f"{name}: cannot be read ({error.strerror or error})") from error
+        return Photo(self.root, self.photos[name], name)
 
-    def pixels(self, name: str) -> Pixels:
-        """Return a photo, upright: (H, W, 3)."""
-        with self.open(name) as file:
-            return decode(file, name)
+    def unplaced(self) -> list[str]:
+        """Return the photos for which a model has points to place, while nobody has asked for them yet."""
+        if self.pipeline is None:
+            return []
+        with self._lock:
+            return [name for name in self.photos if self._label(name) is None]
 
     def overview(self) -> list[dict[str, Any]]:
         """Return all photos: those to be corrected first, the least certain before the others."""
@@ -133,12 +123,16 @@ class Folder:
             "confidence": None if first is None else first.confidence,
         }
 
-    def label(self, name: str) -> Label:
-        """Return what was saved for a photo; else where the model, or the mean of the labels, puts points."""
-        with self.open(name), self._lock:
+    def label(self, name: str, ask: Ask | None = None) -> Label:
+        """Return what was saved for a photo; else where the model, or the mean of the labels, puts points.
+
+        `ask` has photos worked on by a worker; None: it is done here.
+        """
+        self.photo(name).check()
+        with self._lock:
             self._saved.refresh()
             there = self._label(name)
-        return there or self._place_all(name, self.pixels(name))
+        return there or self._place_all(name, ask)
 
     def save(self, name: str, version: str, faces: Sequence[Mapping[str, Any]]) -> str:
         """Write a photo's faces and return the new version.
@@ -149,7 +143,7 @@ class Folder:
         ShapeError, FormatError : points that cannot be, or that the format cannot hold
         OutputError : they could not be written; all is as before
         """
-        label = Prediction(tuple(self._face(face) for face in faces), self._size(name), name, BY_HAND)
+        label = Prediction(tuple(self._face(face) for face in faces), self.photo(name).size(), name, BY_HAND)
         held = "another process has been saving for a long time; try again"
         with FileLock(self.root / LOCK, held, PATIENCE), self._lock:
             self._saved.refresh(sure=True)
@@ -160,13 +154,37 @@ class Folder:
             self._saved.put(name, replace(label, faces=(*label.faces, *boxes)))  # the page shows points alone
             return self._saved.version(name)
 
-    def place(self, name: str, box: Box) -> Shape:
+    def place(self, name: str, box: Box, ask: Ask | None = None) -> Shape:
         """Return where the points of a face in a box would be."""
-        return self._points.shape(self.pixels(name), box, self._labelled)
+        photo = self.photo(name)
+        photo.size()  # what is no photo needs no worker
+        shape: Shape = self._asked(ask)("points", photo=photo, box=box, **self._known())
+        return shape
 
-    def close(self) -> None:
-        """Stop placing points."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+    def png(self, name: str, ask: Ask | None = None) -> bytes:
+        """Return a photo as browsers show it, upright."""
+        photo = self.photo(name)
+        photo.size()
+        data: bytes = (ask or self._do)("png", photo=photo)
+        return data
+
+    def _asked(self, ask: Ask | None) -> Ask:
+        """Return who places points: without a model there is nothing to wait for."""
+        return self._do if ask is None or self.pipeline is None else ask
+
+    def _do(self, work: str, **details: Any) -> Any:
+        """Work on a photo here."""
+
+        def pipeline() -> Pipeline:
+            assert self.pipeline is not None
+            return self.pipeline
+
+        return getattr(PhotoJobs(pipeline), work)(**details)
+
+    def _known(self) -> dict[str, Any]:
+        """Return what there is to place points by."""
+        mean = None if self._converts else mean_of(self._labelled())
+        return {"kind": self.kind, "mean": mean, "model": self.pipeline is not None}
 
     def _label(self, name: str) -> Label | None:
         """Return what is saved, else what is placed already."""
@@ -179,25 +197,8 @@ class Folder:
             saved = [self._saved.get(name) for name in self.photos]
         return [face for one in saved if one is not None for face in one.faces if is_checked(face)]
 
-    def _size(self, name: str) -> tuple[int, int]:
-        """Return a photo's (width, height); each file is decoded once for it."""
-        with self.open(name) as file:
-            state = os.fstat(file.fileno())
-            key = (state.st_ino, state.st_mtime_ns, state.st_size)
-            if key not in self._sizes:
-                height, width = decode(file, name).shape[:2]
-                self._sizes[key] = width, height
-        return self._sizes[key]
-
-    def _quietly_place(self, name: str) -> None:
-        """Place points before they are asked for; what is wrong with a photo is said when it is opened."""
-        try:
-            self._place_all(name, self.pixels(name))
-        except MeanshapeError:
-            return
-
-    def _place_all(self, name: str, pixels: Pixels) -> Label:
-        faces, sure = self._points.faces(pixels, self._labelled)
+    def _place_all(self, name: str, ask: Ask | None) -> Label:
+        faces, sure = self._asked(ask)("faces", photo=self.photo(name), **self._known())
         with self._lock:
             self._first[name] = Label(faces, "", sure)
         return self._first[name]

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from pathlib import PurePosixPath
-from typing import Annotated, Any, BinaryIO
+from typing import Annotated, Any
 
 from fastapi import FastAPI, Query
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import AfterValidator, BaseModel, Field
 
 from meanshape.apps.web.folder import ConflictError, Folder, Label
+from meanshape.apps.web.photo_jobs import Photo
 from meanshape.apps.web.service import Service
 from meanshape.core.errors import UnknownName
 from meanshape.core.schema import face_to_dict
@@ -46,7 +46,7 @@ def add_folder_routes(app: FastAPI, service: Service, folder: Folder | None) -> 
     @app.get("/v1/folder")
     async def overview() -> dict[str, Any]:
         """List the photos, the least certain first, and the mark-up."""
-        rows = await service.run(there().overview)
+        rows = await service.run(lambda ask: there().overview())
         rows = [{**row, "name": escaped(row["name"])} for row in rows]
         return {
             "name": escaped(there().root.name),
@@ -60,30 +60,23 @@ def add_folder_routes(app: FastAPI, service: Service, folder: Folder | None) -> 
         """Return a photo, upright."""
         here, suffix = there(), PurePosixPath(name).suffix.lower()
         if suffix in SHOWN:
-            file = await service.run(lambda: here.open(name))
-            return StreamingResponse(_parts(file), media_type=SHOWN[suffix])
-
-        def convert() -> bytes:
-            from PIL import Image
-
-            png = io.BytesIO()
-            Image.fromarray(here.pixels(name)).save(png, "PNG")
-            return png.getvalue()
-
-        return Response(await service.run(convert), media_type="image/png")
+            found = here.photo(name)
+            await service.run(lambda ask: found.check())
+            return StreamingResponse(_parts(found), media_type=SHOWN[suffix])
+        return Response(await service.run(lambda ask: here.png(name, ask)), media_type="image/png")
 
     @app.get("/v1/folder/label")
     async def label(name: Name) -> dict[str, Any]:
         """Return a photo's faces: as saved, else as the model places them."""
-        return _label(await service.run(lambda: there().label(name)))
+        return _label(await service.run(lambda ask: there().label(name, ask)))
 
     @app.put("/v1/folder/label")
     async def save(name: Name, labels: Sent) -> Any:
         """Save a photo's faces; 409 with what is on the disk, if somebody else saved meanwhile."""
         try:
-            version = await service.run(lambda: there().save(name, labels.version, labels.faces))
+            version = await service.run(lambda ask: there().save(name, labels.version, labels.faces))
         except ConflictError as error:
-            now = _label(await service.run(lambda: there().label(name)))
+            now = _label(await service.run(lambda ask: there().label(name, ask)))
             return JSONResponse({"error": escaped(str(error)), "label": now}, 409)
         return {"version": version}
 
@@ -91,13 +84,13 @@ def add_folder_routes(app: FastAPI, service: Service, folder: Folder | None) -> 
     async def place(name: Name, left: float, top: float, right: float, bottom: float) -> dict[str, Any]:
         """Return where the points of a face in a box would be."""
         box = Box(left, top, right, bottom)
-        shape = await service.run(lambda: there().place(name, box))
+        shape = await service.run(lambda ask: there().place(name, box, ask))
         return {"points": shape.points.round(3).tolist()}
 
 
-def _parts(file: BinaryIO) -> Iterator[bytes]:
-    """Yield what is in a file, and close it."""
-    with file:
+def _parts(found: Photo) -> Iterator[bytes]:
+    """Yield what is in a photo's file, which is open only while somebody reads."""
+    with found.open() as file:
         while part := file.read(PART):
             yield part
 

@@ -1,6 +1,7 @@
 """What a worker does for a request: decode a picture, find its faces, show how a model works.
 
-Answers are JSON already, as bytes: thousands of points are not written on the server's one thread.
+Answers about uploads are JSON already, as bytes: thousands of points are not written on the server's one
+thread.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 
 from meanshape.apps.web import explain
 from meanshape.apps.web.limits import Limits
+from meanshape.apps.web.photo_jobs import PhotoJobs
 from meanshape.core import weights
 from meanshape.core.errors import ImageError, UnknownName
 from meanshape.core.image import Pixels, image_size, read_image
@@ -71,6 +73,10 @@ class Jobs:
     def modes(self, model: str, weights: str, kind: str) -> bytes:
         """Return what a model's modes make."""
         return _json(explain.modes(self.pipeline(model=model).model, weights, kind))
+
+    def photo(self, work: str, **details: Any) -> Any:
+        """Do with a photo of the folder what a method of `PhotoJobs` does."""
+        return getattr(PhotoJobs(self.pipeline), work)(**details)
 
     def pipeline(self, **options: Any) -> Pipeline:
         """Return the pipeline of these options, made or kept."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -96,10 +97,12 @@ def create_app(
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
+        ahead = None if folder is None else asyncio.create_task(service.place_ahead(folder))
         yield
+        if ahead is not None:
+            ahead.cancel()
+            await asyncio.wait([ahead])
         service.close()
-        if folder is not None:
-            folder.close()
 
     app = FastAPI(
         title="Meanshape",

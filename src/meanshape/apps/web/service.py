@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from meanshape.apps.web.limits import Limits
 from meanshape.apps.web.workers import SlowError, Workers
 from meanshape.core.errors import MeanshapeError
+
+if TYPE_CHECKING:
+    from meanshape.apps.web.folder import Folder
+    from meanshape.apps.web.photo_jobs import Ask
 
 Answer = TypeVar("Answer")
 
@@ -55,19 +60,59 @@ class Service:
         finally:
             self.waiting, self.in_flight = self.waiting - 1, self.in_flight - size
 
-    async def run(self, work: Callable[[], Answer]) -> Answer:
-        """Work on the folder, in a thread; `SlowError` if that takes too long."""
+    async def run(self, work: Callable[[Ask], Answer]) -> Answer:
+        """Work on the folder, in a thread; `SlowError` if that takes too long.
+
+        `work` gets what has photos worked on by a worker: a thread cannot be stopped, and only waits for it.
+        """
         seconds = self.limits.seconds
+        asked = _Asked(self.workers)
         try:
             async with asyncio.timeout(seconds):
-                return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+                return await asyncio.get_running_loop().run_in_executor(self._threads, work, asked.ask)
         except TimeoutError:
             raise SlowError(f"this took longer than {seconds:g} seconds") from None
+        finally:
+            asked.give_up()
+
+    async def place_ahead(self, folder: Folder) -> None:
+        """Place the points of photos before they are asked for; what is wrong with one is said when it is."""
+        for name in folder.unplaced():
+            with suppress(MeanshapeError):
+                await self.run(partial(folder.label, name))
 
     def close(self) -> None:
         """Stop the workers; what waits is dropped."""
         self.workers.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+class _Asked:
+    """What a thread has asked the workers for; may be made on the event loop alone."""
+
+    def __init__(self, workers: Workers) -> None:
+        self._workers, self._loop = workers, asyncio.get_running_loop()
+        self._all: list[Future[Any]] = []
+        self._over = False
+
+    def ask(self, work: str, **details: Any) -> Any:
+        """Have a method of `PhotoJobs` called and wait for its answer, in another thread."""
+        asking = self._workers.ask("photo", work=work, **details)
+        try:
+            answer = asyncio.run_coroutine_threadsafe(asking, self._loop)
+        except RuntimeError:  # the server has ended
+            asking.close()
+            raise
+        self._all.append(answer)
+        if self._over:
+            answer.cancel()
+        return answer.result()
+
+    def give_up(self) -> None:
+        """Wait for nothing more: a worker that is still at it is replaced."""
+        self._over = True
+        for answer in self._all:
+            answer.cancel()
 
 
 __all__ = ["BusyError", "Limits", "Service"]
