@@ -35,6 +35,46 @@ server.terminate()
 server.wait(30)
 assert len(found["faces"]) == 1
 """
+ANNOTATE = """
+import json, pathlib, re, shutil, subprocess, sys, urllib.request
+pathlib.Path("mine").mkdir()
+shutil.copy(sys.argv[1], "mine/a.jpg")
+words = [sys.executable, "-m", "meanshape", "annotate", "mine", "--port", "0"]
+server = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+line = next(line for line in server.stderr if "http://" in line)
+address = re.search(r"http://[^/]+", line)[0] + "/v1/folder/label?name=a.jpg"
+label = json.load(urllib.request.urlopen(address))
+faces = [{"points": face["shape"]["points"], "box": face["box"]} for face in label["faces"]]
+body = json.dumps({"version": "", "faces": faces}).encode()
+headers = {"Content-Type": "application/json"}
+saved = urllib.request.urlopen(urllib.request.Request(address, body, headers, method="PUT"))
+assert saved.status == 200 and len(faces) == 1
+server.terminate()
+server.wait(30)
+"""
+TRAIN = """
+import os, tempfile
+from meanshape.apps.cli import main
+words = "sizes=[32] widths=[0.03125] features=16 crop_size=32 partial_share=[0.0] steps=[2] batch=4 warmup=1"
+words = [word for setting in words.split() for word in ("--set", setting)]
+data = ["--data", "synthetic:8@64:train", "--valid", "synthetic:4@64:validation"]
+with tempfile.TemporaryDirectory() as fonts:
+    os.environ["MPLCONFIGDIR"] = fonts
+    assert main(["train", "dan", *data, *words, "--out", "run"]) == 0
+"""
+RAY = """
+import os, sys
+from unittest import mock
+ray = sys.modules["ray"] = mock.MagicMock()
+sys.modules["ray.data"] = ray.data
+ray.is_initialized.return_value = False
+seen = []
+ray.init.side_effect = lambda **how: seen.append((os.environ["RAY_USAGE_STATS_ENABLED"], how))
+from meanshape.inference import ray_engine
+ray_engine._ray()
+((word, how),) = seen
+assert word == sys.argv[1] and how["include_dashboard"] is False, seen
+"""
 QUANTISE = """
 import sys
 from pathlib import Path
@@ -158,6 +198,14 @@ JOBS = {
         [*MEANSHAPE, "video", "../film.mp4", "-o", "a.mp4", "--points", "a.csv"],
         {"a.mp4", "a.csv"},
     ),
+    "annotate": ([sys.executable, "-c", ANNOTATE, str(PHOTO)], {"mine/a.jpg", "mine/labels.jsonl"}),
+    "train": (
+        [sys.executable, "-c", TRAIN],
+        {
+            *("run/asked.json", "run/card.toml", "run/config.toml", "run/curves.png", "run/mean.npy"),
+            *("run/model.onnx", "run/stage1.checkpoint.pt", "run/stage1.jsonl", "run/weights.safetensors"),
+        },
+    ),
     "quantise": ([sys.executable, "-c", QUANTISE, str(PHOTO)], {"dan.onnx"}),
 }
 
@@ -166,10 +214,14 @@ JOBS = {
 def test_no_word_leaves_and_no_file_is_left(run: Run, tmp_path: Path, job: str, request: Any) -> None:
     if job == "video":
         request.getfixturevalue("film")
-    if job == "serve":
-        pytest.importorskip("uvicorn")
-    if job == "quantise":
-        pytest.importorskip("onnx")
+    needed = {
+        "serve": ["uvicorn"],
+        "annotate": ["uvicorn"],
+        "quantise": ["onnx"],
+        "train": ["torch", "onnx", "matplotlib"],
+    }
+    for package in needed.get(job, []):
+        pytest.importorskip(package)
     (tmp_path / "copy.jpg").write_bytes(PHOTO.read_bytes())
     command, written = JOBS[job]
     network, there = run(command)
@@ -187,3 +239,9 @@ def test_the_word_of_the_user_stays(run: Run, word: str | None, told: bool) -> N
         f"assert os.environ['ORT_DISABLE_TELEMETRY'] == {word or '1'!r} and bool(told) == {told}\n"
     )
     run([sys.executable, "-c", code], **({} if word is None else {"ORT_DISABLE_TELEMETRY": word}))
+
+
+@pytest.mark.parametrize("word", [None, "1"])
+def test_ray_is_told_to_tell_nobody_before_it_starts(run: Run, word: str | None) -> None:
+    variables = {} if word is None else {"RAY_USAGE_STATS_ENABLED": word}
+    run([sys.executable, "-c", RAY, word or "0"], **variables)
