@@ -12,6 +12,7 @@ import pytest
 from meanshape.core import config as configs
 from meanshape.core.errors import ConfigError, MeanshapeError, OutputError, WeightsError
 from meanshape.core.image import read_image
+from meanshape.methods.shared import arrays
 from meanshape.training import run_folder
 
 torch = pytest.importorskip("torch")
@@ -88,6 +89,7 @@ WRITERS = {
         path, torch.nn.Linear(1, 1), *[torch.optim.SGD([torch.zeros(1)])] * 2, 1
     ),
     "config.toml": lambda path: configs.save(configs_of("mtcnn")(), path),
+    "confidence.npz": lambda path: arrays.save(path, {"shapes": {"mean": np.zeros(3)}}),
 }
 
 

@@ -242,6 +242,7 @@ def test_what_was_put_in_a_photos_place_is_not_served(five: Path, tmp_path: Path
             client.put("/v1/folder/label", params={"name": name}, json=sent),
             client.post("/v1/folder/place", params={"name": name} | box),
             client.get("/v1/folder/photo", params={"name": name}),
+            client.get("/v1/folder/label", params={"name": name}),
         ]
         for answer in answers:
             assert answer.status_code in (404, 422) and str(tmp_path) not in answer.text, answer.text

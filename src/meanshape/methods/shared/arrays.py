@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meanshape.core.errors import WeightsError
+from meanshape.core.errors import WeightsError, writing
+from meanshape.core.files import replacing
 from meanshape.core.regular import open_regular
 
 Group = dict[str, NDArray[Any]]
@@ -19,7 +20,8 @@ def save(path: Path, groups: Mapping[str, Mapping[str, NDArray[Any]]]) -> None:
     """Write groups of arrays."""
     flat = {f"{group}.{name}": array for group, arrays in groups.items() for name, array in arrays.items()}
     write: Any = np.savez  # whose own options could, for all a type checker knows, be among the names
-    write(path, **flat)
+    with writing(path), replacing(path) as file:
+        write(file, **flat)
 
 
 def load(path: Path) -> dict[str, Group]:
