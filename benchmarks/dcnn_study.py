@@ -23,7 +23,7 @@ import meanshape as ms
 from meanshape.core import config as configs
 from meanshape.core.types import Sample
 from meanshape.datasets import load_data
-from meanshape.methods.dcnn import DCNN, Config
+from meanshape.methods.dcnn import DCNN, Config, training
 from meanshape.methods.dcnn.config import LEVELS
 
 POINTS = ("left eye", "right eye", "nose", "left mouth", "right mouth")  # as the paper: of the picture
@@ -56,7 +56,9 @@ def shared(train: list[Sample], valid: list[Sample], steps: int) -> dict[str, An
         settings = {"local": local, "steps": f"{steps},0,0"}
         model = DCNN(configs.override(Config(), settings)).fit(train, seed=0)
         results[name] = describe(errors(model, valid, 1))
-        results[name]["parameters"] = sum(p.numel() for p in model._module.faces.parameters())
+        results[name]["parameters"] = sum(
+            p.numel() for p in training.build(model.config, np.zeros((5, 2))).faces.parameters()
+        )
         print(name, results[name], flush=True)
     return results
 

@@ -52,15 +52,17 @@ def detector_crops(model: TCNN, samples: list[Sample]) -> tuple[NDArray[np.uint8
         pixels = sample.pixels()
         box = find_start(sample, pixels, detector).given
         if box is not None and sample.shape is not None:
-            crop, matrix = model._crop(pixels, box)
-            crops.append(crop)
+            matrix = model._matrix(box, None)
+            crops.append(model._crop(pixels, matrix))
             points.append(apply(matrix, sample.shape.points))
     return np.stack(crops), np.stack(points)
 
 
 def errors_of(module: nets.TCNN, crops: NDArray[np.uint8], truth: Floats) -> Floats:
     """Error of each face in percent of the inter-pupil distance."""
-    found = [training.run(module, crops[n : n + 50])[0] for n in range(0, len(crops), 50)]
+    with torch.no_grad():
+        parts = [torch.from_numpy(crops[n : n + 50]) for n in range(0, len(crops), 50)]
+        found = [module(part.permute(0, 3, 1, 2).float())[0].numpy() for part in parts]
     off = np.linalg.norm(np.concatenate(found) - truth, axis=2).mean(1)
     return np.asarray(100 * off / np.linalg.norm(truth[:, 0] - truth[:, 1], axis=1))
 

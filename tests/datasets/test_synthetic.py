@@ -205,6 +205,6 @@ def test_what_is_trained_on_it_alone_can_be_trained_on():
     crops = np.random.default_rng(0).integers(0, 256, (2, 128, 128, 3), np.uint8)
     with torch.no_grad():
         found = module(torch.from_numpy(crops).permute(0, 3, 1, 2).float())[-1].numpy()
-    assert np.abs(found - model._run(crops, 2)[:, -1]).max() < 0.05
+    assert np.abs(found - model._run(crops, stages=2)[0][:, -1]).max() < 0.05
     with pytest.raises(WeightsError, match="none of its weights has the shape"):
         start_from(torch.nn.Linear(1, 1), folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -155,13 +156,13 @@ def test_the_networks_of_a_point_do_not_see_the_others() -> None:
 # The model
 
 
-def test_torch_and_onnx_agree_at_any_batch(fitted: DCNN, tmp_path: Path) -> None:
+def test_torch_and_onnx_agree_at_any_batch(fitted: DCNN, tmp_path: Path, network: Any, by_torch: Any) -> None:
     loaded = DCNN.load(fitted.save(tmp_path / "model"))
     rng, size = np.random.default_rng(0), fitted.config.crop_size
     for batch in (1, 2, 7):
         crops = rng.integers(0, 256, (batch, size, size, 3), np.uint8)
-        for level in (1, 2, 3):
-            difference = np.abs((fitted._run(crops, level) - loaded._run(crops, level))[:, -1])
+        for level, points in enumerate(by_torch(network(fitted), crops), 1):
+            difference = np.abs(loaded._run(crops, levels=level)[0][:, -1] - points)
             assert difference.shape == (batch, 5, 2) and difference.max() < 0.05
 
 
@@ -197,9 +198,9 @@ def test_labels_outside_the_picture_and_missing_ones(faces: list[Sample]) -> Non
     assert np.isfinite(model.predict(faces[3].image, faces[3].box).points).all()
 
 
-def test_the_loss_of_a_level_is_of_its_own_networks(faces: list[Sample]) -> None:
+def test_the_loss_of_a_level_is_of_its_own_networks(faces: list[Sample], network: Any) -> None:
     """Training level 3 alone leaves levels 1 and 2 as they were initialised."""
-    one, two = (quick(faces, steps=steps)._module for steps in ("0,0,1", "0,0,2"))
+    one, two = (network(quick(faces, steps=steps)) for steps in ("0,0,1", "0,0,2"))
     for name, value in one.named_parameters():
         assert torch.equal(value, two.get_parameter(name)) != name.startswith("levels.1"), name
 
@@ -219,11 +220,11 @@ def test_points_that_cannot_give_the_five(faces: list[Sample]) -> None:
         quick(odd)
 
 
-def test_validation_tells_each_point(faces: list[Sample], fitted: DCNN) -> None:
+def test_validation_tells_each_point(faces: list[Sample], fitted: DCNN, network: Any) -> None:
     samples = fitted._prepared(faces, fitted.markup)
     bank = dcnn_training.CropBank(samples, fitted.markup, face=80, reach=2.0)
     sampler = dcnn_training.CropSampler(bank, 48, 1.4, 4, fitted.config.augmentation)
-    found = dcnn_training.LevelTask(1, sampler, bank, fitted.config).validate(fitted._module)
+    found = dcnn_training.LevelTask(1, sampler, bank, fitted.config).validate(network(fitted))
     assert found["error"] == pytest.approx(np.mean([found[f"point{i}"] for i in range(5)]))
     model = [fitted.predict(s.image, s.box, levels=1).points for s in faces]
     errors = [

@@ -11,6 +11,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
+from meanshape.core.errors import ConfigError  # noqa: E402
 from meanshape.core.markup import markup  # noqa: E402
 from meanshape.datasets import synthetic  # noqa: E402
 from meanshape.methods.dan.network import heatmap  # noqa: E402
@@ -138,3 +139,21 @@ def test_blocks_at_every_width() -> None:
         for part in start(replace(Config(), blocks=blocks), mean, ["a"], None).joint.trunk
     )
     assert count(()) == 3 and count((1, 2, 2, 1)) == 6 and count((0, 0, 0, 0)) == 0
+
+
+WRONG = [
+    {"size": 40},
+    {"share": 1.5},
+    {"points_share": 0.0},
+    {"maps": ()},
+    {"quick": (8,) * 7},
+    {"even": -0.1},
+    {"blocks": (1, 1)},
+    {"reduced": 50},
+]
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_settings_that_do_not_fit_are_said(wrong: dict[str, object]) -> None:
+    with pytest.raises(ConfigError):
+        replace(Config(), **wrong)

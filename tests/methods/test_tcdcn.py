@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -94,12 +95,12 @@ def test_a_dot_in_the_second_crop_comes_back_and_the_crop_is_upright() -> None:
     assert torch.allclose((inside @ back + shift)[0, 0], points[2], atol=0.05)
 
 
-def test_torch_and_onnx_agree_at_any_batch(fitted: TCDCN, saved: Path) -> None:
+def test_torch_and_onnx_agree_at_any_batch(fitted: TCDCN, saved: Path, network: Any, by_torch: Any) -> None:
     loaded = TCDCN.load(saved)
     rng = np.random.default_rng(0)
     for batch in (1, 2, 7):
         crops = rng.integers(0, 256, (batch, 64, 64, 3), np.uint8)
-        for ours, theirs in zip(fitted._run(crops), loaded._run(crops), strict=True):
+        for ours, theirs in zip(by_torch(network(fitted), crops), loaded._run(crops), strict=True):
             assert ours.shape == theirs.shape and np.abs(ours - theirs).max() < 0.05
 
 
@@ -112,13 +113,13 @@ def test_it_answers_every_task_in_the_words_of_the_labels(saved: Path, faces: li
     assert answers["glasses"]["no glasses"] > 0.5  # it saw nothing else
 
 
-def test_tasks_stop_by_the_rule_and_the_log_says_when(fitted: TCDCN, saved: Path) -> None:
+def test_tasks_stop_by_the_rule_and_the_log_says_when(fitted: TCDCN, saved: Path, network: Any) -> None:
     """With a threshold below everything each stops at the first check that can be judged."""
     assert all(12 <= step <= 40 for step in fitted.stops.values() if step != "never")
     stopped = [task for task, step in fitted.stops.items() if step != "never"]
     assert stopped and TCDCN.load(saved).stops == fitted.stops
     assert training.earlier_stops(fitted.run_folder) == {task: fitted.stops[task] for task in stopped}
-    assert fitted._module.active.sum() == len(TASKS) - len(stopped)
+    assert network(fitted).active.sum() == len(TASKS) - len(stopped)
     assert json.loads((saved / "tasks.json").read_text())["of"] == 40
 
 

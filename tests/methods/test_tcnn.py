@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -65,12 +66,12 @@ def test_the_trunk_leaves_three_by_three() -> None:
     assert sum(p.numel() for p in vanilla.parameters()) == 111_046
 
 
-def test_torch_and_onnx_agree_at_any_batch(fitted: TCNN, saved: Path) -> None:
+def test_torch_and_onnx_agree_at_any_batch(fitted: TCNN, saved: Path, network: Any, by_torch: Any) -> None:
     loaded = TCNN.load(saved)
     rng = np.random.default_rng(0)
     for batch in (1, 2, 7):
         crops = rng.integers(0, 256, (batch, 64, 64, 3), np.uint8)
-        (points, chosen), (found, same) = fitted._run(crops), loaded._run(crops)
+        (points, chosen), (found, same) = by_torch(network(fitted), crops), loaded._run(crops)
         assert points.shape == found.shape == (batch, 5, 2)
         assert np.abs(points - found).max() < 0.05
         assert np.array_equal(chosen, same)
@@ -128,6 +129,7 @@ def test_aligned_views_lie_on_a_mate_and_stay_in_their_cluster(
 
 def test_a_cluster_without_members_shares_the_vanilla_head(
     parts: tuple[Config, nets.Vanilla, TensorSampler],
+    by_torch: Any,
 ) -> None:
     config, vanilla, sampler = parts
     config = replace(config, min_faces=2, tweak_steps=2)
@@ -138,7 +140,7 @@ def test_a_cluster_without_members_shares_the_vanilla_head(
     learnt = training.tweak(config, looking, vanilla, mixture, views, views, 0)
     assert learnt.module.head.tolist() == [1, 0, 2, 0]
     assert learnt.log["shares the vanilla head"] == [False, True, False, True]
-    assert np.isfinite(training.run(learnt.module, np.zeros((1, 64, 64, 3), np.uint8))[0]).all()
+    assert np.isfinite(by_torch(learnt.module, np.zeros((1, 64, 64, 3), np.uint8))[0]).all()
 
 
 def test_a_second_look_is_framed_by_what_the_first_answered(

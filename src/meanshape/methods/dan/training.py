@@ -167,14 +167,6 @@ def stage_schedule(config: Config, index: int) -> Schedule | None:
     return Schedule.of(config, minutes=minutes or None, steps=steps or None, patience=config.patience)
 
 
-def run(module: DAN, crops: NDArray[np.uint8], stage: int) -> NDArray[np.float32]:
-    """Points (N, K, 2) after a stage, in crop pixels, by torch: what the graph answers too."""
-    with torch.no_grad():
-        image = torch.from_numpy(crops).permute(0, 3, 1, 2).float()
-        result: NDArray[np.float32] = module(image, stages=stage)[-1].numpy()
-    return result
-
-
 class FirstStages(nn.Module):
     """The first stages of a cascade."""
 

@@ -11,20 +11,20 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from meanshape.core.errors import ConfigError, MissingExtra
+from meanshape.core.errors import ConfigError
 from meanshape.core.markup import MarkUp, markup
-from meanshape.core.types import Box, Sample
+from meanshape.core.types import Box, Sample, Shape
 from meanshape.methods.base import Progress
 from meanshape.methods.dcnn.config import LEVELS, Config
 from meanshape.methods.onnx.graph import Graph
-from meanshape.methods.shared.square_crop import SquareCropModel
+from meanshape.methods.shared.deep_model import DeepModel
 from meanshape.training.augment import Augmentation
 from meanshape.training.sampling import square_mean
 
 POINTS = "mtfl5"
 
 
-class DCNN(SquareCropModel):
+class DCNN(DeepModel):
     """The cascade of 23 networks, trained in torch and run as one ONNX graph.
 
     ``predict(..., levels=1)`` returns what the first level says.
@@ -32,7 +32,11 @@ class DCNN(SquareCropModel):
 
     name: ClassVar[str] = "dcnn"
     Config: ClassVar[type[Any]] = Config
-    output = f"level{LEVELS}"
+
+    @property
+    def output(self) -> str:
+        """The output of the graph that `meanshape export` keeps."""
+        return f"level{LEVELS}"
 
     @classmethod
     def tiny(cls) -> Self:
@@ -47,16 +51,20 @@ class DCNN(SquareCropModel):
             )
         )  # fmt: skip
 
-    def _fit(
-        self, train: Sequence[Sample], valid: Sequence[Sample] | None, *, seed: int, progress: Progress
+    def _train(
+        self,
+        folder: Path,
+        train: Sequence[Sample],
+        valid: Sequence[Sample] | None,
+        *,
+        seed: int,
+        progress: Progress,
     ) -> None:
-        try:
-            from meanshape.methods.dcnn import training
-        except ImportError as error:
-            raise MissingExtra.of("train", "Training DCNN") from error
+        from meanshape.methods.dcnn import training
+
         self.markup = markup(POINTS)  # whatever the samples have, five points are learnt
         train = self._prepared(train, self.markup)
-        self._module = training.fit(
+        module = training.fit(
             self.config,
             square_mean(train, self.markup),
             train,
@@ -66,7 +74,7 @@ class DCNN(SquareCropModel):
             initial=self.initial,
             progress=progress,
         )
-        self._session = None
+        training.save(module, folder, POINTS)
 
     def _prepared(self, samples: Sequence[Sample], kind: MarkUp) -> list[Sample]:
         """The labelled faces with five points and the box whose fractions the crops are."""
@@ -88,20 +96,11 @@ class DCNN(SquareCropModel):
         y = box.center[1] + side * (1 - top - bottom) / 2
         return Box(x - side / 2, y - side / 2, x + side / 2, y + side / 2)
 
-    def _save(self, folder: Path) -> None:
-        from meanshape.methods.dcnn import training
-
-        training.save(self._trained(), folder, POINTS)
-
-    def _run(self, crops: NDArray[np.uint8], level: int) -> NDArray[np.float32]:
+    def _run(self, crops: NDArray[np.uint8], **options: Any) -> list[NDArray[np.float32]]:
         """Points (N, 1 or 2, K, 2) in pixels of the crops, after the level before, if any, and the level."""
+        level = _level(**options)
         levels = range(max(level - 1, 1), level + 1)
-        if self._session is not None:
-            return np.stack(self._session({"pixels": crops}, *(f"level{n}" for n in levels)), 1)
-        from meanshape.methods.dcnn import training
-
-        found = training.run(self._module, crops)
-        return np.stack([found[n - 1] for n in levels], 1)
+        return [np.stack(self._session()({"pixels": crops}, *(f"level{n}" for n in levels)), 1)]
 
     def graph(self) -> Graph:
         """Return the graph from the crop to the points, for `meanshape export`."""
@@ -111,11 +110,8 @@ class DCNN(SquareCropModel):
         window = (x - half * side, y - half * side, x + half * side, y + half * side)
         return replace(super().graph(), window=window)
 
-    def _framed(self, box: Box) -> Box:
-        return self.square(box)
-
-    def _points(self, crops: NDArray[np.uint8], **options: Any) -> NDArray[np.float32]:
-        return self._run(crops, _level(**options))
+    def _matrix(self, box: Box, start: Shape | None) -> NDArray[np.float64]:
+        return super()._matrix(self.square(box), start)
 
 
 def _level(levels: int = LEVELS) -> int:

@@ -145,12 +145,6 @@ def schedule_of(config: Config, level: int) -> Schedule | None:
     return Schedule.of(config, steps=steps, validate_every=120.0)
 
 
-def run(module: DCNN, crops: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-    """Points (N, 5, 2) after each level, in crop pixels, by torch: what the graph answers too."""
-    with torch.no_grad():
-        return [s.numpy() for s in module(torch.from_numpy(crops).permute(0, 3, 1, 2).float())]
-
-
 def save(module: DCNN, folder: Path, markup: str) -> None:
     """The graph that users run and the torch weights that training goes on from, both in half precision."""
     size = (module.crop_size, module.crop_size)

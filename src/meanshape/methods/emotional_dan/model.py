@@ -11,44 +11,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanshape.core.boxes import BoxLike, as_box, box_in
-from meanshape.core.errors import ConfigError, MissingExtra, WeightsError
-from meanshape.core.geometry import apply, invert
-from meanshape.core.image import ImageLike, Pixels, image_size, read_image, warp
+from meanshape.core.errors import WeightsError
+from meanshape.core.image import ImageLike, image_size, read_image
 from meanshape.core.regular import read_text
 from meanshape.core.types import Box, Emotion, Sample, Shape
 from meanshape.core.weights import Files
-from meanshape.methods.base import LandmarkModel, Progress
+from meanshape.methods.base import Progress
 from meanshape.methods.dan import model as dan
 from meanshape.methods.emotional_dan.config import Config
-from meanshape.methods.onnx.graph import Graph
-from meanshape.methods.onnx.session import OnnxSession
-from meanshape.methods.shared.arrays import load_points
-from meanshape.training.sampling import square_matrix, square_mean
+from meanshape.methods.shared.deep_model import MEAN, UprightModel, in_images
+from meanshape.training.sampling import square_mean
 
-GRAPH, MEAN, LABELS = "model.onnx", "mean.npy", "labels.txt"
-BATCH = 32
+LABELS = "labels.txt"
 EMOTIONS = ("neutral", "happy", "sad", "surprise", "fear", "disgust", "anger")
 SMALL = 20.0
 """Faces below this size (pixels, square root of the box's area) get flatter probabilities."""
 
 
-class EmotionalDAN(LandmarkModel):
+class EmotionalDAN(UprightModel):
     """DAN with a last stage that also answers an emotion, trained in torch and run as one ONNX graph.
 
     ``emotion(image, box)`` gives an `Emotion`; ``emotions`` those of several faces.
     """
 
     name: ClassVar[str] = "emotional_dan"
-    starts_in_own_box: ClassVar[bool] = True
     Config: ClassVar[type[Any]] = Config
 
     def __init__(self, config: Any = None, *, threads: int = 1) -> None:
-        super().__init__(config)
-        self.threads = threads
+        super().__init__(config, threads=threads)
         self.labels: tuple[str, ...] = ()
-        self._session: OnnxSession | None = None  # none: torch runs
-        self._module: Any = None
-        self._mean: NDArray[np.float64] | None = None
 
     @classmethod
     def tiny(cls) -> Self:
@@ -86,18 +77,35 @@ class EmotionalDAN(LandmarkModel):
         """Return the folders of weights that a fit starts from or is taught by."""
         return (*super().parents(), *map(Path, self.config.teachers))
 
-    def _fit(
-        self, train: Sequence[Sample], valid: Sequence[Sample] | None, *, seed: int, progress: Progress
+    @property
+    def _files(self) -> tuple[str, ...]:
+        return *super()._files, LABELS
+
+    @property
+    def _frame(self) -> tuple[int, float]:
+        return self.config.cascade.crop_size, self.config.cascade.crop_scale
+
+    @property
+    def output(self) -> str:
+        """The output of the graph that `meanshape export` keeps."""
+        return f"stage{len(self.config.cascade.sizes) + 1}"
+
+    def _train(
+        self,
+        folder: Path,
+        train: Sequence[Sample],
+        valid: Sequence[Sample] | None,
+        *,
+        seed: int,
+        progress: Progress,
     ) -> None:
-        try:
-            from meanshape.methods.emotional_dan import training
-        except ImportError as error:
-            raise MissingExtra.of("train", "Training EmotionalDAN") from error
-        assert self.markup is not None
-        self._module = training.fit(
+        from meanshape.methods.emotional_dan import training
+
+        kind = self._fitted()
+        module = training.fit(
             self.config,
-            square_mean([s for s in train if s.shape is not None], self.markup),
-            self.markup,
+            square_mean([s for s in train if s.shape is not None], kind),
+            kind,
             self.labels,
             train,
             valid,
@@ -106,84 +114,23 @@ class EmotionalDAN(LandmarkModel):
             initial=self.initial,
             progress=progress,
         )
-        self._mean = self._module.cascade.mean.numpy().astype(np.float64)
-        self._session = None
-
-    def _save(self, folder: Path) -> None:
-        from meanshape.methods.emotional_dan import training
-
-        assert self._mean is not None and self.markup is not None
-        if self._module is None:
-            raise ConfigError(
-                "this EmotionalDAN was loaded from a graph without torch weights; copy its folder instead"
-            )
-        np.save(folder / MEAN, self._mean)
+        np.save(folder / MEAN, module.cascade.mean.numpy().astype(np.float64))
         (folder / LABELS).write_text("".join(f"{label}\n" for label in self.labels), "utf-8")
-        training.save(self._module, folder, self.markup, self.labels)
+        training.save(module, folder, kind, self.labels)
 
     def _load(self, folder: Files) -> None:
-        self._mean = load_points(folder / MEAN, len(self._fitted()))
         self.labels = tuple(read_text(folder / LABELS).split())
-        self._session = OnnxSession(folder / GRAPH, self.threads, self.providers)
+        super()._load(folder)
 
-    @property
-    def runs_on(self) -> tuple[str, ...]:
-        """Return ONNX Runtime's providers that do the work, the busiest first."""
-        return () if self._session is None else self._session.runs_on
-
-    def _run(self, crops: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _run(self, crops: NDArray[np.uint8], **options: Any) -> list[NDArray[np.float32]]:
         """Points (N, 2, K, 2) in pixels of the crops, of the cascade's last stage but one, if it has several,
         and of the joint one; and probabilities (N, L).
 
         The joint stage hardly moves points; how far the one before it did tells more of how sure they are.
         """
-        stages = len(self.config.cascade.sizes)
-        before = max(1, stages - 1)
-        if self._session is not None:
-            *points, shares = self._session(
-                {"pixels": crops}, f"stage{before}", f"stage{stages + 1}", "emotion"
-            )
-        else:
-            from meanshape.methods.emotional_dan import training
-
-            *shapes, shares = training.run(self._module, crops)
-            points = [shapes[before - 1], shapes[-1]]
-        return np.stack(points, 1).astype(np.float64), shares.astype(np.float64)
-
-    def _answer(
-        self, images: Sequence[Pixels], boxes: Sequence[Box], starts: Sequence[Shape | None]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Points (N, 2, K, 2) in image pixels, as of `_run`, and probabilities (N, L)."""
-        assert self.markup is not None and self._mean is not None
-        size, scale = self.config.cascade.crop_size, self.config.cascade.crop_scale
-        matrices = np.stack(
-            [
-                square_matrix(box, scale, size)
-                if start is None
-                else dan.upright_matrix(start, self._mean, self.markup, scale, size)
-                for box, start in zip(boxes, starts, strict=True)
-            ]
-        )
-        answers = []
-        for first in range(0, len(images), BATCH):
-            part = slice(first, first + BATCH)
-            crops = [warp(i, m, (size, size)) for i, m in zip(images[part], matrices[part], strict=True)]
-            answers.append(self._run(np.stack(crops)))
-        points, shares = (np.concatenate(parts) for parts in zip(*answers, strict=True))
-        return apply(invert(matrices)[:, None], points), shares
-
-    def graph(self) -> Graph:
-        """Return the graph from the crop to the points, for `meanshape export`."""
-        self._fitted()
-        cascade = self.config.cascade
-        return Graph.of(
-            self._session, f"stage{len(self.config.cascade.sizes) + 1}", cascade.crop_size, cascade.crop_scale
-        )
-
-    def _predict_batch(
-        self, images: list[Pixels], boxes: list[Box], starts: list[Shape | None], **options: Any
-    ) -> NDArray[np.float64]:
-        return self._answer(images, boxes, starts)[0]
+        before = max(1, len(self.config.cascade.sizes) - 1)
+        *points, shares = self._session()({"pixels": crops}, f"stage{before}", self.output, "emotion")
+        return [np.stack(points, 1), shares]
 
     # Emotions
 
@@ -198,9 +145,10 @@ class EmotionalDAN(LandmarkModel):
             return [], []
         faces = [as_box(box) for box in boxes]
         pixels = [read_image(image) for image in images]
-        points, shares = self._answer(pixels, faces, [None] * len(faces))
+        matrices, (points, shares) = self._answers(pixels, faces, [None] * len(faces))
+        shares = shares.astype(np.float64)
         emotions = [self._emotion(share, box) for share, box in zip(shares, faces, strict=True)]
-        return self._shapes(points, pixels), emotions
+        return self._shapes(in_images(points, matrices), pixels), emotions
 
     def emotions(self, images: Sequence[ImageLike], boxes: Sequence[BoxLike]) -> list[Emotion]:
         """Return what faces seem to express: labels of appearance, with calibrated probabilities."""

@@ -9,16 +9,16 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from meanshape.core.errors import ConfigError, MissingExtra, ShapeError
+from meanshape.core.errors import ConfigError, ShapeError
 from meanshape.core.types import Sample
 from meanshape.methods.base import Progress
 from meanshape.methods.facepp.config import LEVELS, Config
-from meanshape.methods.shared.square_crop import SquareCropModel
+from meanshape.methods.shared.deep_model import DeepModel
 from meanshape.training.augment import Augmentation
 from meanshape.training.sampling import square_mean
 
 
-class FacePP(SquareCropModel):
+class FacePP(DeepModel):
     """Two cascades, inner points and contour, trained in torch and run as one ONNX graph.
 
     ``predict(..., levels=2)`` returns what the second level says.
@@ -26,7 +26,6 @@ class FacePP(SquareCropModel):
 
     name: ClassVar[str] = "facepp"
     Config: ClassVar[type[Any]] = Config
-    output = f"level{LEVELS}"
 
     @classmethod
     def tiny(cls) -> Self:
@@ -41,22 +40,31 @@ class FacePP(SquareCropModel):
             )
         )  # fmt: skip
 
-    def _fit(
-        self, train: Sequence[Sample], valid: Sequence[Sample] | None, *, seed: int, progress: Progress
+    @property
+    def output(self) -> str:
+        """The output of the graph that `meanshape export` keeps."""
+        return f"level{LEVELS}"
+
+    def _train(
+        self,
+        folder: Path,
+        train: Sequence[Sample],
+        valid: Sequence[Sample] | None,
+        *,
+        seed: int,
+        progress: Progress,
     ) -> None:
-        try:
-            from meanshape.methods.facepp import training
-        except ImportError as error:
-            raise MissingExtra.of("train", "Training FacePP") from error
-        assert self.markup is not None
-        missing = {"inner", "contour", "right_brow", "right_eye", "nose", "mouth"} - set(self.markup.groups)
+        from meanshape.methods.facepp import training
+
+        kind = self._fitted()
+        missing = {"inner", "contour", "right_brow", "right_eye", "nose", "mouth"} - set(kind.groups)
         if missing:
-            raise ShapeError(f"facepp learns the parts of ibug68; {self.markup.name} has no {min(missing)}")
+            raise ShapeError(f"facepp learns the parts of ibug68; {kind.name} has no {min(missing)}")
         labelled = [sample for sample in train if sample.shape is not None]
-        self._module = training.fit(
+        module = training.fit(
             self.config,
-            square_mean(labelled, self.markup) - 0.5,
-            self.markup,
+            square_mean(labelled, kind) - 0.5,
+            kind,
             labelled,
             valid,
             seed=seed,
@@ -64,25 +72,13 @@ class FacePP(SquareCropModel):
             initial=self.initial,
             progress=progress,
         )
-        self._session = None
+        training.save(module, folder, kind.name)
 
-    def _save(self, folder: Path) -> None:
-        from meanshape.methods.facepp import training
-
-        assert self.markup is not None
-        training.save(self._trained(), folder, self.markup.name)
-
-    def _run(self, crops: NDArray[np.uint8], level: int) -> NDArray[np.float32]:
-        """Points (N, 1 or 2, K, 2) in pixels of the crops; of a loaded model also after the level before."""
-        if self._session is not None:
-            levels = range(max(level - 1, 2), level + 1)
-            return np.stack(self._session({"pixels": crops}, *(f"level{n}" for n in levels)), 1)
-        from meanshape.methods.facepp import training
-
-        return training.run(self._module, crops, level)[:, None]
-
-    def _points(self, crops: NDArray[np.uint8], **options: Any) -> NDArray[np.float32]:
-        return self._run(crops, _level(**options))
+    def _run(self, crops: NDArray[np.uint8], **options: Any) -> list[NDArray[np.float32]]:
+        """Points (N, 1 or 2, K, 2) in pixels of the crops, after the level before, if any, and the level."""
+        level = _level(**options)
+        levels = range(max(level - 1, 2), level + 1)
+        return [np.stack(self._session()({"pixels": crops}, *(f"level{n}" for n in levels)), 1)]
 
 
 def _level(levels: int = LEVELS) -> int:

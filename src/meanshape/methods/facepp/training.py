@@ -229,14 +229,6 @@ def schedule_of(config: Config, level: int) -> Schedule:
     return Schedule.of(config, steps=config.steps[level - 1], rate=rate, validate_every=120.0)
 
 
-def run(module: FacePP, crops: NDArray[np.uint8], level: int) -> NDArray[np.float32]:
-    """Points (N, K, 2) after a level, in crop pixels, by torch: what the graph answers too."""
-    with torch.no_grad():
-        image = torch.from_numpy(crops).permute(0, 3, 1, 2).float()
-        result: NDArray[np.float32] = module(image, levels=level)[-1].numpy()
-    return result
-
-
 def save(module: FacePP, folder: Path, markup: str) -> None:
     """The graph that users run and the torch weights that training goes on from, both in half precision."""
     size = (module.crop_size, module.crop_size)

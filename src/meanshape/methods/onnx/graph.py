@@ -8,9 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from meanshape.core.errors import ConfigError
 from meanshape.core.types import Box
-from meanshape.methods.onnx.session import OnnxSession
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +36,6 @@ class Graph:
         """Return the graph of a square crop of `scale` box sizes about the box's centre."""
         half = scale / 2
         return cls(path, output, (side, side), (-half, -half, half, half))
-
-    @classmethod
-    def of(cls, session: OnnxSession | None, output: str, side: int, scale: float) -> Graph:
-        """Return the graph that a loaded model runs, of a square crop about the box's centre.
-
-        Raises `ConfigError` for a model that was just trained: it has no file yet.
-        """
-        if session is None:
-            raise ConfigError("this model was just trained: save it and load its folder, then export it")
-        return cls.about(session.path, output, side, scale)
 
     def matrix(self, box: Box) -> NDArray[np.float64]:
         """Return the map from the picture to the crop (2, 3)."""

@@ -271,12 +271,6 @@ def logistic(head: nn.Linear, features: Tensor, labels: Tensor, weight: Tensor, 
     step(closure)
 
 
-def run(module: TCDCN, crops: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-    """Points and probabilities by torch: what the graph answers too."""
-    with torch.no_grad():
-        return [t.numpy() for t in module(torch.from_numpy(crops).permute(0, 3, 1, 2).float())]
-
-
 def save(module: TCDCN, folder: Path, markup: MarkUp, tasks: Tasks) -> None:
     """The graph that users run and the torch weights that training goes on from, both in half precision."""
     metadata = {

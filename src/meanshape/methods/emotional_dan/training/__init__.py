@@ -307,13 +307,6 @@ def joint_schedule(config: Config) -> Schedule | None:
     )
 
 
-def run(module: EmotionalDAN, crops: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-    """What the graph answers too: shapes (N, K, 2) of every stage, then probabilities (N, L)."""
-    with torch.no_grad():
-        answers = module(torch.from_numpy(crops).permute(0, 3, 1, 2).float())
-        return [answer.numpy() for answer in answers]
-
-
 def save(module: EmotionalDAN, folder: Path, markup: MarkUp, labels: Sequence[str]) -> None:
     """The graph that users run and the torch weights that training goes on from, both in half precision."""
     stages = [f"stage{i + 1}" for i in range(len(module.cascade.sizes) + 1)]

@@ -220,12 +220,6 @@ def tweak(
     return Learnt(module, log)
 
 
-def run(module: TCNN, crops: NDArray[np.uint8]) -> list[NDArray[Any]]:
-    """Points and clusters by torch: what the graph answers too."""
-    with torch.no_grad():
-        return [t.numpy() for t in module(torch.from_numpy(crops).permute(0, 3, 1, 2).float())]
-
-
 def save(module: TCNN, folder: Path, markup: MarkUp) -> None:
     """The graph that users run, and the vanilla network's weights, from which training can go on."""
     metadata = {
