@@ -262,6 +262,8 @@ def test_no_photo_at_all_can_be_read(run, inside):
         (["--boxes", "none.csv"], 5, "none.csv"),
         (["--boxes", "none.csv", "--box", "1,2,30,40"], 6, "--box and --boxes: each says where"),
         (["--detector", "mtcnn", "--box", "1,2,30,40"], 6, "--detector and --box: each says where"),
+        (["--numbers"], 6, "drawn on photos: say where to, by --overlay"),
+        (["--names", "-o", "x.jsonl"], 6, "drawn on photos"),
         (["--markup", "mtfl"], 7, "did you mean 'mtfl5'"),
         (["--markup", "imm73"], 8, "cannot become imm73"),
         (["--min-face", "3"], 6, "at least 12"),

@@ -37,8 +37,10 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def trained(photos: Path, tmp_path: Path):
-    """Train the mean shape by the command line and return the card."""
+def trained(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Train the mean shape, as if it took all that a network takes, by the command line; return the card."""
+    monkeypatch.setattr(MeanShape, "starts_from_weights", True)
+    monkeypatch.setattr(MeanShape, "negatives", None, raising=False)
 
     def run(*words: str, data: str = "") -> weights.Card:
         out = tmp_path / f"run{len(list(tmp_path.iterdir()))}"
@@ -129,6 +131,19 @@ def test_weights_that_a_training_starts_from_bind(trained, photos, tmp_path):
     assert trained("--init", "dan_synthetic", data="synthetic:30@48:train").commercial_use
 
 
+@pytest.mark.parametrize("method", ["asm", "mean_shape", "mtcnn", "cpr"])
+def test_what_starts_from_nothing_takes_no_weights(method, photos, tmp_path, capsys):
+    words = ["train", method, "--data", f"folder:{photos}", "--out", str(tmp_path / "run"), "--init", "dan"]
+    assert main(words) == ConfigError.exit_code
+    assert f"{method} starts from nothing" in capsys.readouterr().err
+
+
+def test_photos_that_teach_nothing_are_refused(photos, tmp_path, capsys):
+    words = ["train", "cpr", "--data", f"folder:{photos}", "--out", str(tmp_path / "run")]
+    assert main([*words, "--negatives", str(photos)]) == ConfigError.exit_code
+    assert "cpr learns nothing from photos without people" in capsys.readouterr().err
+
+
 def test_teachers_are_parents():
     model = EmotionalDAN(Config(teachers=("runs/one", "runs/two")))
     model.initial = Path("runs/dan")
@@ -156,7 +171,7 @@ def labelled(photos: Path, model: str | None) -> Path:
             "seconds": 0,
         }
         lines.append(json.dumps(line | {"faces": [face], "error": None}))
-    path = photos / "labels.jsonl"
+    path = photos / "predicted.jsonl"  # labels.jsonl beside .pts files would be asked about
     path.write_text("\n".join(lines) + "\n", "utf-8")
     return path
 

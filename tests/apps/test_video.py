@@ -216,6 +216,7 @@ def test_wrong_use_is_said(tmp_path: Path, model_folder: Path, capsys: pytest.Ca
         ([], "nothing to write"),
         (["--points", "x.pts"], "one frame"),
         (["--points", "x.ljson"], "one frame"),
+        (["--points", "x.jsonl", "--numbers"], "name one with -o"),
         (["-o", str(path)], "the video itself"),
         (["-o", str(tmp_path / "x.mp4"), "--smoothing", "soft"], "one_euro"),
     ):

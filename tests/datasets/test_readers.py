@@ -1,5 +1,6 @@
 """What is particular to single data sets."""
 
+import itertools
 import os
 import shutil
 
@@ -8,8 +9,19 @@ import pytest
 
 from meanshape import formats
 from meanshape.core.errors import DataSetError, FormatError
-from meanshape.core.types import Box, Face, Prediction, Shape
-from meanshape.datasets import afw, cnn_facepoint, fer2013, folder, helen, ibug300w, lfpw, load_data, mtfl
+from meanshape.core.types import Box, Face, Prediction, Sample, Shape
+from meanshape.datasets import (
+    afw,
+    cnn_facepoint,
+    fer2013,
+    folder,
+    helen,
+    ibug300w,
+    lfpw,
+    load_data,
+    mtfl,
+    thinned,
+)
 from meanshape.datasets.parts.boxes import canonical_box_of
 from meanshape.datasets.parts.drawing import draw, five
 from meanshape.formats import pts
@@ -361,3 +373,13 @@ def test_70_points_beside_a_photo_are_read_with_the_face_box_of_their_68(tmp_pat
     assert sample.shape.markup.name == "ibug70" and sample.box == Box.around(points)
     with_five = Shape(five(points), "mtfl5")
     assert canonical_box_of(sample.shape) == sample.box != canonical_box_of(with_five)
+
+
+@pytest.mark.parametrize(("count", "limit"), [(10, 3), (7, 5), (300, 60), (4, 4), (3, 9)])
+def test_so_many_faces_are_taken_as_were_asked_for(count, limit):
+    faces = [Sample(str(number), "a.jpg") for number in range(count)]
+    taken = [int(sample.id) for sample in thinned(faces, limit)]
+    assert len(taken) == min(count, limit) and taken[0] == 0
+    steps = {later - before for before, later in itertools.pairwise(taken)}
+    assert max(steps) - min(steps) <= 1
+    assert thinned(faces, None) == faces

@@ -61,6 +61,12 @@ def test_a_detector_can_be_named(here, ibug, capsys, tmp_path):
     assert "missed" in capsys.readouterr().out
 
 
+def test_a_detector_that_would_not_be_asked_is_refused(here, ibug, capsys):
+    """Its boxes were wanted, and the true ones would have been taken."""
+    assert main(["evaluate", str(here / "mean_ibug"), *ibug, "--detector", "whole_image"]) == 6
+    assert "--detector finds the boxes of --box detector" in capsys.readouterr().err
+
+
 def test_robustness_writes_rows(here, ibug, capsys, tmp_path):
     path, plot = tmp_path / "rows.csv", tmp_path / "rows.svg"
     asked = ["robustness", str(here / "mean_ibug"), *ibug, "--only", "box", "--only", "darkness"]

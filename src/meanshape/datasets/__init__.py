@@ -55,6 +55,13 @@ def load_data(text: str, allow_missing: bool = False, markup: str | None = None)
     return list(module.samples(root, split, allow_missing=allow_missing, **said))
 
 
+def thinned(samples: list[Sample], limit: int | None) -> list[Sample]:
+    """Return so many samples, evenly spread; None or 0: all."""
+    if not limit or limit >= len(samples):
+        return samples
+    return [samples[number * len(samples) // limit] for number in range(limit)]
+
+
 def with_markup(module: Any, markup: str | None) -> dict[str, str]:
     """Return the keyword that tells a data set's module the mark-up; none where nobody named one.
 
@@ -90,4 +97,4 @@ def splits_of(name: str) -> tuple[str, ...]:
     return tuple(card.get("splits", ()))
 
 
-__all__ = ["load_data", "origin", "parse_data", "splits_of", "with_markup"]
+__all__ = ["load_data", "origin", "parse_data", "splits_of", "thinned", "with_markup"]

@@ -23,7 +23,7 @@ from meanshape.core import toml, weights
 from meanshape.core.errors import ConfigError, FormatError, MarkUpError
 from meanshape.core.regular import read_text
 from meanshape.core.types import Sample, Shape
-from meanshape.datasets import load_data, origin, parse_data
+from meanshape.datasets import load_data, origin, parse_data, thinned
 from meanshape.detectors.base import FaceDetector
 from meanshape.evaluation.protocol import evaluate
 from meanshape.evaluation.result import Evaluation
@@ -201,13 +201,6 @@ def worst(
             {"id": sample.id, "error": round(float(errors[number]), 3), "true": true, "predicted": found}
         )
     return cases
-
-
-def thinned(samples: list[Sample], limit: int) -> list[Sample]:
-    """Return `limit` samples, evenly spread; 0: all."""
-    if not limit or limit >= len(samples):
-        return samples
-    return [samples[number * len(samples) // limit] for number in range(limit)]
 
 
 def machine() -> dict[str, Any]:

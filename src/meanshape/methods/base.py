@@ -63,6 +63,7 @@ class LandmarkModel(ABC):
     providers: Sequence[Provider] | None = None
     confidence: Confidence | None = None
     origin: Origin = Origin()
+    starts_from_weights: ClassVar[bool] = False  # a fit may begin with those in the folder `initial`
     starts_in_own_box: ClassVar[bool] = False  # of a whole shape as start, only box and turn count
     learns_from_others: ClassVar[bool] = (
         False  # samples of a poorer mark-up may teach through the conversion to it
@@ -146,6 +147,8 @@ class LandmarkModel(ABC):
 
         A sample without a box gets the tight box of its points.
         """
+        if self.initial is not None and not self.starts_from_weights:
+            raise ConfigError(f"{self.name} starts from nothing: leave out --init, the weights to start from")
         refuse_evaluation_only((*train, *(valid or ())), f"{self.name} cannot be fitted")
         self.markup, self.confidence = self._target(train, valid), None
         self.origin = joined([Origin(), *(weights.read_card(parent).origin for parent in self.parents())])

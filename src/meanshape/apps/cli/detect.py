@@ -64,7 +64,7 @@ def detect(
     from meanshape.inference.pipeline import Pipeline
     from meanshape.inference.shards import Shard
 
-    _check(engine, output, overlay, resume)
+    _check(engine, output, overlay, resume, numbers or names)
     sources, total = _sources(photos, recursive, shard)
     settings: dict[str, Any] = {
         "detector": _detector(detector, box, boxes), "model": model, "min_face": min_face, "threads": threads,
@@ -99,12 +99,14 @@ def _sources(photos: list[str], recursive: bool, shard: str | None) -> tuple[lis
     return part(found, shard), len(found)
 
 
-def _check(engine: str, output: str | None, overlay: str | None, resume: bool) -> None:
+def _check(engine: str, output: str | None, overlay: str | None, resume: bool, written: bool) -> None:
     """Say which options do not go together."""
     if engine not in ("local", "ray"):
         raise ConfigError(f"--engine is local or ray, not {engine!r}")
     if engine == "ray" and overlay is not None:
         raise ConfigError("--engine ray draws no overlays; draw them from the points, or with --engine local")
+    if written and overlay is None:
+        raise ConfigError("--numbers and --names are drawn on photos: say where to, by --overlay")
     if resume and output is None:
         raise ConfigError("--resume needs -o FILE, the output to go on with")
 

@@ -64,11 +64,14 @@ def evaluate(
 ) -> None:
     """Measure models on labelled faces: errors, failures, speed, in one table and one JSON file."""
     from meanshape.apps.cli import _groups
+    from meanshape.core.errors import ConfigError
     from meanshape.evaluation.detection import measures_detectors
     from meanshape.evaluation.schema import write_results
     from meanshape.inference.outputs import writable
     from meanshape.methods import load
 
+    if detector is not None and box is not BoxRule.detector:
+        raise ConfigError("--detector finds the boxes of --box detector: add that, or leave it out")
     asked: dict[str, Any] = {"box": box.value, "threads": threads, "by": by or ()}
     asked["detector"] = make_finder(detector, device) if box is BoxRule.detector else None
     # a wrong name is said before the work
@@ -117,12 +120,9 @@ def measure(
 
 def read(text: str, allow_missing: bool, markup: str | None, limit: int | None) -> list[Sample]:
     """Return the samples of a data argument, or `limit` of them, evenly spread."""
-    from meanshape.datasets import load_data
+    from meanshape.datasets import load_data, thinned
 
-    samples = load_data(text, allow_missing, markup)
-    if limit is None or limit >= len(samples):
-        return samples
-    return [samples[i * len(samples) // limit] for i in range(limit)]
+    return thinned(load_data(text, allow_missing, markup), limit)
 
 
 def make_finder(name: str | None, device: str | None = None) -> FaceDetector:

@@ -62,13 +62,12 @@ def export(
 
 def _faces(data: str, limit: int) -> list[Sample]:
     """Return faces with points and boxes, evenly thinned."""
-    from meanshape.datasets import load_data
+    from meanshape.datasets import load_data, thinned
 
     found = [sample for sample in load_data(data) if sample.shape is not None]
     if len(found) < 2:
         raise ConfigError(f"{data}: needs at least two faces with points")
-    step = max(1.0, len(found) / limit)
-    return [found[int(number * step)] for number in range(int(len(found) / step))]
+    return thinned(found, limit)
 
 
 def _crops(samples: list[Sample], matrix: object, size: tuple[int, int]) -> list[NDArray[np.uint8]]:

@@ -56,6 +56,7 @@ def train(
 
     first = os.environ.get("RANK", "0") == "0"  # of the processes of torchrun: this one writes and speaks
     model = prepare(method, preset, settings or [], threads)
+    _equip(model, init, negatives)
     said = stated(terms, commercial_use, data, negatives)
     sources = [data_origin(text, said) for text in data]
     if negatives is not None:
@@ -67,10 +68,6 @@ def train(
         if run_folder.checkpoints(out) and not (out / run_folder.RECORD).exists():
             console.say(f"{out}: nothing says what this run was asked for; it goes on as asked now")
     model.run_folder = out
-    if init is not None:
-        model.initial = weights.folder(init) if init in weights.names() else Path(init)
-    if negatives is not None:
-        model.negatives = negatives
     if first:
         console.say(f"{method} learns from {len(samples)} faces; {len(chosen_by)} to choose by")
     with reporter() as report:
@@ -84,6 +81,20 @@ def train(
     describe(out, data, seed)
     console.say(f"the model is in {out}: {_use(method, shlex.quote(str(out)))}")
     run_folder.draw_curves(out)
+
+
+def _equip(model: Any, init: str | None, negatives: Path | None) -> None:
+    """Hand over what a training has beside faces; what the model has no use for is refused."""
+    from meanshape.core import weights
+    from meanshape.core.errors import ConfigError
+
+    if init is not None:
+        model.initial = weights.folder(init) if init in weights.names() else Path(init)
+    if negatives is not None:
+        if not hasattr(model, "negatives"):
+            said = f"{model.name} learns nothing from photos without people: leave out --negatives"
+            raise ConfigError(said)
+        model.negatives = negatives
 
 
 def _use(name: str, folder: str) -> str:
@@ -128,14 +139,9 @@ def set_threads(threads: int) -> None:
 
 def read(data: list[str], allow_missing: bool, markup: str | None, limit: int | None) -> list[Sample]:
     """Return the samples of several data arguments, evenly thinned to ``limit`` each."""
-    from meanshape.datasets import load_data
+    from meanshape.datasets import load_data, thinned
 
-    samples: list[Sample] = []
-    for text in data:
-        found = load_data(text, allow_missing=allow_missing, markup=markup)
-        step = max(1.0, len(found) / limit) if limit else 1.0
-        samples += [found[int(i * step)] for i in range(int(len(found) / step))]
-    return samples
+    return [one for text in data for one in thinned(load_data(text, allow_missing, markup), limit)]
 
 
 def stated(

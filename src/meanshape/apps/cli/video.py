@@ -64,6 +64,8 @@ def video(
     from meanshape.inference.video import make_tracker
 
     _check(clip, output, points)
+    if numbers and output is None:
+        raise ConfigError("--numbers are drawn on the video: name one with -o")
     tracker = make_tracker(
         model=model, markup=markup, licence=licence, min_face=min_face, max_faces=max_faces, turns=turns,
         threads=threads, device=device, every=every, smoothing=smoothing, stages=stages,

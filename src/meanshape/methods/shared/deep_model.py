@@ -39,6 +39,8 @@ class DeepModel(LandmarkModel):
     are the same thing. The config has `crop_size` (pixels) and `crop_scale` (box sizes).
     """
 
+    starts_from_weights: ClassVar[bool] = True
+
     def __init__(self, config: Any = None, *, threads: int = 1) -> None:
         super().__init__(config)
         self.threads = threads
