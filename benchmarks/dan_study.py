@@ -34,7 +34,7 @@ from meanshape.training.sampling import CropBank, channels_first
 Errors = NDArray[np.float64]  # (stages, faces), percent
 
 
-def module_of(folder: Path) -> tuple[nets.DAN, Config]:
+def module_of(folder: Path) -> tuple[nets.DANNet, Config]:
     """The torch module and the config in a run folder."""
     config = configs.load(Config, folder / "config.toml")
     module = dan_training.build(config, np.load(folder / "mean.npy"))
@@ -43,7 +43,7 @@ def module_of(folder: Path) -> tuple[nets.DAN, Config]:
 
 
 def errors(
-    module: nets.DAN,
+    module: nets.DANNet,
     config: Config,
     bank: CropBank,
     jitter: Callable[[np.random.Generator], NDArray[np.float64]] | None = None,
@@ -66,7 +66,7 @@ def errors(
 
 
 @contextmanager
-def shuffled(module: nets.DAN, what: str) -> Iterator[None]:
+def shuffled(module: nets.DANNet, what: str) -> Iterator[None]:
     """Give every face another face's heatmap or feature image."""
     original = nets.heatmap
     hooks = []

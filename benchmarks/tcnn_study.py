@@ -58,7 +58,7 @@ def detector_crops(model: TCNN, samples: list[Sample]) -> tuple[NDArray[np.uint8
     return np.stack(crops), np.stack(points)
 
 
-def errors_of(module: nets.TCNN, crops: NDArray[np.uint8], truth: Floats) -> Floats:
+def errors_of(module: nets.TCNNNet, crops: NDArray[np.uint8], truth: Floats) -> Floats:
     """Error of each face in percent of the inter-pupil distance."""
     with torch.no_grad():
         parts = [torch.from_numpy(crops[n : n + 50]) for n in range(0, len(crops), 50)]

@@ -42,8 +42,8 @@ def fitted(faces: list[Sample]) -> DCNN:
 
 
 @pytest.fixture(scope="module")
-def module() -> nets.DCNN:
-    return nets.DCNN(torch.full((5, 2), 0.5), crop_size=96, crop_scale=1.4)
+def module() -> nets.DCNNNet:
+    return nets.DCNNNet(torch.full((5, 2), 0.5), crop_size=96, crop_scale=1.4)
 
 
 def dot(x: float, y: float, size: int = 96) -> torch.Tensor:
@@ -70,7 +70,7 @@ def test_the_boxes_of_the_set_come_back() -> None:
 
 
 @pytest.mark.parametrize("net", [0, 1, 2])
-def test_a_dot_is_where_the_crops_of_level_1_say(module: nets.DCNN, net: int) -> None:
+def test_a_dot_is_where_the_crops_of_level_1_say(module: nets.DCNNNet, net: int) -> None:
     (left, top, right, bottom), (width, height), _ = nets.FACES[net]
     for fx, fy in ((0.3, 0.4), (0.5, 0.6), (0.8, 0.75)):
         x, y = (48 - 0.5 + module.side * (f - 0.5) for f in (fx, fy))
@@ -83,7 +83,7 @@ def test_a_dot_is_where_the_crops_of_level_1_say(module: nets.DCNN, net: int) ->
 
 
 @pytest.mark.parametrize("level", [2, 3])
-def test_a_dot_is_where_the_patches_say(module: nets.DCNN, level: int) -> None:
+def test_a_dot_is_where_the_patches_say(module: nets.DCNNNet, level: int) -> None:
     points = torch.tensor([[30.0, 33], [62, 31], [47, 50], [35, 70], [60, 68]])
     for number, (x, y) in enumerate(points.tolist()):
         seen = module.see_patches(level, dot(x + 3, y - 2), points[None])
@@ -94,7 +94,7 @@ def test_a_dot_is_where_the_patches_say(module: nets.DCNN, level: int) -> None:
             assert found == pytest.approx((7 + 3 / pixel, 7 - 2 / pixel), abs=0.15)
 
 
-def test_offsets_are_in_half_sides_of_their_own_patch(module: nets.DCNN) -> None:
+def test_offsets_are_in_half_sides_of_their_own_patch(module: nets.DCNNNet) -> None:
     with torch.no_grad():
         for net in module.levels:
             net.output.zero_()
@@ -114,7 +114,7 @@ def test_level_1_averages_where_networks_overlap() -> None:
 # Networks
 
 
-def test_the_networks_have_the_papers_sizes(module: nets.DCNN) -> None:
+def test_the_networks_have_the_papers_sizes(module: nets.DCNNNet) -> None:
     counted = [sum(p.numel() for n, p in net.named_parameters() if "gain" not in n) for net in module.faces]
     assert counted == pytest.approx([342e3, 215e3, 215e3], rel=0.005)
     assert sum(p.numel() for p in module.levels[0].parameters()) == pytest.approx(174e3, rel=0.02)

@@ -51,7 +51,7 @@ def shape(faces: list[Sample]) -> torch.Tensor:
 
 
 @pytest.fixture(scope="module")
-def module(shape: torch.Tensor) -> nets.FacePP:
+def module(shape: torch.Tensor) -> nets.FacePPNet:
     torch.manual_seed(0)
     return training.build(Config(), shape[0].double().numpy(), markup("ibug68")).eval()
 
@@ -86,7 +86,7 @@ def outside(place: torch.Tensor, frames: nets.Frames, number: int) -> list[float
 
 
 @pytest.mark.parametrize("branch", [0, 1])
-def test_a_dot_is_where_the_crop_of_level_2_says(module: nets.FacePP, branch: int) -> None:
+def test_a_dot_is_where_the_crop_of_level_2_says(module: nets.FacePPNet, branch: int) -> None:
     corners = torch.tensor([[[30.0, 34.0], [92.0, 96.0]]])
     frames = module.box_frames(torch.stack([corners, corners + 3], 1))
     for x, y in ((40.0, 50.0), (66.0, 63.0), (85.0, 90.0)):
@@ -95,7 +95,7 @@ def test_a_dot_is_where_the_crop_of_level_2_says(module: nets.FacePP, branch: in
         assert outside(centroid(seen), frames, branch) == pytest.approx([x, y], abs=0.15)
 
 
-def test_the_frame_of_a_box_is_a_square_about_it(module: nets.FacePP) -> None:
+def test_the_frame_of_a_box_is_a_square_about_it(module: nets.FacePPNet) -> None:
     matrix, centre = module.box_frames(torch.tensor([[[[10.0, 20.0], [50.0, 60.0]]]]))
     assert centre.flatten().tolist() == [30, 40]
     assert torch.allclose(matrix[0, 0], torch.eye(2) * 40 * module.margin)
@@ -104,7 +104,7 @@ def test_the_frame_of_a_box_is_a_square_about_it(module: nets.FacePP) -> None:
 @pytest.mark.parametrize("level", [3, 4])
 @pytest.mark.parametrize("angle", [0, 25])
 def test_a_dot_is_where_the_crop_of_a_part_says(
-    module: nets.FacePP, shape: torch.Tensor, level: int, angle: float
+    module: nets.FacePPNet, shape: torch.Tensor, level: int, angle: float
 ) -> None:
     placed = turned(shape, angle) / 1.5 * 128 + 63.5
     frames = module.part_frames(level, placed)
@@ -114,7 +114,7 @@ def test_a_dot_is_where_the_crop_of_a_part_says(
         assert outside(centroid(seen), frames, number) == pytest.approx([x, y], abs=0.25), part.name
 
 
-def test_level_4_sees_parts_upright(module: nets.FacePP, shape: torch.Tensor) -> None:
+def test_level_4_sees_parts_upright(module: nets.FacePPNet, shape: torch.Tensor) -> None:
     """A turned face's parts lie in their frames as those of the upright one do; at level 3 they do not."""
     for level, same in ((4, True), (3, False)):
         shapes = [turned(shape, angle) * 80 + 60 for angle in (0, 30)]
@@ -124,7 +124,7 @@ def test_level_4_sees_parts_upright(module: nets.FacePP, shape: torch.Tensor) ->
 
 
 def test_the_frame_of_level_4_is_the_similarity_to_the_mean_points(
-    module: nets.FacePP, shape: torch.Tensor
+    module: nets.FacePPNet, shape: torch.Tensor
 ) -> None:
     bent = turned(shape, 20) * 80 + 60 + torch.sin(torch.arange(136.0)).reshape(68, 2)
     for part, inside in zip(module.parts, seen_points(module, 4, bent).values(), strict=True):
@@ -133,7 +133,7 @@ def test_the_frame_of_level_4_is_the_similarity_to_the_mean_points(
         assert torch.allclose(inside, points @ matrix + shift, atol=1e-4), part.name
 
 
-def seen_points(module: nets.FacePP, level: int, shape: torch.Tensor) -> dict[str, torch.Tensor]:
+def seen_points(module: nets.FacePPNet, level: int, shape: torch.Tensor) -> dict[str, torch.Tensor]:
     """Each part's points (1, k, 2) in its frame."""
     matrices, middles = module.part_frames(level, shape)
     return {
@@ -142,7 +142,7 @@ def seen_points(module: nets.FacePP, level: int, shape: torch.Tensor) -> dict[st
     }
 
 
-def test_a_left_eye_is_seen_as_a_right_one(module: nets.FacePP, shape: torch.Tensor) -> None:
+def test_a_left_eye_is_seen_as_a_right_one(module: nets.FacePPNet, shape: torch.Tensor) -> None:
     kind = markup("ibug68")
     mirrored = (shape * torch.tensor([-1.0, 1.0]))[:, list(kind.mirror)]
     parts = {part.name: part for part in module.parts}
@@ -154,7 +154,7 @@ def test_a_left_eye_is_seen_as_a_right_one(module: nets.FacePP, shape: torch.Ten
             assert torch.allclose(left[f"left_{name}"], right[f"right_{name}"], atol=1e-3)
 
 
-def test_a_frame_is_moved_by_what_is_said(module: nets.FacePP) -> None:
+def test_a_frame_is_moved_by_what_is_said(module: nets.FacePPNet) -> None:
     frames = module.box_frames(torch.tensor([[[[10.0, 20.0], [50.0, 60.0]]]]))
     side = float(frames[0][0, 0, 0, 0])
     noise = torch.tensor([[[0.1, -0.2, np.log(1.5), np.pi / 2]]], dtype=torch.float32)
@@ -163,7 +163,7 @@ def test_a_frame_is_moved_by_what_is_said(module: nets.FacePP) -> None:
     assert torch.allclose(matrix[0, 0], 1.5 * side * torch.tensor([[0.0, 1.0], [-1.0, 0.0]]), atol=1e-3)
 
 
-def test_mean_points_in_perfect_crops_are_the_mean_shape(module: nets.FacePP, shape: torch.Tensor) -> None:
+def test_mean_points_in_perfect_crops_are_the_mean_shape(module: nets.FacePPNet, shape: torch.Tensor) -> None:
     """With networks that say nothing, each level answers the mean shape of what it was given."""
     placed = shape / 1.5 * 128 + 63.5
     image = torch.zeros(1, 3, 128, 128)
@@ -187,7 +187,7 @@ def test_mean_points_in_perfect_crops_are_the_mean_shape(module: nets.FacePP, sh
 # Branches and parts
 
 
-def test_every_inner_point_has_one_part(module: nets.FacePP) -> None:
+def test_every_inner_point_has_one_part(module: nets.FacePPNet) -> None:
     assert sorted(i for part in module.parts for i in part.indices) == list(range(17, 68))
     assert [len(branch) for branch in module.branches] == [51, 17]
     assert len(module.straight) == 4 and len(module.parts) == 6

@@ -125,7 +125,7 @@ def heatmap(points: Tensor, size: int, stride: int = 1) -> Tensor:
     return values if stride == 1 else functional.interpolate(values, scale_factor=stride, mode="nearest")
 
 
-class DAN(nn.Module):
+class DANNet(nn.Module):
     """The cascade. Input: RGB crops (N, 3, S, S) in 0..255; output: one (N, K, 2) shape per stage.
 
     Parameters

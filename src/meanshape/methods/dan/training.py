@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from meanshape.core.markup import MarkUp
 from meanshape.core.types import Sample
 from meanshape.methods.base import Progress
-from meanshape.methods.dan.network import DAN, Stage
+from meanshape.methods.dan.network import DANNet, Stage
 from meanshape.methods.onnx.export import export
 from meanshape.methods.onnx.state import STATE, save_state, start_from
 from meanshape.training.loop import Batch, Schedule, Trainer, channels_last, named
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 GRAPH = "model.onnx"
 
 
-def build(config: Config, mean: NDArray[np.float64]) -> DAN:
+def build(config: Config, mean: NDArray[np.float64]) -> DANNet:
     """The torch module of a configuration."""
-    module = DAN(
+    module = DANNet(
         torch.from_numpy(mean),
         crop_size=config.crop_size,
         crop_scale=config.crop_scale,
@@ -70,7 +70,7 @@ class StageTask:
 
     def loss(self, module: nn.Module, batch: dict[str, Tensor]) -> Tensor:
         """Point error over inter-pupil distance, after the inverse transform, shaped by the loss."""
-        assert isinstance(module, DAN)
+        assert isinstance(module, DANNet)
         for stage in module.stages[: self.index]:
             stage.eval()
         shape = module(batch["image"], stages=self.index + 1)[-1]
@@ -83,7 +83,7 @@ class StageTask:
         located = self._localise(module, batch["points"])
         return loss + self.config.localisation * located if self.config.localisation else loss
 
-    def _localise(self, module: DAN, points: Tensor) -> Tensor:
+    def _localise(self, module: DANNet, points: Tensor) -> Tensor:
         stage = module.stages[self.index]
         assert isinstance(stage, Stage) and stage.located is not None
         (matrix, shift), located = module.frame, stage.located
@@ -98,7 +98,7 @@ class StageTask:
         """NME over inter-pupil distance in percent (on some training faces where there are no validation
         faces).
         """
-        assert isinstance(module, DAN)
+        assert isinstance(module, DANNet)
         total = len(self.valid.bank) if self.valid is not self.sampler else min(64, len(self.sampler.bank))
         errors = []
         with torch.no_grad():
@@ -116,7 +116,7 @@ def fit(
     config: Config, mean: NDArray[np.float64], markup: MarkUp, train: Sequence[Sample],
     valid: Sequence[Sample] | None, *, seed: int, folder: Path | None, initial: Path | None, progress:
     Progress,
-) -> DAN:  # fmt: skip
+) -> DANNet:  # fmt: skip
     """Train the stages in turn, each resuming from its checkpoint in ``folder`` if there is one."""
     torch.manual_seed(seed)
     module = build(config, mean)
@@ -170,7 +170,7 @@ def stage_schedule(config: Config, index: int) -> Schedule | None:
 class FirstStages(nn.Module):
     """The first stages of a cascade."""
 
-    def __init__(self, module: DAN, count: int) -> None:
+    def __init__(self, module: DANNet, count: int) -> None:
         super().__init__()
         self.module, self.count = module, count
 
@@ -180,7 +180,7 @@ class FirstStages(nn.Module):
         return shapes
 
 
-def save(module: DAN, folder: Path, markup: MarkUp) -> None:
+def save(module: DANNet, folder: Path, markup: MarkUp) -> None:
     """The graph that users run and the torch weights that training goes on from, both in half precision."""
     stages = [f"stage{i + 1}" for i in range(len(module.sizes))]
     metadata = {

@@ -108,7 +108,7 @@ class PointNets(nn.Module):
         return (hidden @ self.output + self.output_bias).transpose(0, 1)
 
 
-class DCNN(nn.Module):
+class DCNNNet(nn.Module):
     """The cascade. Input: RGB crops (N, 3, S, S) in 0..255; output: (N, 5, 2) after each of three levels.
 
     Parameters

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from meanshape.core.types import Sample
 from meanshape.methods.base import Progress
-from meanshape.methods.dcnn.network import DCNN, FACES, fused
+from meanshape.methods.dcnn.network import FACES, DCNNNet, fused
 from meanshape.methods.onnx.export import export
 from meanshape.methods.onnx.state import STATE, save_state, start_from
 from meanshape.training.loop import Batch, Schedule, Trainer, named
@@ -29,9 +29,9 @@ EYES = 0.47  # of the side of the box, about the distance of the eyes: what the 
 OUTPUTS = ("level1", "level2", "level3")
 
 
-def build(config: Config, mean: NDArray[np.float64]) -> DCNN:
+def build(config: Config, mean: NDArray[np.float64]) -> DCNNNet:
     """The torch module of a configuration."""
-    return DCNN(
+    return DCNNNet(
         torch.from_numpy(mean),
         crop_size=config.crop_size,
         crop_scale=config.crop_scale,
@@ -64,7 +64,7 @@ class LevelTask:
 
     def loss(self, module: nn.Module, batch: dict[str, Tensor]) -> Tensor:
         """Point error over the eye distance of a mean face, shaped by the loss, averaged over networks."""
-        assert isinstance(module, DCNN)
+        assert isinstance(module, DCNNNet)
         image, points = module.prepare(batch["image"]), batch["points"]
         if self.level == 1:
             answers = module.face_points(image)
@@ -83,14 +83,14 @@ class LevelTask:
             losses += [self._mean(module, found.mean(2), points)] * 2
         return torch.stack(losses).mean()
 
-    def _mean(self, module: DCNN, found: Tensor, points: Tensor) -> Tensor:
+    def _mean(self, module: DCNNNet, found: Tensor, points: Tensor) -> Tensor:
         norm = torch.full((len(found),), EYES * module.side)
         distances, known = point_distances(found, points, norm)
         return masked_mean(self.shape_loss(distances), known)
 
     def validate(self, module: nn.Module) -> dict[str, float]:
         """Error in percent of the box's side: the mean, and of each point."""
-        assert isinstance(module, DCNN)
+        assert isinstance(module, DCNNNet)
         bank = self.valid or self.sampler.bank
         sampler = CropSampler(
             bank, self.sampler.size, self.sampler.scale, 1, self.config.augmentation, self.sampler.seed
@@ -109,7 +109,7 @@ class LevelTask:
 def fit(
     config: Config, mean: NDArray[np.float64], train: Sequence[Sample], valid: Sequence[Sample] | None, *,
     seed: int, folder: Path | None, initial: Path | None, progress: Progress,
-) -> DCNN:  # fmt: skip
+) -> DCNNNet:  # fmt: skip
     """Train the levels in turn, each resuming from its checkpoint in ``folder`` if there is one."""
     torch.manual_seed(seed)
     module = build(config, mean)
@@ -145,7 +145,7 @@ def schedule_of(config: Config, level: int) -> Schedule | None:
     return Schedule.of(config, steps=steps, validate_every=120.0)
 
 
-def save(module: DCNN, folder: Path, markup: str) -> None:
+def save(module: DCNNNet, folder: Path, markup: str) -> None:
     """The graph that users run and the torch weights that training goes on from, both in half precision."""
     size = (module.crop_size, module.crop_size)
     export(module, folder / GRAPH, size=size, outputs=OUTPUTS, metadata={"markup": markup})

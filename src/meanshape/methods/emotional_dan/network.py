@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from meanshape.methods.dan.network import DAN, heatmap, inverse, prepared, similarity, warp
+from meanshape.methods.dan.network import DANNet, heatmap, inverse, prepared, similarity, warp
 from meanshape.training.layers import conv_pairs, grey
 
 BINS, REACH = 16, 2.4
@@ -143,7 +143,7 @@ class ShapeHead(nn.Module):
         return result
 
 
-class EmotionalDAN(nn.Module):
+class EmotionalDANNet(nn.Module):
     """A DAN and the joint stage after it.
 
     Input: RGB crops (N, 3, S, S) in 0..255; output: one (N, K, 2) shape per stage, the joint one last, then
@@ -175,7 +175,7 @@ class EmotionalDAN(nn.Module):
 
     def __init__(
         self,
-        cascade: DAN,
+        cascade: DANNet,
         *,
         size: int,
         maps: tuple[int, ...],

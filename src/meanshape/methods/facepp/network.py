@@ -60,7 +60,7 @@ class Part:
         return (-1.0 if self.mirrored else 1.0, 1.0)
 
 
-class FacePP(nn.Module):
+class FacePPNet(nn.Module):
     """The cascade. Input: RGB crops (N, 3, S, S) in 0..255.
 
     Output: corners (N, branches, 2, 2) of the boxes of level 1, points (N, K, 2) of levels 2, 3 and 4.

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from meanshape.core.markup import MarkUp
 from meanshape.core.types import Sample
 from meanshape.methods.base import Progress
-from meanshape.methods.facepp.network import FacePP, Frames, Part
+from meanshape.methods.facepp.network import FacePPNet, Frames, Part
 from meanshape.methods.onnx.export import export
 from meanshape.methods.onnx.state import STATE, save_state, start_from
 from meanshape.training.loop import Batch, Schedule, Trainer, channels_last, named
@@ -44,7 +44,7 @@ def split(config: Config, markup: MarkUp) -> tuple[list[tuple[int, ...]], list[P
     return branches, parts
 
 
-def build(config: Config, mean: NDArray[np.float64], markup: MarkUp) -> FacePP:
+def build(config: Config, mean: NDArray[np.float64], markup: MarkUp) -> FacePPNet:
     """The torch module of a configuration, given the mean shape (K, 2) in boxes about the box's middle."""
     branches, parts = split(config, markup)
     shape = torch.from_numpy(mean / config.crop_scale)
@@ -52,7 +52,7 @@ def build(config: Config, mean: NDArray[np.float64], markup: MarkUp) -> FacePP:
     nets = [next(p for p in parts if p.net == n) for n in range(1 + max(p.net for p in parts))]
     part_net = (config.part_size, config.part_widths, config.part_features)
     whole_net = (config.whole_size, config.whole_widths, config.whole_features)
-    module = FacePP(
+    module = FacePPNet(
         branches,
         parts,
         (corners, [shape[list(b)] for b in branches], [shape[list(p.indices)] for p in nets]),
@@ -118,7 +118,7 @@ class LevelTask:
 
     def loss(self, module: nn.Module, batch: dict[str, Tensor]) -> Tensor:
         """Point (level 1: corner) error over the inter-pupil distance, the mean over the networks."""
-        assert isinstance(module, FacePP)
+        assert isinstance(module, FacePPNet)
         image, points, norm = batch["image"], batch["points"], batch["norm"]
         pairs = (self._whole if self.level <= 2 else self._parts)(module, image, points, batch["noise"])
         losses = []
@@ -128,7 +128,7 @@ class LevelTask:
         return torch.stack(losses).mean()
 
     def _whole(
-        self, module: FacePP, image: Tensor, points: Tensor, noise: Tensor
+        self, module: FacePPNet, image: Tensor, points: Tensor, noise: Tensor
     ) -> list[tuple[Tensor, Tensor]]:
         """What levels 1 and 2 answer to true boxes that are moved by the noise, and what they should."""
         each = [points[:, list(branch)] for branch in module.branches]
@@ -142,7 +142,7 @@ class LevelTask:
         return _pairs(module.whole_points(image, frames), each)
 
     def _parts(
-        self, module: FacePP, image: Tensor, points: Tensor, noise: Tensor
+        self, module: FacePPNet, image: Tensor, points: Tensor, noise: Tensor
     ) -> list[tuple[Tensor, Tensor]]:
         """The same for the parts of levels 3 and 4."""
         filled, each = torch.nan_to_num(points), []
@@ -155,7 +155,7 @@ class LevelTask:
 
     def validate(self, module: nn.Module) -> dict[str, float]:
         """Error in percent of the inter-pupil distance: of the corners (level 1) or of all points."""
-        assert isinstance(module, FacePP)
+        assert isinstance(module, FacePPNet)
         bank = self.valid or self.sampler.bank
         sampler = CropSampler(bank, self.sampler.size, self.sampler.scale, 1, self.config.augmentation)
         total = len(bank) if self.valid else min(64, len(bank))
@@ -195,7 +195,7 @@ def fit(
     config: Config, mean: NDArray[np.float64], markup: MarkUp, train: Sequence[Sample],
     valid: Sequence[Sample] | None, *, seed: int, folder: Path | None, initial: Path | None,
     progress: Progress,
-) -> FacePP:  # fmt: skip
+) -> FacePPNet:  # fmt: skip
     """Train the levels in turn, each resuming from its checkpoint in ``folder`` if there is one."""
     torch.manual_seed(seed)
     module = build(config, mean, markup)
@@ -229,7 +229,7 @@ def schedule_of(config: Config, level: int) -> Schedule:
     return Schedule.of(config, steps=config.steps[level - 1], rate=rate, validate_every=120.0)
 
 
-def save(module: FacePP, folder: Path, markup: str) -> None:
+def save(module: FacePPNet, folder: Path, markup: str) -> None:
     """The graph that users run and the torch weights that training goes on from, both in half precision."""
     size = (module.crop_size, module.crop_size)
     export(module, folder / GRAPH, size=size, outputs=OUTPUTS, metadata={"markup": markup})

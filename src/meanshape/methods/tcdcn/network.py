@@ -183,7 +183,7 @@ def scaled(image: Tensor, channels: int) -> Tensor:
     return grey(image) if channels == 1 and image.shape[1] == 3 else image
 
 
-class TCDCN(nn.Module):
+class TCDCNNet(nn.Module):
     """Points and tasks from one feature vector. Input: RGB (N, 3, crop_size, crop_size) in 0..255."""
 
     active: Tensor

@@ -18,7 +18,7 @@ from meanshape.core.types import Sample
 from meanshape.methods.base import Progress
 from meanshape.methods.onnx.export import export
 from meanshape.methods.onnx.state import STATE, save_state, start_from
-from meanshape.methods.tcdcn.network import TCDCN, Looking, channels_last
+from meanshape.methods.tcdcn.network import Looking, TCDCNNet, channels_last
 from meanshape.methods.tcdcn.stopping import TaskWatch
 from meanshape.training.loop import Batch, Schedule, Trainer
 from meanshape.training.losses import LOSSES, masked_mean, point_distances
@@ -33,12 +33,12 @@ Labels = NDArray[np.int64]
 Tasks = Mapping[str, Sequence[str]]
 
 
-def build(config: Config, mean: NDArray[np.float64], tasks: Tasks) -> TCDCN:
+def build(config: Config, mean: NDArray[np.float64], tasks: Tasks) -> TCDCNNet:
     """The torch module of a configuration."""
     looking = Looking(
         torch.from_numpy(mean), config.crop_size, config.crop_scale, config.size, config.scale, config.looks
     )
-    module = TCDCN(
+    module = TCDCNNet(
         looking,
         tasks,
         widths=config.widths,
@@ -86,7 +86,7 @@ class Learning:
 
     def loss(self, module: nn.Module, batch: dict[str, Tensor]) -> Tensor:
         """The points' loss and the weighted cross entropies of the tasks that still teach."""
-        assert isinstance(module, TCDCN)
+        assert isinstance(module, TCDCNNet)
         features = module.features(batch["image"])
         distances, known = point_distances(module.shape(features), batch["points"], batch["norm"])
         loss = masked_mean(LOSSES[self.config.loss](distances), known)
@@ -97,7 +97,7 @@ class Learning:
         self._watch(module, int(batch["step"]) + 1)
         return loss + (weight * costs).sum()
 
-    def costs(self, module: TCDCN, features: Tensor, labels: Tensor) -> Tensor:
+    def costs(self, module: TCDCNNet, features: Tensor, labels: Tensor) -> Tensor:
         """The cross entropy (T,) of each task, classes weighed; faces without a label cost nothing."""
         found = []
         for head, weight, column in zip(module.heads, self.weights, labels.unbind(1), strict=True):
@@ -106,7 +106,7 @@ class Learning:
             found.append((cost * known).sum() / known.sum().clamp(min=1))
         return torch.stack(found)
 
-    def _watch(self, module: TCDCN, step: int) -> None:
+    def _watch(self, module: TCDCNNet, step: int) -> None:
         """At each check, ask the rule about every task that still teaches."""
         if step % self.config.check_every or self.valid is self.sampler:
             return
@@ -124,7 +124,7 @@ class Learning:
             add_record(self.folder / WATCHED, record)
 
     def plain_costs(
-        self, module: TCDCN, sampler: TensorSampler, labels: Labels, most: int = 1000
+        self, module: TCDCNNet, sampler: TensorSampler, labels: Labels, most: int = 1000
     ) -> NDArray[np.float64]:
         """The tasks' errors on faces drawn evenly from a set, unchanged, so that both sets are seen alike."""
         module.eval()
@@ -148,7 +148,7 @@ class Learning:
         """Of each validation face the error (N,) in percent of its inter-pupil distance, and each task's
         answer.
         """
-        assert isinstance(module, TCDCN)
+        assert isinstance(module, TCDCNNet)
         total = len(self.valid.faces) if self.valid is not self.sampler else min(64, len(self.sampler.faces))
         errors, answers = [], []
         with torch.no_grad():
@@ -214,7 +214,7 @@ def fit(
     config: Config, mean: NDArray[np.float64], markup: MarkUp, tasks: Tasks, train: Sequence[Sample],
     valid: Sequence[Sample] | None, *, seed: int, folder: Path | None, initial: Path | None,
     progress: Progress,
-) -> tuple[TCDCN, dict[str, int], list[str]]:  # fmt: skip
+) -> tuple[TCDCNNet, dict[str, int], list[str]]:  # fmt: skip
     """Train; also the steps at which tasks stopped, and the tasks that any face had a label for."""
     torch.manual_seed(seed)
     module = build(config, mean, tasks)
@@ -238,7 +238,7 @@ def fit(
     return module, learning.stops, learnt
 
 
-def refit_heads(module: TCDCN, learning: Learning, config: Config) -> None:
+def refit_heads(module: TCDCNNet, learning: Learning, config: Config) -> None:
     """Fit every task's logistic head anew on the finished features, classes weighed equally.
 
     A head that stopped early no longer fits the features that went on; and a rare class counts as much as a
@@ -271,7 +271,7 @@ def logistic(head: nn.Linear, features: Tensor, labels: Tensor, weight: Tensor, 
     step(closure)
 
 
-def save(module: TCDCN, folder: Path, markup: MarkUp, tasks: Tasks) -> None:
+def save(module: TCDCNNet, folder: Path, markup: MarkUp, tasks: Tasks) -> None:
     """The graph that users run and the torch weights that training goes on from, both in half precision."""
     metadata = {
         "markup": markup.name,

@@ -131,7 +131,7 @@ class Heads(nn.Module):
         return answer
 
 
-class TCNN(nn.Module):
+class TCNNNet(nn.Module):
     """The tweaked network. Input: RGB (N, 3, crop_size, crop_size) in 0..255; output: points and cluster.
 
     `head` says which head each cluster uses; head 0 is the vanilla network's.

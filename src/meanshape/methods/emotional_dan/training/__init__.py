@@ -18,7 +18,7 @@ from meanshape.core.types import Sample
 from meanshape.methods.base import Progress
 from meanshape.methods.dan import training as dan_training
 from meanshape.methods.dan.network import inverse, prepared, warp
-from meanshape.methods.emotional_dan.network import EmotionalDAN
+from meanshape.methods.emotional_dan.network import EmotionalDANNet
 from meanshape.methods.emotional_dan.training.cascade import is_quick, learn, quicken
 from meanshape.methods.emotional_dan.training.data import EmotionBank, JointSampler, build
 from meanshape.methods.emotional_dan.training.finish import (
@@ -50,7 +50,7 @@ class JointTrainer(Trainer):
     """The usual loop; where ``turn`` is given, with orthogonal steps for the convolutions."""
 
     def __init__(
-        self, module: EmotionalDAN, task: JointTask, schedule: Schedule, folder: Path | None, seed: int
+        self, module: EmotionalDANNet, task: JointTask, schedule: Schedule, folder: Path | None, seed: int
     ) -> None:
         turn, bf16 = task.config.turn, task.config.bf16
         super().__init__(module, task, schedule, None if turn else folder, "joint", seed)
@@ -90,7 +90,7 @@ class JointTask:
 
     def loss(self, module: nn.Module, batch: dict[str, Tensor]) -> Tensor:
         """share * error of the points + (1 - share) * cross entropy."""
-        assert isinstance(module, EmotionalDAN)
+        assert isinstance(module, EmotionalDANNet)
         module.cascade.eval()
         with torch.no_grad():
             shape = module.cascade(batch["image"])[-1]
@@ -143,7 +143,7 @@ class JointTask:
         """
         return batch["placed" if self.config.own_points else "target"]
 
-    def _own(self, module: EmotionalDAN, batch: dict[str, Tensor], update: Tensor) -> Tensor:
+    def _own(self, module: EmotionalDANNet, batch: dict[str, Tensor], update: Tensor) -> Tensor:
         """Error of the points on faces without points, against those that the cascade itself placed."""
         eyes = self.sampler.points.bank.markup
         left, right = (
@@ -155,7 +155,7 @@ class JointTask:
 
     def validate(self, module: nn.Module) -> dict[str, float]:
         """Accuracy and error in percent; ``error`` is the weighted sum of what is wrong of either."""
-        assert isinstance(module, EmotionalDAN)
+        assert isinstance(module, EmotionalDANNet)
         figures = {
             "points": point_error(module, self.valid_points or self.sampler.points, self.valid_points is None)
         }
@@ -183,7 +183,7 @@ def class_weights(labels: NDArray[np.int64], classes: int, power: float) -> Tens
     return torch.from_numpy(weights * counts.sum() / (weights * counts).sum()).float()
 
 
-def point_error(module: EmotionalDAN, sampler: CropSampler, training: bool) -> float:
+def point_error(module: EmotionalDANNet, sampler: CropSampler, training: bool) -> float:
     """NME over inter-pupil distance in percent, after the joint stage."""
     total = min(64, len(sampler.bank)) if training else len(sampler.bank)
     errors = []
@@ -202,7 +202,7 @@ def fit(
     config: Config, mean: NDArray[np.float64], markup: MarkUp, labels: Sequence[str], train: Sequence[Sample],
     valid: Sequence[Sample] | None, *, seed: int, folder: Path | None, initial: Path | None, progress:
     Progress,
-) -> EmotionalDAN:  # fmt: skip
+) -> EmotionalDANNet:  # fmt: skip
     """Train the cascade where its config gives it time, then the joint stage."""
     torch.manual_seed(seed)
     with_points = [s for s in train if s.shape is not None]
@@ -258,7 +258,7 @@ def _sampler(
     )
 
 
-def finish(module: EmotionalDAN, task: JointTask, seed: int, progress: Progress) -> None:
+def finish(module: EmotionalDANNet, task: JointTask, seed: int, progress: Progress) -> None:
     """Settle what takes seconds: how far the points' head is trusted, the shape head, the temperature.
 
     What takes faces that it has not learnt from stays, where none are given, as the weights it started from
@@ -283,7 +283,7 @@ def finish(module: EmotionalDAN, task: JointTask, seed: int, progress: Progress)
 
 
 def _bank(
-    module: EmotionalDAN, samples: Sequence[Sample], labels: Sequence[str], markup: MarkUp,
+    module: EmotionalDANNet, samples: Sequence[Sample], labels: Sequence[str], markup: MarkUp,
     folder: Path | None, part: str,
 ) -> EmotionBank | None:  # fmt: skip
     found = [s for s in samples if s.attributes.get("emotion") in labels]
@@ -307,7 +307,7 @@ def joint_schedule(config: Config) -> Schedule | None:
     )
 
 
-def save(module: EmotionalDAN, folder: Path, markup: MarkUp, labels: Sequence[str]) -> None:
+def save(module: EmotionalDANNet, folder: Path, markup: MarkUp, labels: Sequence[str]) -> None:
     """The graph that users run and the torch weights that training goes on from, both in half precision."""
     stages = [f"stage{i + 1}" for i in range(len(module.cascade.sizes) + 1)]
     metadata = {

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from meanshape.methods.base import Progress
-from meanshape.methods.dan.network import DAN, Stage
+from meanshape.methods.dan.network import DANNet, Stage
 from meanshape.methods.dan.training import StageTask
 from meanshape.training.loop import Schedule, Task, Trainer, channels_last, named
 from meanshape.training.orthogonal import Orthogonal
@@ -58,12 +58,12 @@ class LeanStage(nn.Module):
         return features, self.fc2(features)
 
 
-def is_quick(cascade: DAN) -> bool:
+def is_quick(cascade: DANNet) -> bool:
     """Whether a cascade begins with a lean stage."""
     return isinstance(cascade.stages[0], LeanStage)
 
 
-def quicken(cascade: DAN, maps: tuple[int, ...]) -> None:
+def quicken(cascade: DANNet, maps: tuple[int, ...]) -> None:
     """Put a lean stage, still to be taught, in the first's place, and shorten those that follow."""
     outputs = cast(Stage, cascade.stages[0]).fc2.out_features
     cascade.stages[0] = LeanStage(cascade.channels, maps, cascade.sizes[0], outputs)
@@ -99,7 +99,7 @@ def _forget_last_input(trunk: nn.Sequential) -> None:
 class LeanTask(StageTask):
     """The lean first stage: its points' error, and nothing about its maps."""
 
-    def _localise(self, module: DAN, points: Tensor) -> Tensor:
+    def _localise(self, module: DANNet, points: Tensor) -> Tensor:
         return points.new_zeros(())
 
 
@@ -119,7 +119,7 @@ class ShortTrainer(Trainer):
 
 
 def learn(
-    cascade: DAN,
+    cascade: DANNet,
     sampler: CropSampler,
     valid: CropBank | None,
     config: Config,

@@ -25,7 +25,7 @@ from meanshape.core.markup import MarkUp
 from meanshape.core.regular import open_regular
 from meanshape.core.types import Sample
 from meanshape.methods.dan.network import warp as seen_in
-from meanshape.methods.emotional_dan.network import EmotionalDAN
+from meanshape.methods.emotional_dan.network import EmotionalDANNet
 from meanshape.training.augment import Augmentation, as_pixels, jitter_matrix
 from meanshape.training.layers import grey
 from meanshape.training.sampling import Batch, CropSampler, square_matrix
@@ -94,7 +94,7 @@ class EmotionBank:
 
 
 def build(
-    module: EmotionalDAN,
+    module: EmotionalDANNet,
     samples: Sequence[Sample],
     labels: Sequence[str],
     markup: MarkUp,
@@ -131,7 +131,7 @@ def _kept(cache: Path, size: int, markup: MarkUp) -> EmotionBank:
         raise WeightsError(f"{cache}: no frames that can be read ({error}); remove it") from error
 
 
-def _crops(module: EmotionalDAN, part: Sequence[Sample]) -> tuple[NDArray[np.uint8], list[Sample]]:
+def _crops(module: EmotionalDANNet, part: Sequence[Sample]) -> tuple[NDArray[np.uint8], list[Sample]]:
     """The crops that a prediction would see, of the samples whose picture can be read."""
     size, scale = module.cascade.crop_size, module.cascade.crop_scale
     crops, found = [], []
@@ -146,7 +146,9 @@ def _crops(module: EmotionalDAN, part: Sequence[Sample]) -> tuple[NDArray[np.uin
     return np.stack(crops) if crops else np.empty(0, np.uint8), found
 
 
-def _upright(module: EmotionalDAN, crops: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+def _upright(
+    module: EmotionalDANNet, crops: NDArray[np.uint8]
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Frames larger than the joint stage's by ``MARGIN``, and the shapes in its own frame."""
     with torch.no_grad():
         image = torch.from_numpy(crops).permute(0, 3, 1, 2).float()

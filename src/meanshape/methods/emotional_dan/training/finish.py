@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from meanshape.methods.dan.network import prepared
-from meanshape.methods.emotional_dan.network import EmotionalDAN
+from meanshape.methods.emotional_dan.network import EmotionalDANNet
 from meanshape.methods.emotional_dan.training.data import EmotionBank
 from meanshape.training.losses import masked_mean, point_distances
 from meanshape.training.sampling import CropSampler
@@ -25,7 +25,7 @@ WEIGHTS = tuple(step / 10 for step in range(13))
 SPREADS = (0.7, 0.85, 1.0, 1.15, 1.3, 1.5, 1.75, 2.0)  # temperatures to try with each weight
 
 
-def damp_points(module: EmotionalDAN, sampler: CropSampler) -> float:
+def damp_points(module: EmotionalDANNet, sampler: CropSampler) -> float:
     """Trust the points' head as far (0 to 1 of its moves) as errs least on the validation faces.
 
     With few faces the last stage's moves are noisier than they need be; the paper has no such step.
@@ -53,7 +53,7 @@ def damp_points(module: EmotionalDAN, sampler: CropSampler) -> float:
     return best
 
 
-def learn_shape_head(module: EmotionalDAN, bank: EmotionBank, seed: int) -> None:
+def learn_shape_head(module: EmotionalDANNet, bank: EmotionBank, seed: int) -> None:
     """Train the shape head alone, on the shapes of labelled faces and their mirror images."""
     torch.manual_seed(seed)
     head = module.shape_head
@@ -74,7 +74,7 @@ def learn_shape_head(module: EmotionalDAN, bank: EmotionBank, seed: int) -> None
     head.requires_grad_(False).eval()
 
 
-def weigh_shape_head(module: EmotionalDAN, joint: Tensor, bank: EmotionBank) -> float:
+def weigh_shape_head(module: EmotionalDANNet, joint: Tensor, bank: EmotionBank) -> float:
     """Scale the shape head to the weight at which it adds most to the joint stage's logits (N, L) of a bank's
     faces; return that weight.
     """
@@ -93,7 +93,7 @@ def weigh_shape_head(module: EmotionalDAN, joint: Tensor, bank: EmotionBank) -> 
     return best
 
 
-def emotion_logits(module: EmotionalDAN, bank: EmotionBank, flip: bool = False) -> Tensor:
+def emotion_logits(module: EmotionalDANNet, bank: EmotionBank, flip: bool = False) -> Tensor:
     """Logits (N, L) of the faces of a bank, or of their mirror images."""
     parts = []
     with torch.no_grad():

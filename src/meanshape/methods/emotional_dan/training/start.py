@@ -22,7 +22,7 @@ from meanshape.core.regular import read_text
 from meanshape.core.weights import Checked, read_card
 from meanshape.methods.dan import training as dan_training
 from meanshape.methods.dan.network import prepared
-from meanshape.methods.emotional_dan.network import EmotionalDAN
+from meanshape.methods.emotional_dan.network import EmotionalDANNet
 from meanshape.methods.emotional_dan.training.cascade import quicken
 from meanshape.methods.onnx.state import start_from
 
@@ -35,9 +35,9 @@ HEAD = {"emotion.weight", "emotion.bias"}  # of the joint stage: other labels wa
 
 def start(
     config: Config, mean: NDArray[np.float64], labels: Sequence[str], initial: Path | None
-) -> EmotionalDAN:
+) -> EmotionalDANNet:
     """The module of a configuration, with the weights of a DAN or of an EmotionalDAN if there are any."""
-    module = EmotionalDAN(
+    module = EmotionalDANNet(
         dan_training.build(config.cascade, mean),
         size=config.size,
         maps=config.maps,
@@ -89,7 +89,7 @@ class Teachers:
     mixed as they are (Beyer et al. 2022, "A good teacher is patient and consistent").
     """
 
-    def __init__(self, modules: Sequence[EmotionalDAN]) -> None:
+    def __init__(self, modules: Sequence[EmotionalDANNet]) -> None:
         self.modules = [module.requires_grad_(False).eval() for module in modules]
 
     @classmethod

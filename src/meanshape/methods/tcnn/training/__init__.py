@@ -18,7 +18,7 @@ from meanshape.methods.base import Progress
 from meanshape.methods.onnx.export import export
 from meanshape.methods.onnx.state import STATE, save_state, start_from
 from meanshape.methods.tcdcn.network import Looking, channels_last
-from meanshape.methods.tcnn.network import TCNN, Heads, Mixture, Vanilla, placed
+from meanshape.methods.tcnn.network import Heads, Mixture, TCNNNet, Vanilla, placed
 from meanshape.methods.tcnn.training.clusters import Views, aligned_views, assign, fit_mixture, random_views
 from meanshape.methods.tcnn.training.heads import learn
 from meanshape.training.changes import Changes
@@ -36,7 +36,7 @@ GRAPH = "model.onnx"
 class Learnt:
     """What a fit leaves: the network, and what happened to each cluster."""
 
-    module: TCNN
+    module: TCNNNet
     log: dict[str, Any]
 
 
@@ -209,7 +209,7 @@ def tweak(
     )
     heads.start_from(vanilla)
     shares = learn(config, looking, heads, head, views, stop, seed) if len(own) else np.zeros((2, 0))
-    module = TCNN(looking, vanilla, mixture, rounded(heads), torch.from_numpy(head)).eval()
+    module = TCNNNet(looking, vanilla, mixture, rounded(heads), torch.from_numpy(head)).eval()
     log = {
         "faces": faces.tolist(),
         "views": members.tolist(),
@@ -220,7 +220,7 @@ def tweak(
     return Learnt(module, log)
 
 
-def save(module: TCNN, folder: Path, markup: MarkUp) -> None:
+def save(module: TCNNNet, folder: Path, markup: MarkUp) -> None:
     """The graph that users run, and the vanilla network's weights, from which training can go on."""
     metadata = {
         "markup": markup.name,
