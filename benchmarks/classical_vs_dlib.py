@@ -29,7 +29,7 @@ import numpy as np
 
 from meanshape.core import config
 from meanshape.core.image import write_image
-from meanshape.core.types import Sample
+from meanshape.core.sample import Sample
 from meanshape.datasets import load_data
 from meanshape.methods.cpr import CPR
 

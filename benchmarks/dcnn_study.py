@@ -21,7 +21,7 @@ from running import milliseconds
 
 import meanshape as ms
 from meanshape.core import config as configs
-from meanshape.core.types import Sample
+from meanshape.core.sample import Sample
 from meanshape.datasets import load_data
 from meanshape.methods.dcnn import DCNN, Config, training
 from meanshape.methods.dcnn.config import LEVELS

@@ -28,7 +28,8 @@ from safetensors.torch import load_file, save_file
 import meanshape as ms
 from meanshape.core import config as configs
 from meanshape.core import weights
-from meanshape.core.types import Box, Sample
+from meanshape.core.box import Box
+from meanshape.core.sample import Sample
 from meanshape.datasets import load_data
 from meanshape.methods.facepp import Config, FacePP
 from meanshape.methods.onnx.state import STATE

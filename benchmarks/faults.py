@@ -30,8 +30,10 @@ import numpy as np
 
 from meanshape.apps.cli import main as command
 from meanshape.core import registry, weights
+from meanshape.core.box import Box
 from meanshape.core.image import write_image
-from meanshape.core.types import Box, Sample, Shape
+from meanshape.core.sample import Sample
+from meanshape.core.shape import Shape
 from meanshape.formats import jsonl, pts, read
 from meanshape.methods.mean_shape import MeanShape
 

@@ -22,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanshape.core import geometry
-from meanshape.core.types import Box, Sample
+from meanshape.core.box import Box
+from meanshape.core.sample import Sample
 from meanshape.datasets import cnn_facepoint, ibug300w
 from meanshape.datasets.parts import boxes
 from meanshape.datasets.parts.cuhk import facepoint_rows

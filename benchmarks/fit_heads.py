@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 from wider_recall import read_wider
 
+from meanshape.core.box import Box
 from meanshape.core.image import read_image
 from meanshape.core.registry import detector
-from meanshape.core.types import Box
 from meanshape.datasets.parts.boxes import canonical_box_from_five, fit_part
 
 NEAR, UPRIGHT, LEAST = 0.3, 12, 30

@@ -22,8 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import meanshape as ms
+from meanshape.core.box import Box
 from meanshape.core.geometry import apply, invert
-from meanshape.core.types import Box, Sample
+from meanshape.core.sample import Sample
 from meanshape.datasets import load_data
 from meanshape.evaluation.jitter import WARM, _noise
 from meanshape.inference import tracking

@@ -33,9 +33,12 @@ import numpy as np
 from classical_vs_dlib import python_of, run_dlib
 
 import meanshape as ms
+from meanshape.core.face import Face
 from meanshape.core.image import write_image
 from meanshape.core.markup import load_markup
-from meanshape.core.types import Face, Prediction, Sample, Shape
+from meanshape.core.prediction import Prediction
+from meanshape.core.sample import Sample
+from meanshape.core.shape import Shape
 from meanshape.datasets import load_data
 from meanshape.formats import jsonl
 

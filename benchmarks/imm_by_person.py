@@ -12,7 +12,7 @@ import argparse
 import numpy as np
 
 from meanshape.core import registry
-from meanshape.core.types import Sample
+from meanshape.core.sample import Sample
 from meanshape.datasets import load_data
 from meanshape.methods.base import LandmarkModel
 

@@ -23,8 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanshape.core import registry
+from meanshape.core.box import Box
 from meanshape.core.image import read_image
-from meanshape.core.types import Box, Sample, Shape
+from meanshape.core.sample import Sample
+from meanshape.core.shape import Shape
 from meanshape.datasets import mtfl
 from meanshape.formats.pts import read_points
 from meanshape.methods.mtcnn import cascade

@@ -36,9 +36,10 @@ import numpy as np
 from numpy.typing import NDArray
 from peer_code import CODE, PACKAGES
 
+from meanshape.core.box import Box
 from meanshape.core.image import write_image
 from meanshape.core.markup import markup
-from meanshape.core.types import Box, Sample
+from meanshape.core.sample import Sample
 from meanshape.datasets import load_data, parse_data
 from meanshape.evaluation import evaluate
 from meanshape.evaluation.benchmark import machine, worst

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 import meanshape as ms
 from meanshape.core.markup import markup
-from meanshape.core.types import Sample, Shape
+from meanshape.core.sample import Sample
+from meanshape.core.shape import Shape
 from meanshape.datasets import synthetic
 from meanshape.datasets.synthetic.generate import Options, plan
 from meanshape.inference.pose import head_pose

@@ -28,7 +28,8 @@ import meanshape as ms
 from meanshape.core.geometry import apply, procrustes, similarity
 from meanshape.core.markup import markup
 from meanshape.core.registry import detector
-from meanshape.core.types import Sample, Shape
+from meanshape.core.sample import Sample
+from meanshape.core.shape import Shape
 from meanshape.datasets import load_data
 from meanshape.datasets.synthetic import scene
 

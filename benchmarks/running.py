@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from meanshape.core.types import Sample
+from meanshape.core.sample import Sample
 from meanshape.methods.base import LandmarkModel
 
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import meanshape as ms
+from meanshape.core.box import Box
 from meanshape.core.image import Pixels, read_image
-from meanshape.core.types import Box
 from meanshape.datasets import load_data
 from meanshape.datasets.parts.files import photos_below
 

@@ -19,9 +19,13 @@ from numpy.typing import NDArray
 
 import meanshape as ms
 from meanshape import formats
+from meanshape.core.box import Box
 from meanshape.core.config import dump
+from meanshape.core.face import Face
 from meanshape.core.origin import joined
-from meanshape.core.types import Box, Face, Prediction, Sample, Shape
+from meanshape.core.prediction import Prediction
+from meanshape.core.sample import Sample
+from meanshape.core.shape import Shape
 from meanshape.datasets import load_data, origin
 
 SPREAD, FIVE = 0.04, 0.08  # of the inter-pupil distance: how far views may differ, and the five points

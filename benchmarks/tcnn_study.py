@@ -28,7 +28,7 @@ import torch
 from numpy.typing import NDArray
 
 from meanshape.core.config import override
-from meanshape.core.types import Sample
+from meanshape.core.sample import Sample
 from meanshape.datasets import load_data
 from meanshape.evaluation.starts import find_start, make_detector
 from meanshape.methods.onnx.state import start_from

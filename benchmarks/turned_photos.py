@@ -20,9 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import meanshape as ms
+from meanshape.core.face import Face
 from meanshape.core.geometry import apply
 from meanshape.core.image import Pixels
-from meanshape.core.types import Face, Sample
+from meanshape.core.sample import Sample
 from meanshape.datasets import load_data
 
 RESULTS = Path(__file__).parent / "results" / "turned_photos.json"

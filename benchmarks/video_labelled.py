@@ -29,7 +29,9 @@ from typing import Any
 import numpy as np
 from labelled_clips import KINDS, Person, Shown, clip
 
-from meanshape.core.types import Box, Face, Prediction
+from meanshape.core.box import Box
+from meanshape.core.face import Face
+from meanshape.core.prediction import Prediction
 from meanshape.inference import Pipeline
 from meanshape.inference.tracking import Tracker, assign
 

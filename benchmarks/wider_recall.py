@@ -31,9 +31,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from meanshape.core.box import Box
+from meanshape.core.face import Face
 from meanshape.core.image import Pixels, read_image
 from meanshape.core.registry import detector
-from meanshape.core.types import Box, Face, Shape
+from meanshape.core.shape import Shape
 from meanshape.datasets import load_data
 from meanshape.detectors.base import FaceDetector
 from meanshape.formats import pts

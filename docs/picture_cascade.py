@@ -8,8 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 import meanshape as ms
+from meanshape.core.box import Box
+from meanshape.core.face import Face
 from meanshape.core.image import crop, write_image
-from meanshape.core.types import Box, Face, Prediction, Sample, Shape
+from meanshape.core.prediction import Prediction
+from meanshape.core.sample import Sample
+from meanshape.core.shape import Shape
 from meanshape.datasets.synthetic import face
 from meanshape.inference.overlay import Style, draw
 from meanshape.methods.cpr import CPR

@@ -12,9 +12,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from meanshape.core.config import override
+from meanshape.core.face import Face
 from meanshape.core.image import write_image
 from meanshape.core.markup import markup
-from meanshape.core.types import Face, Prediction, Sample, Shape
+from meanshape.core.prediction import Prediction
+from meanshape.core.sample import Sample
+from meanshape.core.shape import Shape
 from meanshape.datasets import load_data
 from meanshape.inference.overlay import Style, draw
 from meanshape.methods.aam import AAM

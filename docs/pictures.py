@@ -7,8 +7,8 @@ from picture_cascade import main as draw_cascade
 from picture_modes import main as draw_modes
 
 from meanshape import Pipeline
+from meanshape.core.box import Box
 from meanshape.core.image import crop, read_image, write_image
-from meanshape.core.types import Box
 from meanshape.inference.overlay import Style, draw
 
 ROOT = Path(__file__).parent.parent

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from meanshape.core.box import Box
 from meanshape.core.geometry import apply, crop_matrix, resize_points
 from meanshape.core.image import crop, read_image, warp
-from meanshape.core.types import Box, Prediction, Shape
+from meanshape.core.prediction import Prediction
+from meanshape.core.shape import Shape
 from meanshape.datasets import synthetic
 from meanshape.datasets.synthetic import face, scene
 from meanshape.formats import pts

@@ -12,6 +12,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from meanshape.core.box import Box
 from meanshape.core.errors import (
     BoxError,
     ConfigError,
@@ -29,8 +30,11 @@ from meanshape.core.errors import (
     UnknownName,
     WeightsError,
 )
+from meanshape.core.face import Emotion, Face, Pose
 from meanshape.core.markup import MarkUp, markup
-from meanshape.core.types import Box, Emotion, Face, Pose, Prediction, Sample, Shape
+from meanshape.core.prediction import Prediction
+from meanshape.core.sample import Sample
+from meanshape.core.shape import Shape
 
 if TYPE_CHECKING:
     from meanshape.evaluation import Evaluation, evaluate

@@ -16,7 +16,7 @@ import pytest
 
 from meanshape.apps.cli import main
 from meanshape.core.errors import ConfigError, FormatError, ImageError, MeanshapeError
-from meanshape.core.types import Prediction
+from meanshape.core.prediction import Prediction
 from meanshape.inference.sources import part
 
 

@@ -12,10 +12,13 @@ from PIL import Image
 from meanshape import formats
 from meanshape.apps.cli import _figure, main
 from meanshape.core import registry
+from meanshape.core.box import Box
 from meanshape.core.errors import MarkUpError
+from meanshape.core.face import Face
 from meanshape.core.files import BY_FOLDER
 from meanshape.core.markup import markup
-from meanshape.core.types import Box, Face, Prediction, Shape
+from meanshape.core.prediction import Prediction
+from meanshape.core.shape import Shape
 from meanshape.datasets import fer2013, ibug300w, load_data, widerface
 from meanshape.datasets.parts.drawing import template
 from meanshape.datasets.parts.duplicates import near_between, near_pairs, perceptual_hash

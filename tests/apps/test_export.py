@@ -11,9 +11,10 @@ import pytest
 import meanshape as ms
 from meanshape.apps.cli import main
 from meanshape.core import weights
+from meanshape.core.box import Box
 from meanshape.core.errors import ConfigError, OutputError, WeightsError
 from meanshape.core.image import warp
-from meanshape.core.types import Box, Sample
+from meanshape.core.sample import Sample
 from meanshape.datasets.synthetic import face
 from meanshape.methods.base import LandmarkModel, exportable
 from meanshape.methods.mean_shape import MeanShape

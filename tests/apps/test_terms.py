@@ -12,9 +12,10 @@ import meanshape as ms
 from meanshape import datasets
 from meanshape.apps.cli import main
 from meanshape.core import registry, weights
+from meanshape.core.box import Box
 from meanshape.core.errors import ConfigError
+from meanshape.core.face import Face
 from meanshape.core.origin import NOT_STATED, Origin, joined
-from meanshape.core.types import Box, Face
 from meanshape.datasets import ibug300w, synthetic
 from meanshape.detectors.base import FaceDetector
 from meanshape.detectors.mtcnn import MTCNN

@@ -18,10 +18,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from meanshape.core import config, weights
+from meanshape.core.box import Box
 from meanshape.core.errors import NotFitted
+from meanshape.core.face import Face
 from meanshape.core.geometry import procrustes, resize_points
 from meanshape.core.markup import MarkUp, markup
-from meanshape.core.types import Box, Face, Sample, Shape
+from meanshape.core.sample import Sample
+from meanshape.core.shape import Shape
 from meanshape.detectors.base import FaceDetector
 from meanshape.methods.base import LandmarkModel
 

@@ -13,7 +13,8 @@ import pytest
 pytest.register_assert_rewrite("checks", "weight_checks")
 
 from meanshape.core import registry  # noqa: E402
-from meanshape.core.types import Sample, Shape  # noqa: E402
+from meanshape.core.sample import Sample  # noqa: E402
+from meanshape.core.shape import Shape  # noqa: E402
 from meanshape.datasets.synthetic import face  # noqa: E402
 from meanshape.methods.base import LandmarkModel  # noqa: E402
 

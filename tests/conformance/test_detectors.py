@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from meanshape.core import registry, weights
-from meanshape.core.types import Box
+from meanshape.core.box import Box
 from meanshape.datasets.synthetic import face, scene
 from meanshape.detectors.given import Given
 

@@ -12,7 +12,7 @@ import pytest
 import weight_checks
 
 from meanshape.core import registry
-from meanshape.core.types import Sample
+from meanshape.core.sample import Sample
 
 NAMES = registry.names("methods")
 BASELINE = "mean_shape"

@@ -14,9 +14,12 @@ import numpy as np
 import pytest
 
 from meanshape.core import registry
+from meanshape.core.box import Box
 from meanshape.core.errors import BoxError, ConfigError, MeanshapeError
+from meanshape.core.face import Face
 from meanshape.core.markup import Conversion, markup
-from meanshape.core.types import Box, Face, Sample, Shape
+from meanshape.core.sample import Sample
+from meanshape.core.shape import Shape
 from meanshape.datasets.synthetic import face
 from meanshape.detectors.base import FaceDetector
 from meanshape.methods.mean_shape import MeanShape

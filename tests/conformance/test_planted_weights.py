@@ -11,8 +11,8 @@ import weight_checks as checks
 from test_planted_faults import PICTURE, fitted
 
 from meanshape.core import weights
+from meanshape.core.box import Box
 from meanshape.core.errors import WeightsError
-from meanshape.core.types import Box
 from meanshape.methods.mean_shape import MeanShape
 
 

@@ -11,9 +11,10 @@ import numpy as np
 from checks import predicted
 
 from meanshape.core import weights
+from meanshape.core.box import Box
 from meanshape.core.errors import WeightsError
 from meanshape.core.origin import NOT_STATED
-from meanshape.core.types import Box, Sample
+from meanshape.core.sample import Sample
 from meanshape.methods.base import LandmarkModel
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from meanshape import formats
 from meanshape.core import registry
+from meanshape.core.box import Box
 from meanshape.core.errors import (
     BoxError,
     ConfigError,
@@ -13,7 +14,10 @@ from meanshape.core.errors import (
     MeanshapeWarning,
     ResultError,
 )
-from meanshape.core.types import Box, Face, Prediction, Sample, Shape
+from meanshape.core.face import Face
+from meanshape.core.prediction import Prediction
+from meanshape.core.sample import Sample
+from meanshape.core.shape import Shape
 from meanshape.datasets.folder import BY_HAND
 from meanshape.detectors.base import best_first
 from meanshape.detectors.given import Given

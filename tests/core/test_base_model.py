@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from meanshape.core.box import Box
 from meanshape.core.errors import ConfigError, ImageError, NotFitted, ShapeError, WeightsError
 from meanshape.core.markup import Conversion, MarkUp
-from meanshape.core.types import Box, Sample, Shape
+from meanshape.core.sample import Sample
+from meanshape.core.shape import Shape
 from meanshape.methods.mean_shape import MODEL, relative_mean
 
 FACE = np.random.default_rng(0).uniform(0, 1, (68, 2))

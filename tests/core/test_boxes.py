@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import meanshape as ms
-from meanshape.core.boxes import as_box, as_boxes
+from meanshape.core.box import as_box, as_boxes
 from meanshape.core.errors import BoxError, ImageError
 from meanshape.core.image import read_image
 from meanshape.detectors.given import Given

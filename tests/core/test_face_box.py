@@ -3,7 +3,7 @@ import pytest
 
 from meanshape.core.face_box import face_box, full
 from meanshape.core.markup import MarkUp, markup
-from meanshape.core.types import Shape
+from meanshape.core.shape import Shape
 
 
 def points(kind):

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from meanshape.core import geometry
+from meanshape.core.box import Box
 from meanshape.core.errors import ShapeError
-from meanshape.core.types import Box
 
 number = st.floats(-1e3, 1e3)
 points = arrays(np.float64, (6, 2), elements=number).filter(lambda p: np.linalg.svd(p - p.mean(0))[1][1] > 1)

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from meanshape.core import geometry
+from meanshape.core.box import Box
 from meanshape.core.errors import ImageError, OutputError
 from meanshape.core.image import crop, image_size, read_image, warp, write_image
-from meanshape.core.types import Box
 
 
 def picture(height=6, width=9):

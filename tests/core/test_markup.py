@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 
 from meanshape.core.errors import MarkUpError, UnknownName
 from meanshape.core.markup import MarkUp, from_toml, markup, markup_names, to_toml
-from meanshape.core.types import Shape
+from meanshape.core.shape import Shape
 
 COUNTS = {
     "ibug68": 68,

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from scipy.integrate import trapezoid
 
 from meanshape.core import metrics
+from meanshape.core.box import Box
 from meanshape.core.errors import MarkUpError, ShapeError
-from meanshape.core.types import Box
 
 values = st.lists(st.floats(0, 1), min_size=1, max_size=50)
 

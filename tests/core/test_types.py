@@ -9,8 +9,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from meanshape.core.box import Box
 from meanshape.core.errors import BoxError, FormatError, ResultError, ShapeError, UnknownName
-from meanshape.core.types import Box, Emotion, Face, Pose, Prediction, Sample, Shape
+from meanshape.core.face import Emotion, Face, Pose
+from meanshape.core.prediction import Prediction
+from meanshape.core.sample import Sample
+from meanshape.core.shape import Shape
 
 number = st.floats(-5e3, 5e3)
 length = st.floats(0.1, 5e3)

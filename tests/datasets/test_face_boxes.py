@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from meanshape.core.box import Box
 from meanshape.core.errors import ShapeError
-from meanshape.core.types import Box
 from meanshape.datasets.parts.boxes import canonical_box_from_doubled, canonical_box_from_five, fit_part
 from meanshape.datasets.parts.drawing import five, template
 

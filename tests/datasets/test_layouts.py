@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from meanshape.core import registry
+from meanshape.core.box import Box
 from meanshape.core.errors import DataSetError, FormatError, MissingExtra
-from meanshape.core.types import Box
 from meanshape.datasets import (
     affectnet,
     aflw,

@@ -7,9 +7,9 @@ import pytest
 from real_data import DATA
 
 import meanshape as ms
+from meanshape.core.box import Box
 from meanshape.core.errors import DataSetError, FormatError, ShapeError
 from meanshape.core.markup import markup
-from meanshape.core.types import Box
 from meanshape.datasets import fgnet, ibug300w, infanface, load_data, scut_fbp5500, webmorph, widerface
 from meanshape.datasets.parts.boxes import canonical_box_from_five
 from meanshape.datasets.parts.drawing import draw

@@ -8,8 +8,12 @@ import numpy as np
 import pytest
 
 from meanshape import formats
+from meanshape.core.box import Box
 from meanshape.core.errors import DataSetError, FormatError
-from meanshape.core.types import Box, Face, Prediction, Sample, Shape
+from meanshape.core.face import Face
+from meanshape.core.prediction import Prediction
+from meanshape.core.sample import Sample
+from meanshape.core.shape import Shape
 from meanshape.datasets import (
     afw,
     cnn_facepoint,

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from meanshape.core import weights
+from meanshape.core.box import Box
 from meanshape.core.errors import WeightsError
-from meanshape.core.types import Box
 from meanshape.datasets.synthetic import face
 from meanshape.detectors.mtcnn import MTCNN
 from meanshape.methods.mtcnn import cascade, pyramid

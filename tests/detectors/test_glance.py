@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from meanshape.core import registry, weights
+from meanshape.core.box import Box
 from meanshape.core.errors import ConfigError, WeightsError
-from meanshape.core.types import Box, Sample, Shape
+from meanshape.core.sample import Sample
+from meanshape.core.shape import Shape
 from meanshape.datasets import synthetic
 from meanshape.detectors.glance import compose, model, photos, targets
 from meanshape.detectors.glance.config import TINY, Config

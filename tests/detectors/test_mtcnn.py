@@ -12,8 +12,9 @@ import pytest
 from real_data import DATA
 
 from meanshape.core import registry, weights
+from meanshape.core.box import Box
 from meanshape.core.errors import ConfigError
-from meanshape.core.types import Box, Sample
+from meanshape.core.sample import Sample
 from meanshape.datasets.synthetic import scene
 from meanshape.methods.mtcnn import Config, cascade
 from meanshape.methods.mtcnn import model as method
@@ -245,7 +246,7 @@ def _drawn(rng: np.random.Generator, number: int) -> Sample:
     """A face of five dots and its canonical box, on a dim ground."""
     import cv2
 
-    from meanshape.core.types import Shape
+    from meanshape.core.shape import Shape
 
     image = rng.integers(60, 90, (120, 120, 3), dtype=np.uint8)
     size, centre = rng.uniform(40, 60), rng.uniform(50, 70, 2)

@@ -2,7 +2,10 @@
 
 import numpy as np
 
-from meanshape.core.types import Box, Face, Sample, Shape
+from meanshape.core.box import Box
+from meanshape.core.face import Face
+from meanshape.core.sample import Sample
+from meanshape.core.shape import Shape
 from meanshape.datasets.parts.drawing import template
 from meanshape.detectors.base import FaceDetector
 from meanshape.methods.base import LandmarkModel

@@ -11,9 +11,12 @@ from PIL import Image
 
 from meanshape.apps.cli import main
 from meanshape.core import registry
+from meanshape.core.box import Box
 from meanshape.core.errors import ConfigError, UnknownName
+from meanshape.core.face import Face
 from meanshape.core.origin import Origin
-from meanshape.core.types import Box, Face, Sample, Shape
+from meanshape.core.sample import Sample
+from meanshape.core.shape import Shape
 from meanshape.datasets import fgnet, synthetic, widerface
 from meanshape.detectors.base import FaceDetector
 from meanshape.evaluation import evaluate

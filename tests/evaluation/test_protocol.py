@@ -10,8 +10,11 @@ from known_faces import Finder, Oracle, faces
 
 import meanshape as ms
 from meanshape.apps.cli.evaluate import remarks
+from meanshape.core.box import Box
 from meanshape.core.errors import ConfigError, DataSetError, MarkUpError, NotFitted
-from meanshape.core.types import Box, Emotion, Sample, Shape
+from meanshape.core.face import Emotion
+from meanshape.core.sample import Sample
+from meanshape.core.shape import Shape
 from meanshape.datasets import cnn_facepoint, load_data
 from meanshape.datasets.parts.boxes import canonical_box_from_doubled
 from meanshape.evaluation import Remembered, evaluate, find_start

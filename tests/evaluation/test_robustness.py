@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from known_faces import faces
 
+from meanshape.core.box import Box
 from meanshape.core.errors import DataSetError, UnknownName
-from meanshape.core.types import Box, Sample, Shape
+from meanshape.core.sample import Sample
+from meanshape.core.shape import Shape
 from meanshape.evaluation import robustness, robustness_boxes
 from meanshape.evaluation.perturb import TABLE, View
 from meanshape.evaluation.robustness import CLEAN, write_csv

@@ -11,8 +11,9 @@ import pytest
 
 import meanshape as ms
 from meanshape import formats
+from meanshape.core.face import Face
 from meanshape.core.image import write_image
-from meanshape.core.types import Face, Prediction
+from meanshape.core.prediction import Prediction
 from meanshape.inference.outputs import Written
 
 BOX = ms.Box(2, 3, 20, 30)

@@ -10,9 +10,12 @@ from hypothesis import strategies as st
 
 from meanshape import formats
 from meanshape.core import weights
+from meanshape.core.box import Box
 from meanshape.core.errors import FormatError, UnknownName
+from meanshape.core.face import Emotion, Face, Pose
 from meanshape.core.markup import markup
-from meanshape.core.types import Box, Emotion, Face, Pose, Prediction, Shape
+from meanshape.core.prediction import Prediction
+from meanshape.core.shape import Shape
 from meanshape.formats import coco, csv, dlib_xml, ljson, parquet
 
 FIVE = [[10, 20], [30, 20.25], [20, 30], [12, 40], [28, 41.123456]]

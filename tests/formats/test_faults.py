@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 
 from meanshape import formats
+from meanshape.core.box import Box
 from meanshape.core.errors import FormatError, MeanshapeWarning
-from meanshape.core.types import Box, Face, Prediction, Shape
+from meanshape.core.face import Face
+from meanshape.core.prediction import Prediction
+from meanshape.core.shape import Shape
 
 FIVE = [[10, 10], [30, 10], [20, 20], [12, 30], [28, 30]]
 FACE = Face(Box(5, 5, 35, 35), Shape(FIVE, "mtfl5"))

@@ -8,7 +8,10 @@ import sys
 import pytest
 
 from meanshape import formats
-from meanshape.core.types import Box, Face, Prediction, Shape
+from meanshape.core.box import Box
+from meanshape.core.face import Face
+from meanshape.core.prediction import Prediction
+from meanshape.core.shape import Shape
 from meanshape.formats.text import decode_names, dump_json, escaped, unescaped
 from meanshape.inference.outputs import Printed
 

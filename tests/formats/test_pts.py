@@ -5,8 +5,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from meanshape import formats
+from meanshape.core.box import Box
 from meanshape.core.errors import FormatError
-from meanshape.core.types import Box, Face, Prediction, Shape
+from meanshape.core.face import Face
+from meanshape.core.prediction import Prediction
+from meanshape.core.shape import Shape
 from meanshape.formats import pts
 
 SQUARE = [[0, 0], [10, 0], [10, 20.5], [0, 20.5], [5, 5]]

@@ -9,8 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meanshape import formats
+from meanshape.core.box import Box
 from meanshape.core.errors import FormatError
-from meanshape.core.types import Box, Emotion, Face, Pose, Prediction, Shape
+from meanshape.core.face import Emotion, Face, Pose
+from meanshape.core.prediction import Prediction
+from meanshape.core.shape import Shape
 from meanshape.formats import cells, csv, jsonl, text
 
 FIVE = [[10, 20], [30, 20.25], [20, 30], [12, 40], [28, 41.123456]]

@@ -27,9 +27,12 @@ with atheris.instrument_imports(include=WATCHED):
     from meanshape import formats
     from meanshape.core import config, weights
     from meanshape.core import markup as markups
+    from meanshape.core.box import Box
     from meanshape.core.errors import MeanshapeError
+    from meanshape.core.face import Face
     from meanshape.core.image import read_image
-    from meanshape.core.types import Box, Face, Prediction, Shape
+    from meanshape.core.prediction import Prediction
+    from meanshape.core.shape import Shape
     from meanshape.methods.dan import Config
     from meanshape.methods.mean_shape import MeanShape
     from meanshape.methods.shared import arrays
@@ -109,7 +112,7 @@ def bodies(folder: Path) -> tuple[Read, Seeds]:
     from meanshape.apps.web.server import create_app
     from meanshape.apps.web.service import Service
     from meanshape.core.image import write_image
-    from meanshape.core.types import Sample
+    from meanshape.core.sample import Sample
 
     model = MeanShape().fit([Sample("one", "none.png", PHOTO.faces[0].shape, PHOTO.faces[0].box)])
     model.save(folder / "model")

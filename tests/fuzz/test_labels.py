@@ -8,8 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meanshape import formats
+from meanshape.core.box import Box
 from meanshape.core.errors import FormatError
-from meanshape.core.types import Box, Emotion, Face, Pose, Prediction, Shape
+from meanshape.core.face import Emotion, Face, Pose
+from meanshape.core.prediction import Prediction
+from meanshape.core.shape import Shape
 from meanshape.detectors.given import Given
 from meanshape.evaluation import schema
 from meanshape.formats import csv, jsonl, ljson

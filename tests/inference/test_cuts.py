@@ -15,7 +15,7 @@ import meanshape as ms
 from meanshape import Box, Face
 from meanshape.core import weights
 from meanshape.core.image import Pixels, read_image
-from meanshape.core.types import Prediction
+from meanshape.core.prediction import Prediction
 from meanshape.datasets.synthetic import face
 from meanshape.detectors.base import FaceDetector
 from meanshape.inference import cuts

@@ -10,7 +10,7 @@ import pytest
 import meanshape as ms
 from meanshape.apps.cli import main
 from meanshape.core import weights
-from meanshape.core.types import Emotion
+from meanshape.core.face import Emotion
 from meanshape.inference import Pipeline, choice
 from meanshape.inference.outputs import seems
 from meanshape.inference.overlay import draw

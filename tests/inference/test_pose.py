@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from meanshape.core.face import Pose
 from meanshape.core.markup import markup
-from meanshape.core.types import Pose, Shape
+from meanshape.core.shape import Shape
 from meanshape.datasets.synthetic.generate import Options, plan
 from meanshape.inference.pose import head_of, head_pose, rotation
 

@@ -14,7 +14,7 @@ import meanshape as ms
 from meanshape import Box, Face, Shape
 from meanshape.core.errors import ConfigError, UnknownName
 from meanshape.core.image import Pixels
-from meanshape.core.types import Prediction
+from meanshape.core.prediction import Prediction
 from meanshape.detectors.base import FaceDetector
 from meanshape.inference.pose import head_pose
 from meanshape.inference.tracking import CHECK, RESTS, Tracker, assign

@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meanshape.core import config
+from meanshape.core.box import Box
 from meanshape.core.errors import ConfigError, ShapeError, WeightsError
-from meanshape.core.types import Box, Sample, Shape
+from meanshape.core.sample import Sample
+from meanshape.core.shape import Shape
 from meanshape.datasets import synthetic
 from meanshape.methods.aam import AAM, Config
 from meanshape.methods.aam.model import FILE

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from meanshape.core import config
+from meanshape.core.box import Box
 from meanshape.core.errors import ConfigError, ShapeError, WeightsError
 from meanshape.core.image import warp
 from meanshape.core.markup import markup
-from meanshape.core.types import Box, Sample, Shape
+from meanshape.core.sample import Sample
+from meanshape.core.shape import Shape
 from meanshape.datasets import synthetic
 from meanshape.methods.asm import ASM, PRESETS, Config
 from meanshape.methods.asm.model import FILE

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 
 from meanshape.core import config
+from meanshape.core.box import Box
 from meanshape.core.errors import ConfigError, MissingExtra, ShapeError, WeightsError
 from meanshape.core.geometry import apply, similarity
-from meanshape.core.types import Box, Sample, Shape
+from meanshape.core.sample import Sample
+from meanshape.core.shape import Shape
 from meanshape.datasets import synthetic
 from meanshape.methods.cpr import (
     CPR,

@@ -14,7 +14,8 @@ pytest.importorskip("onnx")
 from meanshape.core import config  # noqa: E402
 from meanshape.core.errors import ConfigError, WeightsError  # noqa: E402
 from meanshape.core.geometry import apply  # noqa: E402
-from meanshape.core.types import Sample, Shape  # noqa: E402
+from meanshape.core.sample import Sample  # noqa: E402
+from meanshape.core.shape import Shape  # noqa: E402
 from meanshape.datasets import synthetic  # noqa: E402
 from meanshape.methods.dan import DAN, PRESETS, Config  # noqa: E402
 from meanshape.methods.dan import network as nets  # noqa: E402

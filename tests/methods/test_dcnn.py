@@ -13,9 +13,11 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
 from meanshape.core import config  # noqa: E402
+from meanshape.core.box import Box  # noqa: E402
 from meanshape.core.errors import ConfigError, MarkUpError  # noqa: E402
 from meanshape.core.markup import markup  # noqa: E402
-from meanshape.core.types import Box, Sample, Shape  # noqa: E402
+from meanshape.core.sample import Sample  # noqa: E402
+from meanshape.core.shape import Shape  # noqa: E402
 from meanshape.datasets import cnn_facepoint  # noqa: E402
 from meanshape.datasets.synthetic import face  # noqa: E402
 from meanshape.methods.dcnn import DCNN, PRESETS, Config  # noqa: E402

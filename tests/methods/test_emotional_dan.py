@@ -14,10 +14,11 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
 from meanshape.core import weights  # noqa: E402
+from meanshape.core.box import Box  # noqa: E402
 from meanshape.core.errors import ConfigError, FormatError, NotFitted, WeightsError  # noqa: E402
 from meanshape.core.image import write_image  # noqa: E402
 from meanshape.core.markup import markup  # noqa: E402
-from meanshape.core.types import Box, Sample  # noqa: E402
+from meanshape.core.sample import Sample  # noqa: E402
 from meanshape.datasets import fer2013, synthetic  # noqa: E402
 from meanshape.methods.dan.network import heatmap, prepared, similarity, warp  # noqa: E402
 from meanshape.methods.emotional_dan import Config, EmotionalDAN, training  # noqa: E402

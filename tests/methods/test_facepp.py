@@ -15,7 +15,8 @@ pytest.importorskip("onnx")
 from meanshape.core import config  # noqa: E402
 from meanshape.core.errors import ConfigError, ShapeError  # noqa: E402
 from meanshape.core.markup import markup  # noqa: E402
-from meanshape.core.types import Sample, Shape  # noqa: E402
+from meanshape.core.sample import Sample  # noqa: E402
+from meanshape.core.shape import Shape  # noqa: E402
 from meanshape.datasets.synthetic import face  # noqa: E402
 from meanshape.methods.dan.network import similarity  # noqa: E402
 from meanshape.methods.facepp import (  # noqa: E402

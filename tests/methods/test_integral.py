@@ -15,7 +15,8 @@ from meanshape.core import config  # noqa: E402
 from meanshape.core.errors import ConfigError, DataSetError  # noqa: E402
 from meanshape.core.geometry import apply, invert, similarity  # noqa: E402
 from meanshape.core.markup import MarkUp, markup  # noqa: E402
-from meanshape.core.types import Sample, Shape  # noqa: E402
+from meanshape.core.sample import Sample  # noqa: E402
+from meanshape.core.shape import Shape  # noqa: E402
 from meanshape.datasets import synthetic  # noqa: E402
 from meanshape.methods.integral import Config, Integral, faces, training  # noqa: E402
 from meanshape.methods.integral.network import IntegralNet, Look  # noqa: E402

@@ -14,7 +14,8 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
 from meanshape.core.errors import ConfigError, DataSetError  # noqa: E402
-from meanshape.core.types import Sample, Shape  # noqa: E402
+from meanshape.core.sample import Sample  # noqa: E402
+from meanshape.core.shape import Shape  # noqa: E402
 from meanshape.datasets import synthetic  # noqa: E402
 from meanshape.methods.mtcnn.training import gather  # noqa: E402
 from meanshape.methods.tcdcn import (  # noqa: E402

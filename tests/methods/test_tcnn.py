@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
 from meanshape.core.errors import ConfigError, DataSetError  # noqa: E402
-from meanshape.core.types import Sample  # noqa: E402
+from meanshape.core.sample import Sample  # noqa: E402
 from meanshape.datasets import synthetic  # noqa: E402
 from meanshape.methods.tcnn import (  # noqa: E402
     TCNN,

@@ -18,7 +18,8 @@ from real_data import DATA
 
 import meanshape as ms
 from meanshape.core import registry, weights
-from meanshape.core.types import Box, Sample
+from meanshape.core.box import Box
+from meanshape.core.sample import Sample
 from meanshape.datasets import load_data
 from meanshape.detectors.base import FaceDetector
 

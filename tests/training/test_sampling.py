@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from meanshape.core.box import Box
 from meanshape.core.errors import DataSetError
 from meanshape.core.markup import markup
-from meanshape.core.types import Box, Sample, Shape
+from meanshape.core.sample import Sample
+from meanshape.core.shape import Shape
 from meanshape.training.augment import Augmentation, jitter_matrix
 from meanshape.training.sampling import CropBank, CropSampler, inter_pupil, square_mean
 

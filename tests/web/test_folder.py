@@ -18,15 +18,18 @@ from meanshape.apps.cli import main
 from meanshape.apps.web.folder import ConflictError, Folder
 from meanshape.apps.web.labels import LABELS
 from meanshape.apps.web.server import create_app
+from meanshape.core.box import Box
 from meanshape.core.errors import (
     ConfigError,
     FormatError,
     ShapeError,
     UnknownName,
 )
+from meanshape.core.face import Face
 from meanshape.core.image import write_image
 from meanshape.core.markup import load_markup, markup
-from meanshape.core.types import Box, Face, Prediction, Shape
+from meanshape.core.prediction import Prediction
+from meanshape.core.shape import Shape
 from meanshape.datasets import load_data
 from meanshape.datasets.folder import BY_HAND
 from meanshape.datasets.synthetic import face

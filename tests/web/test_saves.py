@@ -19,9 +19,12 @@ from meanshape.apps.web.first import ellipse, named_like
 from meanshape.apps.web.folder import LOCK, ConflictError, Folder
 from meanshape.apps.web.labels import LABELS, pts_names
 from meanshape.apps.web.server import create_app
+from meanshape.core.box import Box
 from meanshape.core.errors import DataSetError, FormatError, MeanshapeError, OutputError
-from meanshape.core.markup import _OWN, markup
-from meanshape.core.types import Box, Emotion, Face, MarkUp, Prediction, Shape
+from meanshape.core.face import Emotion, Face
+from meanshape.core.markup import _OWN, MarkUp, markup
+from meanshape.core.prediction import Prediction
+from meanshape.core.shape import Shape
 from meanshape.datasets import load_data
 from meanshape.datasets.folder import BY_HAND
 from meanshape.evaluation.starts import mean_face

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from meanshape.core.box import Box
 from meanshape.core.markup import markup
-from meanshape.core.types import Box, Shape
+from meanshape.core.shape import Shape
 
 FULL = "ibug68"
 """The mark-up whose tight box is the canonical face box."""

@@ -11,8 +11,8 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from meanshape.core.box import Box
 from meanshape.core.errors import ShapeError
-from meanshape.core.types import Box
 
 Matrix = NDArray[np.float64]
 Points = NDArray[np.float64]

@@ -25,11 +25,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from meanshape.core import checks, depth
+from meanshape.core.box import Box
 from meanshape.core.errors import ImageError, MissingExtra, writing
 from meanshape.core.files import replacing
 from meanshape.core.geometry import Matrix, crop_matrix, invert
 from meanshape.core.openers import open_picture, upright_size, without_metadata
-from meanshape.core.types import Box
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -12,9 +12,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from meanshape.core.box import Box
 from meanshape.core.errors import ShapeError
 from meanshape.core.markup import MarkUp, markup
-from meanshape.core.types import Box
 
 Array = NDArray[np.float64]
 Normaliser = Literal["inter_ocular", "inter_pupil", "box_diagonal", "box_size", "box_width"]

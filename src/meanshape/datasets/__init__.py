@@ -14,7 +14,7 @@ from typing import Any
 from meanshape.core import registry
 from meanshape.core.errors import ConfigError, DataSetError, UnknownName
 from meanshape.core.origin import Origin
-from meanshape.core.types import Sample
+from meanshape.core.sample import Sample
 from meanshape.datasets.parts.origin import origin_of
 
 

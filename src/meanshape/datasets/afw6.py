@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from meanshape.core.box import Box
 from meanshape.core.errors import DataSetError, FormatError
-from meanshape.core.types import Box, Shape
+from meanshape.core.shape import Shape
 from meanshape.datasets.parts import mat
 from meanshape.datasets.parts.card import load_card
 from meanshape.datasets.parts.drawing import draw, five

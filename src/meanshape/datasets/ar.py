@@ -12,7 +12,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from meanshape.core.types import Shape
+from meanshape.core.shape import Shape
 from meanshape.datasets.parts import mat
 from meanshape.datasets.parts.card import load_card
 from meanshape.datasets.parts.drawing import draw_as

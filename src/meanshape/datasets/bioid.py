@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from meanshape.core.errors import FormatError
-from meanshape.core.types import Shape
+from meanshape.core.shape import Shape
 from meanshape.datasets.parts.card import load_card
 from meanshape.datasets.parts.drawing import draw_as
 from meanshape.datasets.parts.files import existing_folder, first_of, photos, rows

@@ -19,7 +19,7 @@ import numpy as np
 
 from meanshape.core import resources
 from meanshape.core.errors import FormatError, suggestion
-from meanshape.core.types import Sample
+from meanshape.core.sample import Sample
 from meanshape.datasets.parts.card import load_card
 from meanshape.datasets.parts.drawing import draw
 from meanshape.datasets.parts.duplicates import near_between, perceptual_hash

@@ -20,13 +20,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from meanshape import formats
+from meanshape.core.box import Box
 from meanshape.core.errors import DataSetError, FormatError
+from meanshape.core.face import Face
 from meanshape.core.face_box import face_box
 from meanshape.core.files import below
 from meanshape.core.markup import markups_in
 from meanshape.core.openers import looks_like_picture
 from meanshape.core.origin import Origin
-from meanshape.core.types import Box, Face, Prediction, Sample, Shape
+from meanshape.core.prediction import Prediction
+from meanshape.core.sample import Sample
+from meanshape.core.shape import Shape
 from meanshape.datasets.parts.card import load_card
 from meanshape.datasets.parts.check import Problem, check
 from meanshape.datasets.parts.drawing import draw

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanshape.core.image import read_image
-from meanshape.core.types import Shape
+from meanshape.core.shape import Shape
 from meanshape.datasets.parts.card import load_card
 from meanshape.datasets.parts.drawing import draw
 from meanshape.datasets.parts.files import existing_folder, first_of, photos

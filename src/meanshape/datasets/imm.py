@@ -13,7 +13,8 @@ from pathlib import Path
 from meanshape.core.errors import FormatError, ImageError
 from meanshape.core.image import image_size
 from meanshape.core.markup import markup
-from meanshape.core.types import Sample, Shape
+from meanshape.core.sample import Sample
+from meanshape.core.shape import Shape
 from meanshape.datasets.parts.asf import read_asf, write_asf
 from meanshape.datasets.parts.card import load_card
 from meanshape.datasets.parts.drawing import draw

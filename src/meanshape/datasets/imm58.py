@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from meanshape.core.image import image_size
-from meanshape.core.types import Shape
+from meanshape.core.shape import Shape
 from meanshape.datasets.parts.asf import read_asf, write_asf
 from meanshape.datasets.parts.card import load_card
 from meanshape.datasets.parts.drawing import draw_as

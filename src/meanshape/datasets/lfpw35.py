@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 
 from meanshape.core.errors import FormatError
-from meanshape.core.types import Shape
+from meanshape.core.shape import Shape
 from meanshape.datasets.parts.card import load_card
 from meanshape.datasets.parts.drawing import draw_as
 from meanshape.datasets.parts.files import existing_folder, photos, rows, without_suffix

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from meanshape.core.errors import DataSetError, FormatError
-from meanshape.core.types import Shape
+from meanshape.core.shape import Shape
 from meanshape.datasets.parts.card import load_card
 from meanshape.datasets.parts.drawing import draw_as
 from meanshape.datasets.parts.files import existing_folder, photos_below, rows

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from meanshape.core.errors import FormatError
-from meanshape.core.types import Shape
+from meanshape.core.shape import Shape
 from meanshape.datasets.parts import mat
 from meanshape.datasets.parts.card import load_card
 from meanshape.datasets.parts.drawing import draw_as

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
+from meanshape.core.box import Box
 from meanshape.core.errors import FormatError
-from meanshape.core.types import Box, Shape
+from meanshape.core.shape import Shape
 from meanshape.datasets.parts.card import load_card
 from meanshape.datasets.parts.drawing import draw_as
 from meanshape.datasets.parts.files import existing_folder, first_of, photo, rows, without_suffix

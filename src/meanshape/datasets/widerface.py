@@ -18,8 +18,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from meanshape.core.box import Box
 from meanshape.core.errors import DataSetError, FormatError
-from meanshape.core.types import Box
 from meanshape.datasets.parts.card import load_card
 from meanshape.datasets.parts.drawing import draw
 from meanshape.datasets.parts.files import existing_folder, first_of, photo, rows, without_suffix

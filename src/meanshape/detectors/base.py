@@ -9,10 +9,11 @@ from functools import cache
 from typing import Any, ClassVar
 
 from meanshape.core import checks, registry
+from meanshape.core.box import Box
 from meanshape.core.errors import ConfigError, ResultError
+from meanshape.core.face import Face
 from meanshape.core.image import ImageLike, Pixels, read_image
 from meanshape.core.origin import Origin
-from meanshape.core.types import Box, Face
 
 
 class FaceDetector(ABC):

@@ -10,9 +10,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
+from meanshape.core.box import Box
+from meanshape.core.face import Face
 from meanshape.core.image import Pixels
 from meanshape.core.origin import Origin, joined
-from meanshape.core.types import Box, Face
 from meanshape.detectors.base import FaceDetector, rank
 from meanshape.detectors.glance import Glance
 from meanshape.detectors.mtcnn import MTCNN

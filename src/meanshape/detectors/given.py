@@ -13,12 +13,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from meanshape.core.boxes import BoxesLike, as_boxes
+from meanshape.core.box import Box, BoxesLike, as_boxes
 from meanshape.core.errors import BoxError, FormatError, MeanshapeError, MeanshapeWarning
+from meanshape.core.face import Face, face_from_dict
 from meanshape.core.face_box import face_box
 from meanshape.core.image import ImageLike, Pixels
-from meanshape.core.schema import face_from_dict
-from meanshape.core.types import Box, Face, Sample
+from meanshape.core.sample import Sample
 from meanshape.datasets.folder import BY_HAND
 from meanshape.detectors.base import FaceDetector, best_first
 from meanshape.formats import csv

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 from meanshape.core import config as configs
 from meanshape.core import weights
+from meanshape.core.box import Box
 from meanshape.core.errors import ConfigError
+from meanshape.core.face import Face
 from meanshape.core.image import Pixels
 from meanshape.core.origin import Origin
-from meanshape.core.types import Box, Face, Shape
+from meanshape.core.shape import Shape
 from meanshape.detectors.base import FaceDetector, check_min_face
 from meanshape.methods.mtcnn import Config
 from meanshape.methods.mtcnn.model import Cascade

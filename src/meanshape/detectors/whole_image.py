@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from meanshape.core.box import Box
+from meanshape.core.face import Face
 from meanshape.core.image import Pixels
-from meanshape.core.types import Box, Face
 from meanshape.detectors.base import FaceDetector
 
 

@@ -22,7 +22,8 @@ from meanshape.core import config as configs
 from meanshape.core import toml, weights
 from meanshape.core.errors import ConfigError, FormatError, MarkUpError
 from meanshape.core.regular import read_text
-from meanshape.core.types import Sample, Shape
+from meanshape.core.sample import Sample
+from meanshape.core.shape import Shape
 from meanshape.datasets import load_data, origin, parse_data, thinned
 from meanshape.detectors.base import FaceDetector
 from meanshape.evaluation.protocol import evaluate

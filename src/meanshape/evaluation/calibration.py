@@ -14,7 +14,7 @@ from meanshape.core import metrics
 from meanshape.core.errors import DataSetError, ImageError, MarkUpError
 from meanshape.core.geometry import apply, procrustes, similarity
 from meanshape.core.markup import MarkUp
-from meanshape.core.types import Sample, refuse_evaluation_only
+from meanshape.core.sample import Sample, refuse_evaluation_only
 from meanshape.evaluation.perturb import View, jitter_box
 from meanshape.evaluation.protocol import Progress, scoring_for
 from meanshape.evaluation.reliability import reliability, right_points

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from meanshape.core.box import Box
 from meanshape.core.errors import DataSetError
-from meanshape.core.types import Box, Sample
+from meanshape.core.sample import Sample
 from meanshape.detectors.base import FaceDetector
 from meanshape.evaluation.labels import Labels
 from meanshape.evaluation.slices import FEW, check_groups, group, ordered

@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanshape.core import metrics
+from meanshape.core.box import Box
 from meanshape.core.errors import DataSetError, ImageError
 from meanshape.core.image import Pixels
-from meanshape.core.types import Box, Sample, refuse_evaluation_only
+from meanshape.core.sample import Sample, refuse_evaluation_only
 from meanshape.evaluation import perturb
 from meanshape.evaluation.calibration import FEWEST, annotated_points
 from meanshape.evaluation.perturb import View

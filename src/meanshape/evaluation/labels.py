@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from meanshape.core.box import Box
+from meanshape.core.face import Emotion
 from meanshape.core.image import Pixels
-from meanshape.core.types import Box, Emotion, Sample
+from meanshape.core.sample import Sample
 
 ATTRIBUTES = ("emotion", "gender", "smile", "glasses", "pose")
 GROUPED_BY = ("gender", "glasses", "pose")

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from meanshape.core.box import Box
 from meanshape.core.errors import BoxError
 from meanshape.core.geometry import apply
 from meanshape.core.image import Pixels, warp
-from meanshape.core.types import Box
 
 Random = np.random.Generator
 

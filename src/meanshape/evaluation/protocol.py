@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanshape.core import metrics, weights
+from meanshape.core.box import Box
 from meanshape.core.errors import DataSetError, ImageError, NotFitted
 from meanshape.core.image import Pixels
-from meanshape.core.types import Box, Sample
+from meanshape.core.sample import Sample
 from meanshape.detectors.base import FaceDetector
 from meanshape.evaluation.labels import answered_labels, columns, shared_labels, true_labels
 from meanshape.evaluation.result import About, Evaluation

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanshape.core import metrics
+from meanshape.core.box import Box
 from meanshape.core.errors import DataSetError, ImageError, UnknownName
-from meanshape.core.types import Box, Sample
+from meanshape.core.sample import Sample
 from meanshape.evaluation.perturb import TABLE, Perturbation, View, scale_box, shift_box
 from meanshape.evaluation.protocol import Progress, scoring_for
 from meanshape.evaluation.schema import write_file

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from meanshape.core.errors import DataSetError, MarkUpError
 from meanshape.core.markup import MarkUp
 from meanshape.core.metrics import Normaliser
-from meanshape.core.types import Sample, Shape
+from meanshape.core.sample import Sample
+from meanshape.core.shape import Shape
 
 Points = NDArray[np.float64]
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from meanshape.core import metrics
 from meanshape.core.errors import UnknownName
-from meanshape.core.types import Sample
+from meanshape.core.sample import Sample
 
 if TYPE_CHECKING:
     from meanshape.evaluation.result import Evaluation

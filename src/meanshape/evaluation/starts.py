@@ -19,10 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanshape.core import resources, toml
+from meanshape.core.box import Box
 from meanshape.core.errors import BoxError
+from meanshape.core.face import Face
 from meanshape.core.image import ImageLike, Pixels, read_image
 from meanshape.core.markup import MarkUp, markup
-from meanshape.core.types import Box, Face, Sample
+from meanshape.core.sample import Sample
 from meanshape.datasets.parts.boxes import canonical_box_from_doubled
 from meanshape.detectors.base import FaceDetector
 from meanshape.inference import choice

@@ -12,8 +12,8 @@ from pathlib import Path
 from types import ModuleType
 
 from meanshape.core.errors import FormatError, OutputError, UnknownName, suggestion
+from meanshape.core.prediction import Prediction
 from meanshape.core.regular import open_regular
-from meanshape.core.types import Prediction
 from meanshape.formats.faults import Faults
 
 FORMATS = ("pts", "csv", "jsonl", "parquet", "coco", "cvat", "dlib_xml", "ljson")

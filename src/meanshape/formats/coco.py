@@ -14,10 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from meanshape.core.box import Box
 from meanshape.core.errors import FormatError
+from meanshape.core.face import Face
+from meanshape.core.markup import MarkUp, markup_names
 from meanshape.core.markup import markup as markup_of
-from meanshape.core.markup import markup_names
-from meanshape.core.types import Box, Face, MarkUp, Prediction, Shape
+from meanshape.core.prediction import Prediction
+from meanshape.core.shape import Shape
 from meanshape.formats.faces import guess_markup
 from meanshape.formats.faults import Faults, Labels
 from meanshape.formats.text import dump_json, parse_json, read_text, write_text

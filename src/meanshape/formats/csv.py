@@ -30,10 +30,13 @@ from typing import Any
 
 import numpy as np
 
+from meanshape.core.box import Box
 from meanshape.core.errors import FormatError, suggestion
+from meanshape.core.face import Emotion, Face, Pose
 from meanshape.core.markup import markup as markup_of
 from meanshape.core.markup import named
-from meanshape.core.types import Box, Emotion, Face, Pose, Prediction, Shape
+from meanshape.core.prediction import Prediction
+from meanshape.core.shape import Shape
 from meanshape.formats.cells import plain, render_row
 from meanshape.formats.faces import guess_markup
 from meanshape.formats.faults import Faults, Labels

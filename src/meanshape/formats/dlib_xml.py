@@ -17,10 +17,13 @@ from xml.etree.ElementTree import Element, SubElement
 
 import numpy as np
 
+from meanshape.core.box import Box
 from meanshape.core.errors import FormatError, ResultError
+from meanshape.core.face import Face
 from meanshape.core.markup import markup as markup_of
 from meanshape.core.markup import markup_names
-from meanshape.core.types import Box, Face, Prediction, Shape
+from meanshape.core.prediction import Prediction
+from meanshape.core.shape import Shape
 from meanshape.formats import elements
 from meanshape.formats.faces import guess_markup
 from meanshape.formats.faults import Faults, Labels

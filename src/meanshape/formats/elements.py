@@ -9,8 +9,8 @@ from xml.etree.ElementTree import Element, TreeBuilder, indent, tostring
 from xml.parsers import expat
 
 from meanshape.core.errors import FormatError
+from meanshape.core.prediction import Prediction
 from meanshape.core.regular import read_bytes
-from meanshape.core.types import Prediction
 from meanshape.formats.text import escaped, finite, unescaped, write_text
 
 _FORBIDDEN = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\ufffe\\uffff]")

@@ -6,9 +6,11 @@ from pathlib import Path
 
 from numpy.typing import ArrayLike
 
+from meanshape.core.box import Box
 from meanshape.core.errors import BoxError, FormatError, ShapeError
+from meanshape.core.face import Face
 from meanshape.core.markup import markup, markup_names
-from meanshape.core.types import Box, Face, Shape
+from meanshape.core.shape import Shape
 
 
 def guess_markup(count: int, source: str | Path, line: int | None = None) -> str:

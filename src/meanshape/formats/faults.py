@@ -14,8 +14,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from meanshape.core.box import Box
 from meanshape.core.errors import BoxError, FormatError, MeanshapeError, MeanshapeWarning
-from meanshape.core.types import Box, Shape
+from meanshape.core.shape import Shape
 
 _WRONG = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, MeanshapeError)
 

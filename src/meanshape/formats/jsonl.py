@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from meanshape.core.errors import FormatError
-from meanshape.core.types import Prediction
+from meanshape.core.prediction import Prediction
 from meanshape.formats.text import dump_json, parse_json, read_text, write_text
 
 

@@ -16,10 +16,13 @@ from typing import Any
 
 import numpy as np
 
+from meanshape.core.box import Box
 from meanshape.core.errors import FormatError, MissingExtra, writing
+from meanshape.core.face import Face
 from meanshape.core.files import replacing
+from meanshape.core.prediction import Prediction
 from meanshape.core.regular import open_regular
-from meanshape.core.types import Box, Face, Prediction, Shape
+from meanshape.core.shape import Shape
 from meanshape.formats.parquet_pages import check
 from meanshape.formats.text import escaped, unescaped
 

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from meanshape.core.errors import FormatError
-from meanshape.core.types import Prediction
+from meanshape.core.prediction import Prediction
 from meanshape.formats.faces import face, guess_markup
 from meanshape.formats.text import finite, read_text, whole, write_text
 

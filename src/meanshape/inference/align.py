@@ -10,10 +10,11 @@ from typing import NamedTuple
 import numpy as np
 
 from meanshape.core.errors import ConfigError, ShapeError, suggestion
+from meanshape.core.face import Face
 from meanshape.core.geometry import Matrix, Points, invert, resize_points, similarity
 from meanshape.core.image import ImageLike, Pixels, read_image, warp
 from meanshape.core.markup import markup
-from meanshape.core.types import Face, Shape
+from meanshape.core.shape import Shape
 from meanshape.inference.pose import head_of
 
 TEMPLATES = ("arcface", "mean")

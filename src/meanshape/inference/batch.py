@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from meanshape.core.errors import BoxError, ImageError, MeanshapeError, MissingExtra, ShapeError
 from meanshape.core.image import Pixels, read_image
-from meanshape.core.types import Prediction
+from meanshape.core.prediction import Prediction
 from meanshape.inference.pipeline import Pipeline
 
 

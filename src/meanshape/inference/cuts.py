@@ -13,9 +13,9 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from meanshape.core.box import Box, Points
 from meanshape.core.geometry import apply, invert
 from meanshape.core.image import Pixels, warp
-from meanshape.core.types import Box, Points
 
 Grey = NDArray[np.float32]
 

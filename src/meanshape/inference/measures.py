@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from meanshape.core.box import Points
 from meanshape.core.errors import ShapeError
-from meanshape.core.types import Points, Shape
+from meanshape.core.shape import Shape
 
 
 def eye_aspect_ratio(shape: Shape) -> tuple[float, float]:

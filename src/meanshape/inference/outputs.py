@@ -19,10 +19,11 @@ from typing import IO, BinaryIO, Protocol
 
 from meanshape import formats
 from meanshape.core.errors import ConfigError, FormatError, OutputError, suggestion, writing
+from meanshape.core.face import Face
 from meanshape.core.files import check_place, open_below, open_to_append, write_below
 from meanshape.core.locks import FileLock
+from meanshape.core.prediction import Prediction
 from meanshape.core.regular import open_regular
-from meanshape.core.types import Face, Prediction
 from meanshape.formats import jsonl, pts
 from meanshape.inference.sources import short_names
 

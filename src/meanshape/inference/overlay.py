@@ -13,9 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from meanshape.core.box import Box, Points
+from meanshape.core.face import Face
 from meanshape.core.image import ImageLike, Pixels, read_image
 from meanshape.core.markup import MarkUp
-from meanshape.core.types import Box, Face, Points, Prediction, Shape
+from meanshape.core.prediction import Prediction
+from meanshape.core.shape import Shape
 from meanshape.inference.outputs import seems
 
 Colour = tuple[int, int, int]

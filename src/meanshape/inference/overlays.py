@@ -10,7 +10,7 @@ from meanshape.core.errors import ImageError, OutputError, writing
 from meanshape.core.files import check_place, write_below
 from meanshape.core.image import Pixels, encode
 from meanshape.core.openers import SUFFIXES
-from meanshape.core.types import Prediction
+from meanshape.core.prediction import Prediction
 from meanshape.inference.outputs import writable
 from meanshape.inference.overlay import Style, draw
 from meanshape.inference.sources import short_names

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from meanshape.core import checks
-from meanshape.core.boxes import BoxesLike, as_boxes
+from meanshape.core.box import Box, BoxesLike, as_boxes
 from meanshape.core.errors import BoxError, ConfigError
+from meanshape.core.face import Emotion, Face
 from meanshape.core.image import ImageLike, Pixels, read_image
-from meanshape.core.types import Box, Emotion, Face, Prediction, Shape
+from meanshape.core.prediction import Prediction
+from meanshape.core.shape import Shape
 from meanshape.detectors.base import FaceDetector, check_min_face
 from meanshape.inference import choice
 from meanshape.inference.pose import head_pose

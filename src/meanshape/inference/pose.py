@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanshape.core import toml
+from meanshape.core.face import Pose
 from meanshape.core.markup import MarkUp, markup
-from meanshape.core.types import Pose, Shape
+from meanshape.core.shape import Shape
 
 Floats = NDArray[np.float64]
 

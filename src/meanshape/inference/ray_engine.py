@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from meanshape.core.errors import MissingExtra, OutputError
-from meanshape.core.types import Prediction
+from meanshape.core.prediction import Prediction
 from meanshape.formats import jsonl
 
 BATCH = 16

@@ -20,12 +20,15 @@ from typing import Any
 
 import numpy as np
 
+from meanshape.core.box import Box, Points
 from meanshape.core.errors import ConfigError
+from meanshape.core.face import Emotion, Face
 from meanshape.core.face_box import face_box
 from meanshape.core.geometry import similarity
 from meanshape.core.image import ImageLike, Pixels, read_image
 from meanshape.core.markup import markup
-from meanshape.core.types import Box, Emotion, Face, Points, Prediction, Shape
+from meanshape.core.prediction import Prediction
+from meanshape.core.shape import Shape
 from meanshape.detectors.base import FaceDetector
 from meanshape.inference import cuts
 from meanshape.inference.pipeline import Pipeline

@@ -14,10 +14,12 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from meanshape.core.box import Box, Points
 from meanshape.core.errors import ConfigError
+from meanshape.core.face import Face
 from meanshape.core.geometry import apply, invert
 from meanshape.core.image import Pixels, warp
-from meanshape.core.types import Box, Face, Points, Shape
+from meanshape.core.shape import Shape
 from meanshape.detectors.base import FaceDetector, rank
 
 Turns = Literal["none", "auto", "all"]

@@ -9,7 +9,7 @@ from typing import Any
 
 from meanshape.core.errors import ConfigError, ImageError
 from meanshape.core.image import ImageLike
-from meanshape.core.types import Prediction
+from meanshape.core.prediction import Prediction
 from meanshape.inference import camera
 from meanshape.inference.clip import Clip
 from meanshape.inference.pipeline import Pipeline

@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
 from meanshape.core.errors import MeanshapeError, warn_in_one_line
-from meanshape.core.types import Prediction
+from meanshape.core.prediction import Prediction
 
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess

@@ -21,13 +21,14 @@ from numpy.typing import NDArray
 
 from meanshape.core import config as configs
 from meanshape.core import registry, toml, weights
-from meanshape.core.boxes import BoxLike, box_in
+from meanshape.core.box import Box, BoxLike, box_in
 from meanshape.core.errors import ConfigError, MeanshapeError, NotFitted, ShapeError, WeightsError, writing
 from meanshape.core.image import ImageLike, Pixels, read_image
 from meanshape.core.markup import MarkUp, from_toml, named, shipped, to_toml
 from meanshape.core.origin import Origin, joined
 from meanshape.core.regular import read_text
-from meanshape.core.types import Box, Sample, Shape, refuse_evaluation_only
+from meanshape.core.sample import Sample, refuse_evaluation_only
+from meanshape.core.shape import Shape
 from meanshape.core.weights import Files
 from meanshape.methods.onnx.graph import Graph
 from meanshape.methods.shared.confidence import FILE as CONFIDENCE

@@ -16,11 +16,13 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from meanshape.core.box import Box
 from meanshape.core.errors import ShapeError, WeightsError
 from meanshape.core.geometry import procrustes
 from meanshape.core.image import Pixels
 from meanshape.core.regular import open_regular
-from meanshape.core.types import Box, Sample, Shape
+from meanshape.core.sample import Sample
+from meanshape.core.shape import Shape
 from meanshape.core.weights import Files
 from meanshape.methods.base import LandmarkModel, Progress
 

@@ -18,7 +18,7 @@ import numpy as np
 from meanshape.core.errors import ConfigError, writing
 from meanshape.core.files import open_to_append, replacing
 from meanshape.core.regular import read_text
-from meanshape.core.types import Sample
+from meanshape.core.sample import Sample
 
 RECORD, CURVES = "asked.json", "curves.png"
 DRAWN = ("seconds", "loss", "error")

@@ -12,11 +12,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from meanshape.core.box import Box
 from meanshape.core.errors import DataSetError, ImageError
 from meanshape.core.geometry import apply, compose
 from meanshape.core.image import warp
 from meanshape.core.markup import MarkUp
-from meanshape.core.types import Box, Sample
+from meanshape.core.sample import Sample
 from meanshape.training.augment import Augmentation, as_pixels, change_pixels, jitter_matrix
 
 Float = NDArray[np.float64]

@@ -10,9 +10,12 @@ from pathlib import Path
 
 from meanshape import formats
 from meanshape.core import registry
+from meanshape.core.box import Box
 from meanshape.core.errors import BoxError, ConfigError, FormatError, writing
+from meanshape.core.face import Face
 from meanshape.core.files import derived, fitting, write_below
-from meanshape.core.types import Box, Face, Prediction, Sample
+from meanshape.core.prediction import Prediction
+from meanshape.core.sample import Sample
 from meanshape.datasets.folder import is_checked
 
 SINGLE = ("pts", "ljson")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from meanshape.apps.cli import _console as console
 
 if TYPE_CHECKING:
-    from meanshape.core.types import Sample
+    from meanshape.core.sample import Sample
     from meanshape.evaluation import Evaluation
 
 FEW = "few"

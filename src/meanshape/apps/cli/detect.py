@@ -15,7 +15,8 @@ from meanshape.apps.cli import _options as options
 from meanshape.core.errors import ConfigError, ImageError
 
 if TYPE_CHECKING:
-    from meanshape.core.types import Box, Prediction
+    from meanshape.core.box import Box
+    from meanshape.core.prediction import Prediction
     from meanshape.detectors.base import FaceDetector
     from meanshape.inference.batch import Summary
     from meanshape.inference.outputs import Results
@@ -229,8 +230,8 @@ def _detector(name: str | None, typed: list[str] | None, file: Path | None) -> s
 
 def _box(text: str) -> Box:
     """Return a box that was typed."""
+    from meanshape.core.box import Box
     from meanshape.core.errors import BoxError
-    from meanshape.core.types import Box
 
     try:
         left, top, right, bottom = (float(part) for part in text.split(","))

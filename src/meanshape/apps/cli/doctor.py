@@ -19,7 +19,7 @@ from meanshape.core.errors import MeanshapeError, WeightsError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from meanshape.core.types import Sample
+    from meanshape.core.sample import Sample
     from meanshape.methods.base import LandmarkModel
 
 app = typer.Typer()

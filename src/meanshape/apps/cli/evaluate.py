@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from rich.progress import Progress
 
-    from meanshape.core.types import Sample
+    from meanshape.core.sample import Sample
     from meanshape.detectors.base import FaceDetector
     from meanshape.evaluation import Evaluation
     from meanshape.methods.base import LandmarkModel

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from meanshape.core.types import Sample
+    from meanshape.core.sample import Sample
     from meanshape.methods.base import LandmarkModel
 
 app = typer.Typer()

@@ -11,7 +11,7 @@ from meanshape.apps.cli import _console as console
 from meanshape.core.errors import ConfigError, FormatError
 
 if TYPE_CHECKING:
-    from meanshape.core.types import Prediction
+    from meanshape.core.prediction import Prediction
 
 app = typer.Typer()
 

@@ -18,7 +18,7 @@ from meanshape.apps.cli import _options as options
 
 if TYPE_CHECKING:
     from meanshape.core.origin import Origin
-    from meanshape.core.types import Sample
+    from meanshape.core.sample import Sample
 
 app = typer.Typer()
 

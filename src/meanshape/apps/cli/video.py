@@ -14,7 +14,7 @@ from meanshape.core.errors import ConfigError, FormatError, OutputError
 
 if TYPE_CHECKING:
     from meanshape.core.image import Pixels
-    from meanshape.core.types import Prediction
+    from meanshape.core.prediction import Prediction
     from meanshape.inference.clip import Clip
     from meanshape.inference.outputs import Written
     from meanshape.inference.overlay import Style

@@ -11,9 +11,9 @@ import numpy as np
 
 from meanshape.core import config as configs
 from meanshape.core import registry, weights
+from meanshape.core.box import Box
 from meanshape.core.errors import ConfigError, ImageError
 from meanshape.core.image import Pixels
-from meanshape.core.types import Box
 from meanshape.inference.pipeline import Pipeline
 from meanshape.inference.turns import view
 from meanshape.methods.base import CONFIG

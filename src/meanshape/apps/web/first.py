@@ -9,9 +9,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from meanshape.core.box import Box
+from meanshape.core.face import Face
 from meanshape.core.image import Pixels
 from meanshape.core.markup import MarkUp, markup
-from meanshape.core.types import Box, Face, Shape
+from meanshape.core.shape import Shape
 from meanshape.inference.pipeline import Pipeline
 from meanshape.inference.turns import view
 

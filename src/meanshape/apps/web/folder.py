@@ -19,12 +19,15 @@ from typing import Any, Literal
 from meanshape.apps.web.first import FirstPoints, mean_of
 from meanshape.apps.web.labels import JsonLines, Labels, PtsFiles
 from meanshape.apps.web.photo_jobs import Ask, Photo, PhotoJobs
+from meanshape.core.box import Box
 from meanshape.core.errors import ConfigError, MeanshapeError, ShapeError, UnknownName
+from meanshape.core.face import Emotion, Face
 from meanshape.core.face_box import face_box
 from meanshape.core.locks import FileLock
 from meanshape.core.markup import MarkUp
 from meanshape.core.openers import looks_like_picture
-from meanshape.core.types import Box, Emotion, Face, Prediction, Shape
+from meanshape.core.prediction import Prediction
+from meanshape.core.shape import Shape
 from meanshape.datasets.folder import BY_HAND, CHECKED, UNCHECKED, is_checked
 from meanshape.inference.pipeline import Pipeline
 from meanshape.inference.sources import natural

@@ -13,9 +13,9 @@ from pydantic import AfterValidator, BaseModel, Field
 from meanshape.apps.web.folder import ConflictError, Folder, Label
 from meanshape.apps.web.photo_jobs import Photo
 from meanshape.apps.web.service import Service
+from meanshape.core.box import Box
 from meanshape.core.errors import UnknownName
-from meanshape.core.schema import face_to_dict
-from meanshape.core.types import Box
+from meanshape.core.face import face_to_dict
 from meanshape.formats.text import escaped, unescaped
 
 SHOWN = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}

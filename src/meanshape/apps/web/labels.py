@@ -17,9 +17,11 @@ from typing import Protocol
 import numpy as np
 
 from meanshape.core.errors import FormatError, ShapeError, writing
+from meanshape.core.face import Face
 from meanshape.core.files import open_below, write_below
 from meanshape.core.markup import MarkUp
-from meanshape.core.types import Face, Prediction, Shape
+from meanshape.core.prediction import Prediction
+from meanshape.core.shape import Shape
 from meanshape.datasets.folder import BY_HAND, LABELS, picture_of
 from meanshape.formats import jsonl, pts
 

@@ -14,11 +14,13 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from meanshape.apps.web.first import FirstPoints, Mean
+from meanshape.core.box import Box
 from meanshape.core.errors import ImageError, UnknownName
+from meanshape.core.face import Face
 from meanshape.core.files import open_below
 from meanshape.core.image import Pixels, decode, size_of
 from meanshape.core.markup import MarkUp
-from meanshape.core.types import Box, Face, Shape
+from meanshape.core.shape import Shape
 from meanshape.inference.pipeline import Pipeline
 
 Ask = Callable[..., Any]

@@ -28,7 +28,7 @@ from meanshape.apps.web.workers import FailedError, NoWorkerError, SlowError
 from meanshape.core import registry, resources, weights
 from meanshape.core.errors import ImageError, MeanshapeError, OutputError, UnknownName
 from meanshape.core.markup import markup, markup_names
-from meanshape.core.types import Prediction
+from meanshape.core.prediction import Prediction
 from meanshape.formats.text import dump_json, escaped
 from meanshape.inference import choice
 from meanshape.inference.turns import Turns

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from meanshape.core import geometry, resources, toml
+from meanshape.core.box import Box
 from meanshape.core.errors import ShapeError
 from meanshape.core.face_box import face_box
-from meanshape.core.types import Box, Shape
+from meanshape.core.shape import Shape
 
 Floats = NDArray[np.float64]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from meanshape.core.errors import DataSetError, FormatError, ImageError
-from meanshape.core.types import Sample
+from meanshape.core.sample import Sample
 from meanshape.datasets.parts.card import DataSetCard
 from meanshape.datasets.parts.duplicates import perceptual_hash
 from meanshape.datasets.parts.survey import Survey

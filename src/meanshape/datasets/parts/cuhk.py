@@ -13,8 +13,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from meanshape.core.box import Box
 from meanshape.core.errors import DataSetError, FormatError
-from meanshape.core.types import Box, Sample, Shape
+from meanshape.core.sample import Sample
+from meanshape.core.shape import Shape
 from meanshape.datasets.parts.card import DataSetCard
 from meanshape.datasets.parts.drawing import draw, five
 from meanshape.datasets.parts.files import listed, photo, without_suffix

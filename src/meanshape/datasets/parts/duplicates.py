@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from meanshape.core.types import Sample
+from meanshape.core.sample import Sample
 
 SIDE, BAND = 8, 16
 BITS = 2 * SIDE * SIDE

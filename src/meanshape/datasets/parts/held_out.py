@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from meanshape.core.types import Sample
+from meanshape.core.sample import Sample
 from meanshape.datasets.parts.files import listed, without_suffix
 from meanshape.datasets.parts.survey import Survey
 

@@ -6,8 +6,10 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from meanshape.core.box import Box
 from meanshape.core.errors import DataSetError, FormatError
-from meanshape.core.types import Box, Sample, Shape
+from meanshape.core.sample import Sample
+from meanshape.core.shape import Shape
 from meanshape.datasets.parts.card import DataSetCard, Part
 from meanshape.datasets.parts.drawing import draw
 from meanshape.datasets.parts.files import existing_folder, listed, photos

@@ -12,7 +12,7 @@ from typing import Any
 
 from meanshape.core.errors import DataSetError
 from meanshape.core.markup import markup
-from meanshape.core.types import Shape
+from meanshape.core.shape import Shape
 from meanshape.datasets.parts.boxes import canonical_box_of
 from meanshape.datasets.parts.card import DataSetCard
 from meanshape.datasets.parts.drawing import draw_as

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from meanshape.core.types import EVALUATION_ONLY, Sample
+from meanshape.core.sample import EVALUATION_ONLY, Sample
 from meanshape.datasets.parts.card import DataSetCard
 from meanshape.datasets.parts.check import Problem, check
 from meanshape.datasets.parts.held_out import without_excluded

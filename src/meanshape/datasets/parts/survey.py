@@ -9,9 +9,11 @@ from typing import Any, Self
 
 from numpy.typing import NDArray
 
+from meanshape.core.box import Box
 from meanshape.core.errors import BoxError, DataSetError, FormatError, ImageError, ShapeError
 from meanshape.core.face_box import face_box
-from meanshape.core.types import Box, Sample, Shape
+from meanshape.core.sample import Sample
+from meanshape.core.shape import Shape
 
 
 @dataclass(slots=True)

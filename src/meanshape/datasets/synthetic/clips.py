@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanshape.core.errors import ConfigError
-from meanshape.core.types import Shape
+from meanshape.core.shape import Shape
 from meanshape.datasets.synthetic.backdrop import backdrop
 from meanshape.datasets.synthetic.camera import Camera
 from meanshape.datasets.synthetic.generate import Options, Pixels, Plan, _rng, finish, paste, plan, render

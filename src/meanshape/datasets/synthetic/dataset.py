@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from meanshape.core.errors import DataSetError, FormatError
 from meanshape.core.image import write_image
 from meanshape.core.origin import Origin
-from meanshape.core.types import Sample, Shape
+from meanshape.core.sample import Sample
+from meanshape.core.shape import Shape
 from meanshape.datasets.parts.card import load_card
 from meanshape.datasets.parts.check import Problem, look_at
 from meanshape.datasets.parts.origin import copy_of, origin_of

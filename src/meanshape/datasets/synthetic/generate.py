@@ -9,8 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from meanshape.core.box import Box
 from meanshape.core.errors import ConfigError
-from meanshape.core.types import Box, Sample, Shape
+from meanshape.core.sample import Sample
+from meanshape.core.shape import Shape
 from meanshape.datasets.synthetic import props
 from meanshape.datasets.synthetic.arrays import Floats, f32
 from meanshape.datasets.synthetic.backdrop import backdrop

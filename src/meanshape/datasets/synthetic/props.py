@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from meanshape.core.types import Box
+from meanshape.core.box import Box
 from meanshape.datasets.synthetic.arrays import Floats, f32
 from meanshape.datasets.synthetic.atlas import noise
 from meanshape.datasets.synthetic.person import Person

@@ -12,7 +12,7 @@ from meanshape.core import weights
 from meanshape.core.errors import ConfigError, NotFitted, writing
 from meanshape.core.files import replacing
 from meanshape.core.origin import Origin, joined
-from meanshape.core.types import Sample
+from meanshape.core.sample import Sample
 from meanshape.detectors.glance.config import PRESETS, Config
 from meanshape.training import run_folder
 

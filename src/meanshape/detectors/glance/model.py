@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 
 from meanshape.core import config as configs
 from meanshape.core import weights
+from meanshape.core.box import Box
 from meanshape.core.errors import ConfigError, WeightsError
+from meanshape.core.face import Face
 from meanshape.core.geometry import apply, invert
 from meanshape.core.image import Pixels, crop
 from meanshape.core.origin import Origin
-from meanshape.core.types import Box, Face, Shape
+from meanshape.core.shape import Shape
 from meanshape.detectors.base import FaceDetector, check_min_face
 from meanshape.detectors.glance.config import Config
 from meanshape.detectors.glance.grid import LARGEST, MULTIPLE, Floats, grid

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanshape.core import registry
+from meanshape.core.box import Box
 from meanshape.core.face_box import full
 from meanshape.core.image import Pixels, read_image
-from meanshape.core.types import Box, Sample
+from meanshape.core.sample import Sample
 from meanshape.datasets.parts.boxes import canonical_box_from_five
 from meanshape.detectors.base import FaceDetector
 

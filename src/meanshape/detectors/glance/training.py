@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from meanshape.core.errors import ConfigError
 from meanshape.core.image import Pixels
-from meanshape.core.types import Sample
+from meanshape.core.sample import Sample
 from meanshape.detectors.glance.compose import Composer
 from meanshape.detectors.glance.config import Config
 from meanshape.detectors.glance.grid import MULTIPLE, Floats, grid

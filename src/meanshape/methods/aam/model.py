@@ -9,10 +9,12 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from meanshape.core.box import Box
 from meanshape.core.errors import MeanshapeError, WeightsError
 from meanshape.core.geometry import apply, invert, similarity
 from meanshape.core.image import ImageLike, Pixels, read_image
-from meanshape.core.types import Box, Sample, Shape
+from meanshape.core.sample import Sample
+from meanshape.core.shape import Shape
 from meanshape.core.weights import Files
 from meanshape.methods.aam.config import Config
 from meanshape.methods.aam.fitters import Composition, Fitter, Frame, Linear, Update

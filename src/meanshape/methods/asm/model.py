@@ -10,11 +10,13 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from meanshape.core.box import Box
 from meanshape.core.errors import MeanshapeError, WeightsError
 from meanshape.core.geometry import apply, compose, invert, similarity
 from meanshape.core.image import Pixels
 from meanshape.core.markup import MarkUp
-from meanshape.core.types import Box, Sample, Shape
+from meanshape.core.sample import Sample
+from meanshape.core.shape import Shape
 from meanshape.core.weights import Files
 from meanshape.methods.asm.config import Config
 from meanshape.methods.asm.profiles import (

@@ -9,10 +9,12 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from meanshape.core.box import Box
 from meanshape.core.errors import ConfigError, WeightsError
 from meanshape.core.geometry import Matrix, Points, apply, invert, similarity
 from meanshape.core.image import Pixels
-from meanshape.core.types import Box, Sample, Shape
+from meanshape.core.sample import Sample
+from meanshape.core.shape import Shape
 from meanshape.core.weights import Files
 from meanshape.methods.base import LandmarkModel, Progress
 from meanshape.methods.cpr.binary_features import BinaryStage

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from meanshape.core.box import Box
 from meanshape.core.errors import BoxError, ImageError, ShapeError
 from meanshape.core.geometry import Matrix, Points, apply, compose, invert, similarity
 from meanshape.core.markup import MarkUp
-from meanshape.core.types import Box, Sample
+from meanshape.core.sample import Sample
 from meanshape.methods.base import Progress
 from meanshape.methods.shared.frames import View, chain, inverse, look, unit_matrix
 

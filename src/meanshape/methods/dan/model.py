@@ -9,11 +9,12 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from meanshape.core.boxes import BoxLike, box_in
+from meanshape.core.box import BoxLike, box_in
 from meanshape.core.errors import ConfigError
 from meanshape.core.geometry import apply, invert, similarity
 from meanshape.core.image import ImageLike, read_image, warp
-from meanshape.core.types import Sample, Shape
+from meanshape.core.sample import Sample
+from meanshape.core.shape import Shape
 from meanshape.methods.base import Progress
 from meanshape.methods.dan.config import Config
 from meanshape.methods.shared.deep_model import GRAPH, MEAN, UprightModel

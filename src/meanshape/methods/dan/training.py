@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from meanshape.core.markup import MarkUp
-from meanshape.core.types import Sample
+from meanshape.core.sample import Sample
 from meanshape.methods.base import Progress
 from meanshape.methods.dan.network import DANNet, Stage
 from meanshape.methods.onnx.export import export

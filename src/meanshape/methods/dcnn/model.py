@@ -11,9 +11,11 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from meanshape.core.box import Box
 from meanshape.core.errors import ConfigError
 from meanshape.core.markup import MarkUp, markup
-from meanshape.core.types import Box, Sample, Shape
+from meanshape.core.sample import Sample
+from meanshape.core.shape import Shape
 from meanshape.methods.base import Progress
 from meanshape.methods.dcnn.config import LEVELS, Config
 from meanshape.methods.onnx.graph import Graph

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from meanshape.core.types import Sample
+from meanshape.core.sample import Sample
 from meanshape.methods.base import Progress
 from meanshape.methods.dcnn.network import FACES, DCNNNet, fused
 from meanshape.methods.onnx.export import export

@@ -10,11 +10,13 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from meanshape.core.boxes import BoxLike, as_box, box_in
+from meanshape.core.box import Box, BoxLike, as_box, box_in
 from meanshape.core.errors import WeightsError
+from meanshape.core.face import Emotion
 from meanshape.core.image import ImageLike, image_size, read_image
 from meanshape.core.regular import read_text
-from meanshape.core.types import Box, Emotion, Sample, Shape
+from meanshape.core.sample import Sample
+from meanshape.core.shape import Shape
 from meanshape.core.weights import Files
 from meanshape.methods.base import Progress
 from meanshape.methods.dan import model as dan

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanshape.core.errors import ConfigError, ShapeError
-from meanshape.core.types import Sample
+from meanshape.core.sample import Sample
 from meanshape.methods.base import Progress
 from meanshape.methods.facepp.config import LEVELS, Config
 from meanshape.methods.shared.deep_model import DeepModel

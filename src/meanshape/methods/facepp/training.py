@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from meanshape.core.markup import MarkUp
-from meanshape.core.types import Sample
+from meanshape.core.sample import Sample
 from meanshape.methods.base import Progress
 from meanshape.methods.facepp.network import FacePPNet, Frames, Part
 from meanshape.methods.onnx.export import export

@@ -9,11 +9,13 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from meanshape.core.box import Box
 from meanshape.core.errors import ConfigError
 from meanshape.core.geometry import apply, invert, similarity
 from meanshape.core.image import ImageLike, Pixels, read_image, warp
 from meanshape.core.markup import MarkUp, named
-from meanshape.core.types import Box, Sample, Shape
+from meanshape.core.sample import Sample
+from meanshape.core.shape import Shape
 from meanshape.methods.base import Answer, Progress
 from meanshape.methods.integral.config import Config
 from meanshape.methods.shared.confidence import Found

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from meanshape.core.markup import MarkUp
-from meanshape.core.types import Sample
+from meanshape.core.sample import Sample
 from meanshape.core.weights import Checked
 from meanshape.methods.base import Progress
 from meanshape.methods.dan.network import prepared, similarity, warp

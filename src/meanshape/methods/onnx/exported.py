@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from meanshape.core.box import Box
 from meanshape.core.errors import ConfigError, WeightsError
 from meanshape.core.geometry import apply, invert
 from meanshape.core.image import Pixels, warp
 from meanshape.core.markup import named
 from meanshape.core.origin import Origin
-from meanshape.core.types import Box, Sample, Shape
+from meanshape.core.sample import Sample
+from meanshape.core.shape import Shape
 from meanshape.core.weights import Files
 from meanshape.methods.base import LandmarkModel, Progress
 from meanshape.methods.onnx.graph import Graph

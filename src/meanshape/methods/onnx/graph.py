@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from meanshape.core.types import Box
+from meanshape.core.box import Box
 
 
 @dataclass(frozen=True, slots=True)

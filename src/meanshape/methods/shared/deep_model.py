@@ -13,11 +13,13 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from meanshape.core.box import Box
 from meanshape.core.errors import MissingExtra
 from meanshape.core.geometry import apply, invert, similarity
 from meanshape.core.image import Pixels, warp
 from meanshape.core.markup import MarkUp
-from meanshape.core.types import Box, Sample, Shape
+from meanshape.core.sample import Sample
+from meanshape.core.shape import Shape
 from meanshape.core.weights import Checked, Files
 from meanshape.methods.base import Answer, LandmarkModel, Progress
 from meanshape.methods.onnx.graph import Graph

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from meanshape.core.box import Box
 from meanshape.core.errors import ImageError, ShapeError
 from meanshape.core.geometry import Matrix, apply
 from meanshape.core.markup import MarkUp
-from meanshape.core.types import Box, Sample
+from meanshape.core.sample import Sample
 from meanshape.methods.shared.oriented import view
 
 Float = NDArray[np.float64]

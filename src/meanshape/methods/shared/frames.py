@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from meanshape.core.box import Box
 from meanshape.core.face_box import full
 from meanshape.core.geometry import Matrix, Points
 from meanshape.core.image import Pixels
-from meanshape.core.types import Box, Shape
+from meanshape.core.shape import Shape
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meanshape.core.boxes import BoxLike
+from meanshape.core.box import Box, BoxLike
 from meanshape.core.image import ImageLike, Pixels, read_image
-from meanshape.core.types import Box, Shape
+from meanshape.core.shape import Shape
 from meanshape.methods.base import LandmarkModel
 from meanshape.methods.shared.shape_model import ShapeModel
 

@@ -14,9 +14,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from meanshape.core.box import Box
 from meanshape.core.geometry import Matrix, apply, compose, invert, similarity
 from meanshape.core.markup import MarkUp
-from meanshape.core.types import Box, Shape
+from meanshape.core.shape import Shape
 from meanshape.methods.shared.faces import FaceBank, mapped
 from meanshape.methods.shared.oriented import orientations, view
 from meanshape.methods.shared.ridge import ridge

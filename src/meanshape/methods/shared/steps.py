@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanshape.core.image import Pixels
-from meanshape.core.types import Shape
+from meanshape.core.shape import Shape
 
 REACH = 8
 """DAN's heatmap covers a square of 17 x 17 pixels around each point."""

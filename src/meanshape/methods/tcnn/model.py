@@ -10,10 +10,10 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from meanshape.core.boxes import BoxLike, box_in
+from meanshape.core.box import BoxLike, box_in
 from meanshape.core.image import ImageLike, read_image
 from meanshape.core.regular import read_text
-from meanshape.core.types import Sample
+from meanshape.core.sample import Sample
 from meanshape.core.weights import Files
 from meanshape.methods.base import Progress
 from meanshape.methods.shared.deep_model import DeepModel

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from meanshape.core.errors import ConfigError
 from meanshape.core.markup import MarkUp
-from meanshape.core.types import Sample
+from meanshape.core.sample import Sample
 from meanshape.methods.base import Progress
 from meanshape.methods.dan import training as dan_training
 from meanshape.methods.dan.network import inverse, prepared, warp

@@ -23,7 +23,7 @@ from meanshape.core.files import replacing
 from meanshape.core.image import warp
 from meanshape.core.markup import MarkUp
 from meanshape.core.regular import open_regular
-from meanshape.core.types import Sample
+from meanshape.core.sample import Sample
 from meanshape.methods.dan.network import warp as seen_in
 from meanshape.methods.emotional_dan.network import EmotionalDANNet
 from meanshape.training.augment import Augmentation, as_pixels, jitter_matrix

@@ -16,7 +16,7 @@ from meanshape.core.errors import ConfigError, DataSetError
 from meanshape.core.face_box import full
 from meanshape.core.image import Pixels, read_image
 from meanshape.core.openers import looks_like_picture
-from meanshape.core.types import Sample
+from meanshape.core.sample import Sample
 from meanshape.methods.base import Progress
 from meanshape.methods.mtcnn import cascade
 from meanshape.methods.mtcnn import network as nets

@@ -1,0 +1,67 @@
+"""The faces of one picture, in the one schema that files, the API and `Prediction.to_dict` share.
+
+A point that is not annotated is `[null, null]`, for JSON has no NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from meanshape.core.errors import FormatError, MeanshapeError, ResultError
+from meanshape.core.face import Face, face_from_dict, face_to_dict
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The faces of one picture, maybe none; `size` is (width, height), `seconds` what it took."""
+
+    faces: tuple[Face, ...]
+    size: tuple[int, int]
+    source: str | None = None
+    model: str | None = None
+    seconds: float = 0.0
+    error: str | None = None
+
+    def __post_init__(self) -> None:
+        """Keep a tuple of faces and two whole numbers."""
+        object.__setattr__(self, "faces", tuple(self.faces))
+        width, height = self.size
+        object.__setattr__(self, "size", (int(width), int(height)))
+        if min(self.size) < 0:
+            raise ResultError(f"a size is width and height in pixels, not {width} x {height}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the prediction in the one JSON schema: plain lists, numbers and None."""
+        return {
+            "schema": SCHEMA,
+            "source": self.source,
+            "size": list(self.size),
+            "model": self.model,
+            "seconds": self.seconds,
+            "faces": [face_to_dict(face) for face in self.faces],
+            "error": self.error,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Prediction:
+        """Return the prediction that `to_dict` wrote; a `FormatError` says what does not fit."""
+        if not isinstance(data, Mapping) or data.get("schema") != SCHEMA:
+            found = data.get("schema") if isinstance(data, Mapping) else type(data).__name__
+            raise FormatError(f"wanted a prediction of schema {SCHEMA}, found {found!r}")
+        try:
+            width, height = data["size"]
+            return cls(
+                faces=tuple(face_from_dict(face) for face in data["faces"]),
+                size=(width, height),
+                source=data.get("source"),
+                model=data.get("model"),
+                seconds=data.get("seconds") or 0.0,
+                error=data.get("error"),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            said = str(error) if isinstance(error, MeanshapeError) else repr(error)
+            raise FormatError(f"a prediction that does not fit schema {SCHEMA}: {said}") from error
