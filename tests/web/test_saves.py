@@ -347,6 +347,20 @@ def test_the_labels_that_are_there_are_opened(five: Path, opened: Any, capsys: A
     assert [sample.id for sample in load_data(f"folder:{five}")] == ["0"]
 
 
+def test_files_in_capitals_are_labels_too(five: Path, opened: Any) -> None:
+    (five / "0.png").rename(five / "A.PNG")
+    pts.write_points(five / "A.PTS", np.arange(136).reshape(68, 2))
+    assert [sample.id for sample in load_data(f"folder:{five}")] == ["A"]
+    folder = opened()
+    label = folder.label("A.PNG")
+    moved = [{"points": (label.faces[0].shape.points + 1).tolist(), "visible": None}]
+    folder.save("A.PNG", label.version, moved)
+    assert [path.name for path in five.iterdir() if path.suffix.lower() == ".pts"] == ["A.PTS"]
+    assert main(["data", "convert", str(five), str(five / "all.csv")]) == 0
+    (sample,) = load_data(f"folder:{five}")
+    assert sample.shape.points[0].tolist() == [1, 2]
+
+
 @pytest.mark.parametrize("name", ["../outside", "/tmp/outside", "sub/../../outside", "a/b"])
 def test_a_mark_up_writes_no_file_elsewhere(
     five: Path, opened: Any, tmp_path: Path, name: str, capsys: Any

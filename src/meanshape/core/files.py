@@ -91,6 +91,11 @@ def _part(path: Path) -> str:
     return f".{path.stem[:40]}.{os.getpid()}.{threading.get_ident()}.part"
 
 
+def ending(root: Path, suffix: str) -> list[Path]:
+    """Return the files below a folder whose names end in a suffix, in capitals or not, sorted."""
+    return sorted(path for path in root.rglob("*") if path.suffix.lower() == suffix)
+
+
 def fitting(stem: str) -> str:
     """Return a file's name without its suffix, cut off where it is too long; a hash keeps it distinct."""
     name = os.fsencode(stem)

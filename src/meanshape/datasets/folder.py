@@ -24,7 +24,7 @@ from meanshape.core.box import Box
 from meanshape.core.errors import DataSetError, FormatError
 from meanshape.core.face import Face
 from meanshape.core.face_box import face_box
-from meanshape.core.files import below
+from meanshape.core.files import below, ending
 from meanshape.core.markup import markups_in
 from meanshape.core.openers import looks_like_picture
 from meanshape.core.origin import Origin
@@ -146,7 +146,7 @@ def _table(root: Path) -> Path | None:
     if root.is_file():
         return root
     tables = sorted(path for path in root.iterdir() if path.suffix.lower() in TABLES)
-    if tables and any(root.rglob("*.pts")):
+    if tables and ending(root, ".pts"):
         if (saved := root / LABELS) in tables:
             raise DataSetError(f"{root} holds {LABELS} and .pts files; name folder:{saved}, or move one away")
         return None
@@ -182,7 +182,7 @@ def _within(table: Path, source: str, number: int) -> str:
 
 
 def _from_pts(root: Path, markup: str | None) -> Iterator[tuple[str, Prediction | FormatError]]:
-    for path in sorted(root.rglob("*.pts")):
+    for path in ending(root, ".pts"):
         source = path.relative_to(root).with_suffix("").as_posix()
         try:
             yield source, pts.read(path, markup)[0]

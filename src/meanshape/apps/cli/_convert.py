@@ -13,7 +13,7 @@ from meanshape.core import registry
 from meanshape.core.box import Box
 from meanshape.core.errors import BoxError, ConfigError, FormatError, writing
 from meanshape.core.face import Face
-from meanshape.core.files import derived, fitting, write_below
+from meanshape.core.files import derived, ending, fitting, write_below
 from meanshape.core.prediction import Prediction
 from meanshape.core.sample import Sample
 from meanshape.datasets.folder import is_checked
@@ -48,7 +48,7 @@ def _of_folder(
     folder: Path, form: str | None, markup: str | None, faults: formats.Faults
 ) -> list[Prediction]:
     """Read the .pts and .ljson files of a folder, each photo by its file's place."""
-    files = [file for kind in ((form,) if form else SINGLE) for file in sorted(folder.rglob(f"*.{kind}"))]
+    files = [file for kind in ((form,) if form else SINGLE) for file in ending(folder, f".{kind}")]
     others = [file.name for file in sorted(folder.iterdir()) if file.suffix.lower() in _OF_MANY]
     if not files:
         hint = f"; name the file that is meant, such as {folder / others[0]}" if others else ""

@@ -64,11 +64,12 @@ def annotate(
 
 def _form(folder: Path, wanted: str | None) -> Literal["jsonl", "pts"]:
     """Return how labels are kept: as is wanted, else as they are already."""
+    from meanshape.core.files import ending
     from meanshape.datasets.folder import LABELS
 
     if wanted not in ("jsonl", "pts", None):
         raise ConfigError(f"--labels is jsonl or pts, not {wanted!r}")
-    if not any(folder.rglob("*.pts")):
+    if not ending(folder, ".pts"):
         return "pts" if wanted == "pts" else "jsonl"
     if wanted == "pts" or (wanted is None and not (folder / LABELS).exists()):
         console.say("the labels are the .pts files beside the photos", plain=True)

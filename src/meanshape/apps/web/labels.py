@@ -18,7 +18,7 @@ import numpy as np
 
 from meanshape.core.errors import FormatError, ShapeError, writing
 from meanshape.core.face import Face
-from meanshape.core.files import open_below, write_below
+from meanshape.core.files import ending, open_below, write_below
 from meanshape.core.markup import MarkUp
 from meanshape.core.prediction import Prediction
 from meanshape.core.shape import Shape
@@ -197,7 +197,9 @@ def pts_names(root: Path, photos: Sequence[str]) -> dict[str, str]:
             return picture_of(root, stem) == root / name
         return True
 
-    return {name: f"{stem if plain(name, stem) else name}.pts" for name, stem in stems.items()}
+    files = {name: f"{stem if plain(name, stem) else name}.pts" for name, stem in stems.items()}
+    there = {name.lower(): name for name in (p.relative_to(root).as_posix() for p in ending(root, ".pts"))}
+    return {name: there.get(file.lower(), file) for name, file in files.items()}
 
 
 def markup_of_labels(root: Path) -> MarkUp | None:
@@ -215,7 +217,7 @@ def markup_of_labels(root: Path) -> MarkUp | None:
 
 def markup_of_pts(root: Path) -> MarkUp | None:
     """Return the mark-up of the `.pts` files in a folder, as the number of points in the first tells it."""
-    for path in sorted(root.rglob("*.pts")):
+    for path in ending(root, ".pts"):
         (photo,) = pts.read(path)
         return next((face.shape.markup for face in photo.faces if face.shape is not None), None)
     return None
