@@ -13,7 +13,7 @@ import pytest
 from meanshape.core import config
 from meanshape.core.box import Box
 from meanshape.core.errors import ConfigError, MissingExtra, ShapeError, WeightsError
-from meanshape.core.geometry import apply, similarity
+from meanshape.core.geometry import apply, compose, frame_matrix, invert, similarity, unit_matrix
 from meanshape.core.sample import Sample
 from meanshape.core.shape import Shape
 from meanshape.datasets import synthetic
@@ -142,10 +142,10 @@ def test_a_frame_shows_what_its_matrix_says():
     rows, columns = np.mgrid[:120, :140]
     picture = np.stack([columns] * 3, -1).astype(np.uint8)
     box = Box(40, 30, 100, 90)
-    view = frames.look(picture, frames.unit_matrix(box), 0.8, 30.0)
-    matrix = frames.frame_matrix(30, 1.0)
+    view = frames.look(picture, unit_matrix(box), 0.8, 30.0)
+    matrix = frame_matrix(30, 1.0)
     shown = view.frame(matrix, 30)
-    wanted = frames.chain(frames.inverse(matrix), frames.unit_matrix(box))
+    wanted = compose(invert(matrix), unit_matrix(box))
     x = np.arange(30) * wanted[0, 0] + wanted[0, 2]
     assert np.abs(shown[15] - x).max() <= 1.01
     assert rows.shape == (120, 140)
@@ -159,7 +159,7 @@ def test_upright_is_the_similarity_of_core():
     assert np.allclose(frames.upright(shape, mean), similarity(shape, mean))
     assert np.allclose(frames.upright(np.full((9, 2), 3.0), mean), [[1, 0, -3], [0, 1, -3]])
     matrix = similarity(shape, mean)
-    assert np.allclose(frames.chain(matrix, frames.inverse(matrix)), [[1, 0, 0], [0, 1, 0]])
+    assert np.allclose(compose(matrix, invert(matrix)), [[1, 0, 0], [0, 1, 0]])
 
 
 def test_descriptors_name_the_direction_and_fade_without_contrast():
@@ -222,7 +222,7 @@ def test_a_turned_face_needs_no_turned_picture():
     "box", [Box(40, 30, 100, 90), Box(-5, 2, 90, 80), Box(3, 3, 6, 7), Box(900, 40, 990, 99)]
 )
 def test_a_window_lies_where_it_says(box):
-    picture, unit = np.tile(np.arange(230, dtype=np.uint8)[:, None], (200, 1, 3)), frames.unit_matrix(box)
+    picture, unit = np.tile(np.arange(230, dtype=np.uint8)[:, None], (200, 1, 3)), unit_matrix(box)
     frame, turn, shift = mesh_cascade.window(picture, unit, 64, 1.5)
     x = (np.arange(10, 56) - 1 - shift.real) / turn.real * unit[0, 0] + unit[0, 2]
     if (inside := (x > 1) & (x < 228)).any():
@@ -271,7 +271,7 @@ def test_a_whole_shape_tells_of_its_own_box_and_how_it_is_turned(faces, fitted):
     c, s = 80 * np.cos(angle), 80 * np.sin(angle)
     turn = np.array([[c, -s, 50], [s, c, 60]])
     found = frames.own_unit(mean, Shape(apply(turn, mean), kind))
-    assert np.allclose(found, frames.chain(frames.unit_matrix(box), turn))
+    assert np.allclose(found, compose(unit_matrix(box), turn))
     stages = fitted.predict(faces[30].image, faces[30].box, start=faces[30].shape).points
     upright = fitted.predict(faces[30].image, faces[30].box).points
     assert np.abs(stages - upright).mean() < 0.05 * faces[30].box.size

@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
 from meanshape.core.errors import ConfigError, DataSetError  # noqa: E402
+from meanshape.core.geometry import square_matrix  # noqa: E402
 from meanshape.core.sample import Sample  # noqa: E402
 from meanshape.core.shape import Shape  # noqa: E402
 from meanshape.datasets import synthetic  # noqa: E402
@@ -217,7 +218,6 @@ def test_an_unchanged_crop_frames_the_face_as_prediction_does(faces: list[Sample
     """Training and prediction look at the same place: the box of the outline is the canonical box."""
     from meanshape.core.geometry import apply
     from meanshape.datasets.parts.boxes import canonical_box_from_five
-    from meanshape.training.sampling import square_matrix
 
     bank = FaceTensors(faces[:4], faces[0].shape.markup)
     batch = TensorSampler(bank, 40, 1.1, 4, Changes.none()).plain(np.arange(4))

@@ -101,6 +101,10 @@ def invert(matrix: ArrayLike) -> Matrix:
 def compose(first: ArrayLike, second: ArrayLike) -> Matrix:
     """Return the map that does `first` and then `second`: apply(second, apply(first, x))."""
     a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    if a.ndim == b.ndim == 2:  # crops wait for this
+        both: Matrix = b[:, :2] @ a
+        both[:, 2] += b[:, 2]
+        return both
     linear = b[..., :2] @ a[..., :2]
     return np.concatenate([linear, b[..., :2] @ a[..., 2:] + b[..., 2:]], -1)
 
@@ -143,6 +147,24 @@ def crop_matrix(box: Box, size: int | tuple[int, int]) -> Matrix:
     width, height = (size, size) if isinstance(size, int) else size
     x, y = width / box.width, height / box.height
     return np.array([[x, 0.0, -box.left * x - 0.5], [0.0, y, -box.top * y - 0.5]])
+
+
+def square_matrix(box: Box, scale: float, size: float) -> Matrix:
+    """Return the map from picture to crop: `scale` box sizes about the box's centre fill its square."""
+    factor, (x, y), middle = size / (scale * box.size), box.center, (size - 1) / 2
+    return np.array([[factor, 0.0, middle - factor * x], [0.0, factor, middle - factor * y]])
+
+
+def unit_matrix(box: Box) -> Matrix:
+    """Return the map from a box's unit frame (its centre is 0, its size 1) to the picture."""
+    (x, y), size = box.center, box.size
+    return np.array([[size, 0.0, x], [0.0, size, y]])
+
+
+def frame_matrix(side: float, scale: float) -> Matrix:
+    """Return the map from the unit frame to a frame of `scale` boxes on `side` pixels."""
+    factor, middle = side / scale, (side - 1) / 2
+    return np.array([[factor, 0.0, middle], [0.0, factor, middle]])
 
 
 def resize_points(points: ArrayLike, factor: float | tuple[float, float]) -> Points:

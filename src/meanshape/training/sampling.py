@@ -12,9 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from meanshape.core.box import Box
 from meanshape.core.errors import DataSetError, ImageError
-from meanshape.core.geometry import apply, compose
+from meanshape.core.geometry import apply, compose, square_matrix
 from meanshape.core.image import warp
 from meanshape.core.markup import MarkUp
 from meanshape.core.sample import Sample
@@ -25,13 +24,6 @@ Batch = dict[str, NDArray[np.float32]]
 
 FACE = 112  # pixels of sqrt(width * height) of the face box in a stored crop
 REACH = 2.2  # side of a stored crop in face boxes
-
-
-def square_matrix(box: Box, scale: float, size: int) -> Float:
-    """Image -> crop (2, 3): the square of ``scale`` box sizes about its centre onto size x size pixels."""
-    factor = size / (scale * box.size)
-    (cx, cy), middle = box.center, (size - 1) / 2
-    return np.array([[factor, 0, middle - factor * cx], [0, factor, middle - factor * cy]])
 
 
 def inter_pupil(markup: MarkUp, points: Float) -> float:

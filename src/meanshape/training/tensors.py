@@ -23,13 +23,13 @@ from torch.nn import functional
 from meanshape.core.box import Box
 from meanshape.core.errors import DataSetError, ImageError
 from meanshape.core.face_box import full
-from meanshape.core.geometry import apply
+from meanshape.core.geometry import apply, square_matrix
 from meanshape.core.image import warp
 from meanshape.core.markup import MarkUp
 from meanshape.core.sample import Sample
 from meanshape.datasets.parts.boxes import outline_from_five
 from meanshape.training.changes import Changes
-from meanshape.training.sampling import inter_pupil, square_matrix
+from meanshape.training.sampling import inter_pupil
 
 Floats = NDArray[np.float64]
 Batch = dict[str, NDArray[np.float32]]

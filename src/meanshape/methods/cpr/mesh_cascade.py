@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanshape.core.errors import ConfigError
-from meanshape.core.geometry import Matrix, Points
+from meanshape.core.geometry import Matrix, Points, frame_matrix
 from meanshape.core.image import Pixels
 from meanshape.methods.cpr.descriptors import CHANNELS, lighter_each_way
-from meanshape.methods.shared.frames import frame_matrix, look
+from meanshape.methods.shared.frames import look
 
 Float = NDArray[np.float32]
 Complex = NDArray[np.complex128]

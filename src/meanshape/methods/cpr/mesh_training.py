@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanshape.core.errors import ShapeError
-from meanshape.core.geometry import Points
+from meanshape.core.geometry import Points, frame_matrix
 from meanshape.core.image import Pixels
 from meanshape.methods.base import Progress
 from meanshape.methods.cpr.descriptors import CHANNELS
@@ -30,7 +30,6 @@ from meanshape.methods.cpr.mesh_cascade import (
     upright,
 )
 from meanshape.methods.cpr.training_set import Faces, nearer_count_more
-from meanshape.methods.shared.frames import frame_matrix
 from meanshape.methods.shared.piecewise import PiecewiseAffine
 from meanshape.methods.shared.ridge import ridge
 

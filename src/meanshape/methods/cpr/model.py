@@ -11,7 +11,16 @@ from numpy.typing import NDArray
 
 from meanshape.core.box import Box
 from meanshape.core.errors import ConfigError, WeightsError
-from meanshape.core.geometry import Matrix, Points, apply, invert, similarity
+from meanshape.core.geometry import (
+    Matrix,
+    Points,
+    apply,
+    compose,
+    frame_matrix,
+    invert,
+    similarity,
+    unit_matrix,
+)
 from meanshape.core.image import Pixels
 from meanshape.core.sample import Sample
 from meanshape.core.shape import Shape
@@ -28,17 +37,7 @@ from meanshape.methods.cpr.shape_prior import ShapePrior
 from meanshape.methods.cpr.training_set import Faces, Lesson, Views, filled, gather
 from meanshape.methods.cpr.trees import TreeStage
 from meanshape.methods.shared import arrays as files
-from meanshape.methods.shared.frames import (
-    View,
-    chain,
-    frame_matrix,
-    inverse,
-    laid,
-    look,
-    own_unit,
-    unit_matrix,
-    upright,
-)
+from meanshape.methods.shared.frames import View, laid, look, own_unit, upright
 
 FILE = "cascade.npz"
 KINDS: dict[str, Any] = {
@@ -130,13 +129,13 @@ class CPR(LandmarkModel):
             done = sum(map(len, self._stages)) / sum(config.stages)
             off = np.linalg.norm(there - truth, axis=-1).mean() / density
             progress(0.1 + 0.9 * done, f"stage learnt: off by {100 * off:.2f} % of the box on average")
-        back = [inverse(matrix) for matrix in matrices]
+        back = [invert(matrix) for matrix in matrices]
         return np.stack([_moved(matrix, shape) for matrix, shape in zip(back, there, strict=True)])
 
     def _matrix(self, number: int, shape: Points) -> Matrix:
         """Return the map from the unit frame to a frame, upright as a shape (K, 2) says."""
         frame = frame_matrix(self.config.sizes[number], self.config.scales[number])
-        return chain(upright(shape, self.mean), frame)
+        return compose(upright(shape, self.mean), frame)
 
     def _cut(self, number: int, view: View, matrix: Matrix) -> Pixels:
         """Return a frame's pixels, with the margin that its stages need."""
@@ -164,7 +163,7 @@ class CPR(LandmarkModel):
             view = look(image, unit, self.config.reach, self.config.density)
             if shape is None and self._pose is not None:
                 moved = self._pose([view], self.config.pose.window)[0]
-                view, unit = View(view.pixels, chain(moved, view.matrix)), chain(moved, unit)
+                view, unit = View(view.pixels, compose(moved, view.matrix)), compose(moved, unit)
         # with a shape that is near already, the coarse beginning would only disturb it
         if self._mesh is None:
             found = [self._run(view, begin, int(shape is not None), last) for begin in begins]
@@ -185,7 +184,7 @@ class CPR(LandmarkModel):
             seen = stages[0].see(self._cut(number, view, matrix))
             for stage in stages:
                 points = stage(seen, points)
-            shape = _moved(inverse(matrix), points)
+            shape = _moved(invert(matrix), points)
             left -= len(stages)
         return shape
 
@@ -278,8 +277,8 @@ def _symmetric(mean: Points, mirror: list[int]) -> Points:
 def _aligned(faces: Faces, pose: PoseCascade, window: float) -> Faces:
     """Return faces in unit frames that a pose cascade has moved."""
     moved = pose(faces.views, window)
-    views = [View(v.pixels, chain(m, v.matrix)) for v, m in zip(faces.views, moved, strict=True)]
-    truth = np.stack([_moved(inverse(m), shape) for m, shape in zip(moved, faces.truth, strict=True)])
+    views = [View(v.pixels, compose(m, v.matrix)) for v, m in zip(faces.views, moved, strict=True)]
+    truth = np.stack([_moved(invert(m), shape) for m, shape in zip(moved, faces.truth, strict=True)])
     return Faces(views, truth, faces.folds, faces.faces)
 
 

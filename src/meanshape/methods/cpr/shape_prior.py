@@ -8,8 +8,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from meanshape.core.geometry import Points
-from meanshape.methods.shared.frames import inverse, upright
+from meanshape.core.geometry import Points, invert
+from meanshape.methods.shared.frames import upright
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class ShapePrior:
         matrix = upright(shape, mean)
         laid = (shape @ matrix[:, :2].T + matrix[:, 2]).ravel() - self.mean
         likely = (self.mean + self.matrix @ laid).reshape(shape.shape)
-        back = inverse(matrix)
+        back = invert(matrix)
         return np.asarray(likely @ back[:, :2].T + back[:, 2])
 
     def arrays(self) -> dict[str, NDArray[np.float16]]:

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from meanshape.core.box import Box
 from meanshape.core.errors import BoxError, ImageError, ShapeError
-from meanshape.core.geometry import Matrix, Points, apply, compose, invert, similarity
+from meanshape.core.geometry import Matrix, Points, apply, compose, invert, similarity, unit_matrix
 from meanshape.core.markup import MarkUp
 from meanshape.core.sample import Sample
 from meanshape.methods.base import Progress
-from meanshape.methods.shared.frames import View, chain, inverse, look, unit_matrix
+from meanshape.methods.shared.frames import View, look
 
 WIDER = 1.3
 """How much more of a picture is kept than what an exact box asks for: views are turned and scaled."""
@@ -104,7 +104,7 @@ def gather(
             if way not in looks:
                 picture = np.ascontiguousarray(pixels[:, ::-1]) if way else pixels
                 looks[way] = look(picture, plain, wide, density)
-            moved = chain(chain(matrix, inverse(plain)), looks[way].matrix)
+            moved = compose(compose(matrix, invert(plain)), looks[way].matrix)
             views.append(View(looks[way].pixels, moved))
             truth.append(apply(invert(matrix), mirrored))
             shown.append(n)

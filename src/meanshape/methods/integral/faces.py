@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from meanshape.core.box import Box
 from meanshape.core.errors import DataSetError, ImageError
-from meanshape.core.geometry import apply, compose, invert, similarity
+from meanshape.core.geometry import apply, compose, invert, similarity, square_matrix
 from meanshape.core.image import warp
 from meanshape.core.markup import MarkUp
 from meanshape.core.sample import Sample
 from meanshape.methods.integral.config import Config
 from meanshape.training.augment import Augmentation, as_pixels, change_pixels
-from meanshape.training.sampling import Batch, channels_first, square_matrix
+from meanshape.training.sampling import Batch, channels_first
 
 Floats = NDArray[np.float64]
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from meanshape.core.box import Box
 from meanshape.core.errors import MissingExtra
-from meanshape.core.geometry import apply, invert, similarity
+from meanshape.core.geometry import apply, compose, frame_matrix, invert, similarity, square_matrix
 from meanshape.core.image import Pixels, warp
 from meanshape.core.markup import MarkUp
 from meanshape.core.sample import Sample
@@ -25,8 +25,7 @@ from meanshape.methods.base import Answer, LandmarkModel, Progress
 from meanshape.methods.onnx.graph import Graph
 from meanshape.methods.onnx.session import OnnxSession
 from meanshape.methods.shared.arrays import load_points
-from meanshape.methods.shared.frames import chain, frame_matrix, inverse, own_unit
-from meanshape.training.sampling import square_matrix
+from meanshape.methods.shared.frames import own_unit
 
 GRAPH, MEAN, STATE = "model.onnx", "mean.npy", "weights.safetensors"
 BATCH = 32
@@ -195,6 +194,6 @@ def upright_matrix(
     the similarity from the shape to the mean shape (K, 2), which is given in the unit square of the face box.
     """
     if start.markup == kind and (own := own_unit(mean, start)) is not None:
-        return chain(inverse(own), frame_matrix(size, scale))
+        return compose(invert(own), frame_matrix(size, scale))
     placed = (mean - 0.5) / scale * size + (size - 1) / 2
     return similarity(start.points, placed if start.markup == kind else kind.convert(placed, start.markup))

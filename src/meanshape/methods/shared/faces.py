@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meanshape.core.box import Box
 from meanshape.core.errors import ImageError, ShapeError
-from meanshape.core.geometry import Matrix, apply
+from meanshape.core.geometry import Matrix, apply, square_matrix
 from meanshape.core.markup import MarkUp
 from meanshape.core.sample import Sample
 from meanshape.methods.shared.oriented import view
@@ -68,7 +67,7 @@ class FaceBank:
 
     def _store(self, sample: Sample) -> tuple[NDArray[np.uint8], Float] | None:
         assert sample.shape is not None and sample.box is not None
-        matrix = _matrix(sample.box, self.side)
+        matrix = square_matrix(sample.box, self.side / FACE, self.side)
         try:
             return view(sample.pixels(), matrix, self.side), apply(matrix, sample.shape.points)
         except ImageError:
@@ -79,12 +78,6 @@ def mapped(function: Callable[..., NDArray[np.float32]], rows: Iterable[tuple[An
     """Return the stacked answers of function(*row), computed by a few threads."""
     with ThreadPoolExecutor(WORKERS) as pool:
         return np.stack(list(pool.map(lambda row: function(*row), rows)))
-
-
-def _matrix(box: Box, side: int) -> Matrix:
-    """Return the map from picture to crop."""
-    factor, (x, y), middle = FACE / box.size, box.center, (side - 1) / 2
-    return np.array([[factor, 0, middle - factor * x], [0, factor, middle - factor * y]])
 
 
 def _spread(sample: Sample) -> bool:

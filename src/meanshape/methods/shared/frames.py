@@ -13,7 +13,7 @@ import numpy as np
 
 from meanshape.core.box import Box
 from meanshape.core.face_box import full
-from meanshape.core.geometry import Matrix, Points
+from meanshape.core.geometry import Matrix, Points, compose, invert
 from meanshape.core.image import Pixels
 from meanshape.core.shape import Shape
 
@@ -29,24 +29,12 @@ class View:
         """Return the frame (side, side) that `matrix` takes the unit frame to; borders reflect."""
         import cv2
 
-        backward = chain(inverse(matrix), self.matrix)
+        backward = compose(invert(matrix), self.matrix)
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         warped: Pixels = cv2.warpAffine(  # type: ignore[assignment]
             self.pixels, backward, (side, side), flags=flags, borderMode=cv2.BORDER_REFLECT
         )
         return warped
-
-
-def unit_matrix(box: Box) -> Matrix:
-    """Return the map from a box's unit frame to the picture."""
-    (x, y), size = box.center, box.size
-    return np.array([[size, 0.0, x], [0.0, size, y]])
-
-
-def frame_matrix(side: int, scale: float) -> Matrix:
-    """Return the map from the unit frame to a frame of `scale` boxes on `side` pixels."""
-    factor, middle = side / scale, (side - 1) / 2
-    return np.array([[factor, 0.0, middle], [0.0, factor, middle]])
 
 
 def look(image: Pixels, matrix: Matrix, reach: float, density: float) -> View:
@@ -131,17 +119,3 @@ def own_unit(mean: Points, shape: Shape) -> Matrix | None:
     turn = np.array([[c, -s], [s, c]]) / size
     box = Box.around(whole.points @ turn)
     return np.column_stack([turn * box.size, turn @ box.center]) if box.size > 1e-9 else None
-
-
-def inverse(matrix: Matrix) -> Matrix:
-    """Return the inverse of one map (2, 3), by hand: a call of numpy's costs more than the sum."""
-    (a, b, c), (d, e, f) = matrix.tolist()
-    one = 1.0 / (a * e - b * d)
-    return np.array([[e * one, -b * one, (b * f - c * e) * one], [-d * one, a * one, (c * d - a * f) * one]])
-
-
-def chain(first: Matrix, second: Matrix) -> Matrix:
-    """Return the map that does `first` and then `second`."""
-    both = second[:, :2] @ first
-    both[:, 2] += second[:, 2]
-    return both

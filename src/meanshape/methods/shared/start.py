@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanshape.core.box import Box
-from meanshape.core.geometry import Matrix, apply, compose, invert, similarity
+from meanshape.core.geometry import Matrix, apply, compose, invert, similarity, square_matrix
 from meanshape.core.markup import MarkUp
 from meanshape.core.shape import Shape
 from meanshape.methods.shared.faces import FaceBank, mapped
@@ -54,12 +54,6 @@ def placed(mean: Float, face: float, side: float) -> Float:
     size = np.sqrt(max(float(np.prod(high - low)), 1e-12 * float(((high - low) ** 2).sum())))
     middle: Float = (mean - (low + high) / 2) * (face / size) + (side - 1) / 2
     return middle
-
-
-def box_matrix(box: Box, scale: float, size: float) -> Matrix:
-    """Return the map from picture to frame: `scale` boxes about the box's centre fill it."""
-    factor, (x, y), middle = size / (scale * box.size), box.center, (size - 1) / 2
-    return np.array([[factor, 0, middle - factor * x], [0, factor, middle - factor * y]])
 
 
 @dataclass
@@ -108,7 +102,7 @@ class Start:
         self, image: NDArray[np.uint8], box: Box, given: Shape | None, markup: MarkUp
     ) -> tuple[Float, list[Float]]:
         """Return the shape (K, 2) to begin with, in the picture, and what came before it."""
-        matrix, skip = box_matrix(box, SCALE, SIZE), 0
+        matrix, skip = square_matrix(box, SCALE, SIZE), 0
         if given is not None and (found := self._from(given, markup)) is not None:
             if given.markup == markup:
                 return self.model.shape_from(*self.model.fit(given.points)), []

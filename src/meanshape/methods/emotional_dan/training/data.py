@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from meanshape.core.errors import ImageError, WeightsError, writing
 from meanshape.core.files import replacing
+from meanshape.core.geometry import square_matrix
 from meanshape.core.image import warp
 from meanshape.core.markup import MarkUp
 from meanshape.core.regular import open_regular
@@ -28,7 +29,7 @@ from meanshape.methods.dan.network import warp as seen_in
 from meanshape.methods.emotional_dan.network import EmotionalDANNet
 from meanshape.training.augment import Augmentation, as_pixels, jitter_matrix
 from meanshape.training.layers import grey
-from meanshape.training.sampling import Batch, CropSampler, square_matrix
+from meanshape.training.sampling import Batch, CropSampler
 
 MARGIN = 1.5  # side of a kept frame over the joint stage's
 TOGETHER = 64
