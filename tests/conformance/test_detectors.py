@@ -11,6 +11,7 @@ import pytest
 from meanshape.core import registry, weights
 from meanshape.core.box import Box
 from meanshape.datasets.synthetic import face, scene
+from meanshape.detectors.base import accepts
 from meanshape.detectors.given import Given
 
 NAMES = registry.names("detectors")
@@ -56,9 +57,9 @@ def test_its_options(name):
     """What it does not know is an error; what runs networks runs them on any device."""
     kind = registry.detector(name)
     made = inspect.signature(kind).parameters
-    assert not kind.takes("no_such_option")
+    assert not accepts(kind._detect, "no_such_option")
     assert ("threads" in made) == ("providers" in made)
-    assert ("min_face" in made) == kind.takes("min_face")
+    assert ("min_face" in made) == accepts(kind._detect, "min_face")
 
 
 def test_it_finds_the_faces_of_a_scene(detector, scenes):

@@ -13,6 +13,7 @@ from meanshape.apps.cli.evaluate import remarks
 from meanshape.core.box import Box
 from meanshape.core.errors import ConfigError, DataSetError, MarkUpError, NotFitted
 from meanshape.core.face import Emotion
+from meanshape.core.image import read_image
 from meanshape.core.sample import Sample
 from meanshape.core.shape import Shape
 from meanshape.datasets import cnn_facepoint, load_data
@@ -319,3 +320,15 @@ def test_labels_that_a_model_was_never_taught_do_not_count(samples):
     assert plain["count"] == 6 and plain["unknown_labels"] == {"emotion": {"contempt": 2}}
     assert plain["accuracy"] == {"emotion": 75} and plain["balanced_accuracy"] == {"emotion": 50}
     assert "2 contempt" in " ".join(remarks([found]))
+
+
+@pytest.mark.parametrize("quarters", [0, 1, 2])
+def test_a_detectors_faces_are_those_of_the_pipeline(quarters):
+    """Also in a photo that lies on its side or stands on its head."""
+    pixels = np.rot90(read_image(Path(__file__).parents[2] / "examples" / "astronaut.jpg"), quarters).copy()
+    pipeline = ms.Pipeline(model="cpr")
+    seen = pipeline(pixels).faces[0].shape
+    sample = Sample("astronaut", pixels, seen)
+    found = evaluate(pipeline.model, [sample], box="detector", detector=Remembered(pipeline.detector))
+    assert not found.missed.any()
+    assert np.nanmax(found.errors) < 1e-6

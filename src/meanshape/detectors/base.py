@@ -25,7 +25,7 @@ class FaceDetector(ABC):
     """
 
     name: ClassVar[str]
-    sure: ClassVar[float] = 0.0
+    sure: float = 0.0
     """The score from which a face surely stands upright, so that `turns="auto"` need not look further."""
 
     @property
@@ -58,10 +58,9 @@ class FaceDetector(ABC):
                 raise ResultError(f"detector {self.name} has to return Faces, not {type(face).__name__}")
             yield face
 
-    @classmethod
-    def takes(cls, option: str) -> bool:
+    def takes(self, option: str) -> bool:
         """Tell whether `detect` knows an option."""
-        return accepts(cls._detect, option)
+        return accepts(type(self)._detect, option)
 
     def _known(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Return the options that `_detect` names; an unknown one is an error, but for `source`."""

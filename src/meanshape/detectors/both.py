@@ -41,7 +41,7 @@ class Both(FaceDetector):
     """
 
     name: ClassVar[str] = "both"
-    sure: ClassVar[float] = MTCNN.sure
+    sure: float = MTCNN.sure
 
     def __init__(
         self, min_face: float = 40, threads: int = 1, providers: Sequence[Provider] | None = None

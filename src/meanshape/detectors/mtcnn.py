@@ -39,7 +39,7 @@ class MTCNN(FaceDetector):
     """
 
     name: ClassVar[str] = "mtcnn"
-    sure: ClassVar[float] = 0.99
+    sure: float = 0.99
 
     def __init__(
         self,

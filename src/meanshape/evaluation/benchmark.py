@@ -31,6 +31,7 @@ from meanshape.evaluation.result import Evaluation
 from meanshape.evaluation.schema import write_file
 from meanshape.evaluation.starts import Remembered, find_start, make_detector
 from meanshape.formats.text import dump_json
+from meanshape.inference.turns import view
 from meanshape.methods import load
 from meanshape.methods.base import LandmarkModel
 
@@ -194,9 +195,11 @@ def worst(
         if sample is None or sample.shape is None or not np.isfinite(errors[number]):
             continue
         pixels = sample.pixels()
-        given = find_start(sample, pixels, finder).given
-        kind = result.markup.name
-        found = None if given is None else _points(model.predict(pixels, given).to(kind))
+        start, kind = find_start(sample, pixels, finder), result.markup.name
+        found = None
+        if start.given is not None:
+            seen = view(pixels, start.given, start.roll)
+            found = _points(seen.placed(model.predict(seen.pixels, seen.box)).to(kind))
         true = _points(sample.shape.to(kind))
         cases.append(
             {"id": sample.id, "error": round(float(errors[number]), 3), "true": true, "predicted": found}

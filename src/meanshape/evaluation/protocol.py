@@ -35,6 +35,7 @@ from meanshape.evaluation.starts import (
     penalty_shape,
 )
 from meanshape.evaluation.threads import limited
+from meanshape.inference.turns import view
 from meanshape.methods import load
 from meanshape.methods.base import LandmarkModel
 
@@ -177,11 +178,12 @@ def _score(
     options: dict[str, frozenset[str]] = {}
     if start.given is not None:
         began = perf_counter()
-        shape = model.predict(pixels, start.given)
+        seen = view(pixels, start.given, start.roll)
+        shape = seen.placed(model.predict(seen.pixels, seen.box))
         seconds = perf_counter() - began
         points = scoring.predicted(shape)
         sure = shape.confidence if scoring.markup == scoring.model else None
-        answers, options = answered_labels(model, pixels, start.given)
+        answers, options = answered_labels(model, seen.pixels, seen.box)
     missed = points is None
     if points is None:
         points = Box.whole(pixels.shape[1], pixels.shape[0]).absolute(penalty)
