@@ -127,6 +127,7 @@ def accepts(function: Callable[..., Any], option: str) -> bool:
     return option in known or any(one.kind is one.VAR_KEYWORD for one in known.values())
 
 
+@cache
 def _canonical(name: str) -> Sequence[float]:
     """Return where the canonical box lies in a detector's box: on it, where no card says anything."""
     fractions: Sequence[float] = _card(name).get("canonical", (0.0, 0.0, 1.0, 1.0))

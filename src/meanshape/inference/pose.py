@@ -63,7 +63,8 @@ def head_pose(shape: Shape) -> Pose | None:
     Any mark-up will do that converts to the 51 inner points or to five of them, or that these convert to;
     five annotated points that are not all on a line are the least.
     """
-    return HeadPose()(shape)
+    found = _search(shape)
+    return None if found is None else _posed(found[0])
 
 
 class HeadPose:
@@ -85,21 +86,29 @@ class HeadPose:
                     self._near = self._near.renewed(self._state)
                 return _posed(self._state)
         before, self._state, self._near = self._state, None, None
-        head = head_of(shape.markup)
-        if head is None:
+        found = _search(shape, before)
+        if found is None:
             return None
-        points = shape.points if head.kind == shape.markup else shape.to(head.kind).points
-        known = np.asarray(np.isfinite(points).all(1) & np.isfinite(head.places).all(1))
-        points = points[known]
-        if len(points) < FEWEST:
-            return None
-        spread = np.linalg.svd(points - points.mean(0), compute_uv=False)
-        if not spread[1] > 0.02 * spread[0]:
-            return None
-        head = head.only(known)
-        self._state = _turn(points, head, before)
+        self._state, head, known = found
         self._near = Near.of(shape.markup, head, known, self._state)
         return _posed(self._state)
+
+
+def _search(shape: Shape, before: Floats | None = None) -> tuple[Floats, Head, NDArray[np.bool_]] | None:
+    """Return the state of the head in a shape, the points of the head that are there, and which they are."""
+    head = head_of(shape.markup)
+    if head is None:
+        return None
+    points = shape.points if head.kind == shape.markup else shape.to(head.kind).points
+    known = np.asarray(np.isfinite(points).all(1) & np.isfinite(head.places).all(1))
+    points = points[known]
+    if len(points) < FEWEST:
+        return None
+    spread = np.linalg.svd(points - points.mean(0), compute_uv=False)
+    if not spread[1] > 0.02 * spread[0]:
+        return None
+    head = head.only(known)
+    return _turn(points, head, before), head, known
 
 
 @dataclass(slots=True)
@@ -208,22 +217,25 @@ def _turn(points: Floats, head: Head, before: Floats | None = None) -> Floats:
     else:
         state = before
     head = Head(head.kind, places, head.modes)
-    wrong, slope = _residual(state, points, head)
+    seen = _seen(state, head)
+    wrong, slope = _missing(state, points, seen), _slope(state, seen, head)
     cost, damping = wrong @ wrong, 1e-3
     for _ in range(STEPS if before is None else FEWER):
         normal = slope.T @ slope
         step = np.linalg.solve(normal + damping * np.diag(np.diag(normal)), slope.T @ wrong)
         tried = state + step
         tried[:2] = np.clip(state[:2] + np.clip(step[:2], -0.6, 0.6), -STEEPEST, STEEPEST)
-        wrong_there, slope_there = _residual(tried, points, head)
+        seen = _seen(tried, head)
+        wrong_there = _missing(tried, points, seen)
         cost_there = wrong_there @ wrong_there
         if cost_there >= cost:
             damping *= 10
             continue
         saved, damping = 1 - cost_there / cost, damping * 0.2
-        state, wrong, slope, cost = tried, wrong_there, slope_there, cost_there
+        state, wrong, cost = tried, wrong_there, cost_there
         if saved < ENOUGH:
             break
+        slope = _slope(state, seen, head)
     state[2] = (state[2] + np.pi) % (2 * np.pi) - np.pi
     return state
 
@@ -273,12 +285,6 @@ def _slope(state: Floats, seen: Seen, head: Head) -> Floats:
     by_place /= NOISE
     slope[2 * count :, 6:] = np.eye(many)
     return slope
-
-
-def _residual(state: Floats, points: Floats, head: Head) -> tuple[Floats, Floats]:
-    """What is missing in a state, and the slope of what is seen."""
-    seen = _seen(state, head)
-    return _missing(state, points, seen), _slope(state, seen, head)
 
 
 def _roll(places: Floats, points: Floats) -> float:
