@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +12,9 @@ from meanshape.core.box import BoxLike, box_in
 from meanshape.core.errors import ConfigError
 from meanshape.core.geometry import apply, invert, similarity
 from meanshape.core.image import ImageLike, read_image, warp
-from meanshape.core.sample import Sample
 from meanshape.core.shape import Shape
-from meanshape.methods.base import Progress
 from meanshape.methods.dan.config import Config
-from meanshape.methods.shared.deep_model import GRAPH, MEAN, UprightModel
+from meanshape.methods.shared.deep_model import GRAPH, MEAN, Run, Samples, UprightModel
 from meanshape.methods.shared.steps import Step, heatmap
 from meanshape.training.augment import Augmentation
 from meanshape.training.sampling import square_mean
@@ -68,15 +65,7 @@ class DAN(UprightModel):
         """Return how many stages there are."""
         return len(self.config.sizes)
 
-    def _train(
-        self,
-        folder: Path,
-        train: Sequence[Sample],
-        valid: Sequence[Sample] | None,
-        *,
-        seed: int,
-        progress: Progress,
-    ) -> None:
+    def _train(self, out: Path, train: Samples, valid: Samples | None, **run: Unpack[Run]) -> None:
         from meanshape.methods.dan import training
 
         kind = self._fitted()
@@ -86,13 +75,10 @@ class DAN(UprightModel):
             kind,
             train,
             valid,
-            seed=seed,
-            folder=self.run_folder,
-            initial=self.initial,
-            progress=progress,
+            **run,
         )
-        np.save(folder / MEAN, module.mean.numpy().astype(np.float64))  # of what a fit went on from, if any
-        training.save(module, folder, kind)
+        np.save(out / MEAN, module.mean.numpy().astype(np.float64))  # of what a fit went on from, if any
+        training.save(module, out, kind)
 
     def _run(self, crops: NDArray[np.uint8], **options: Any) -> list[NDArray[np.float32]]:
         """Points (N, 1 or 2, K, 2) in pixels of the crops, after the stage before, if any, and the stage."""

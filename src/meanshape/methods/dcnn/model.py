@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +16,9 @@ from meanshape.core.errors import ConfigError
 from meanshape.core.markup import MarkUp, markup
 from meanshape.core.sample import Sample
 from meanshape.core.shape import Shape
-from meanshape.methods.base import Progress
 from meanshape.methods.dcnn.config import LEVELS, Config
 from meanshape.methods.onnx.graph import Graph
-from meanshape.methods.shared.deep_model import DeepModel
+from meanshape.methods.shared.deep_model import DeepModel, Run, Samples
 from meanshape.training.augment import Augmentation
 from meanshape.training.sampling import square_mean
 
@@ -53,15 +52,7 @@ class DCNN(DeepModel):
             )
         )  # fmt: skip
 
-    def _train(
-        self,
-        folder: Path,
-        train: Sequence[Sample],
-        valid: Sequence[Sample] | None,
-        *,
-        seed: int,
-        progress: Progress,
-    ) -> None:
+    def _train(self, out: Path, train: Samples, valid: Samples | None, **run: Unpack[Run]) -> None:
         from meanshape.methods.dcnn import training
 
         self.markup = markup(POINTS)  # whatever the samples have, five points are learnt
@@ -71,12 +62,9 @@ class DCNN(DeepModel):
             square_mean(train, self.markup),
             train,
             self._prepared(valid, self.markup) if valid else None,
-            seed=seed,
-            folder=self.run_folder,
-            initial=self.initial,
-            progress=progress,
+            **run,
         )
-        training.save(module, folder, POINTS)
+        training.save(module, out, POINTS)
 
     def _prepared(self, samples: Sequence[Sample], kind: MarkUp) -> list[Sample]:
         """The labelled faces with five points and the box whose fractions the crops are."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from meanshape.core.weights import Files
 from meanshape.methods.base import Progress
 from meanshape.methods.dan import model as dan
 from meanshape.methods.emotional_dan.config import Config
-from meanshape.methods.shared.deep_model import MEAN, UprightModel, in_images
+from meanshape.methods.shared.deep_model import MEAN, Run, Samples, UprightModel, in_images
 from meanshape.training.sampling import square_mean
 
 LABELS = "labels.txt"
@@ -92,15 +92,7 @@ class EmotionalDAN(UprightModel):
         """The output of the graph that `meanshape export` keeps."""
         return f"stage{len(self.config.cascade.sizes) + 1}"
 
-    def _train(
-        self,
-        folder: Path,
-        train: Sequence[Sample],
-        valid: Sequence[Sample] | None,
-        *,
-        seed: int,
-        progress: Progress,
-    ) -> None:
+    def _train(self, out: Path, train: Samples, valid: Samples | None, **run: Unpack[Run]) -> None:
         from meanshape.methods.emotional_dan import training
 
         kind = self._fitted()
@@ -111,14 +103,11 @@ class EmotionalDAN(UprightModel):
             self.labels,
             train,
             valid,
-            seed=seed,
-            folder=self.run_folder,
-            initial=self.initial,
-            progress=progress,
+            **run,
         )
-        np.save(folder / MEAN, module.cascade.mean.numpy().astype(np.float64))
-        (folder / LABELS).write_text("".join(f"{label}\n" for label in self.labels), "utf-8")
-        training.save(module, folder, kind, self.labels)
+        np.save(out / MEAN, module.cascade.mean.numpy().astype(np.float64))
+        (out / LABELS).write_text("".join(f"{label}\n" for label in self.labels), "utf-8")
+        training.save(module, out, kind, self.labels)
 
     def _load(self, folder: Files) -> None:
         self.labels = tuple(read_text(folder / LABELS).split())

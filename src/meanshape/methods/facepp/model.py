@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from meanshape.core.errors import ConfigError, ShapeError
-from meanshape.core.sample import Sample
-from meanshape.methods.base import Progress
 from meanshape.methods.facepp.config import LEVELS, Config
-from meanshape.methods.shared.deep_model import DeepModel
+from meanshape.methods.shared.deep_model import DeepModel, Run, Samples
 from meanshape.training.augment import Augmentation
 from meanshape.training.sampling import square_mean
 
@@ -45,15 +42,7 @@ class FacePP(DeepModel):
         """The output of the graph that `meanshape export` keeps."""
         return f"level{LEVELS}"
 
-    def _train(
-        self,
-        folder: Path,
-        train: Sequence[Sample],
-        valid: Sequence[Sample] | None,
-        *,
-        seed: int,
-        progress: Progress,
-    ) -> None:
+    def _train(self, out: Path, train: Samples, valid: Samples | None, **run: Unpack[Run]) -> None:
         from meanshape.methods.facepp import training
 
         kind = self._fitted()
@@ -61,18 +50,8 @@ class FacePP(DeepModel):
         if missing:
             raise ShapeError(f"facepp learns the parts of ibug68; {kind.name} has no {min(missing)}")
         labelled = [sample for sample in train if sample.shape is not None]
-        module = training.fit(
-            self.config,
-            square_mean(labelled, kind) - 0.5,
-            kind,
-            labelled,
-            valid,
-            seed=seed,
-            folder=self.run_folder,
-            initial=self.initial,
-            progress=progress,
-        )
-        training.save(module, folder, kind.name)
+        module = training.fit(self.config, square_mean(labelled, kind) - 0.5, kind, labelled, valid, **run)
+        training.save(module, out, kind.name)
 
     def _run(self, crops: NDArray[np.uint8], **options: Any) -> list[NDArray[np.float32]]:
         """Points (N, 1 or 2, K, 2) in pixels of the crops, after the level before, if any, and the level."""

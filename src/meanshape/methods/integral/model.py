@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +16,10 @@ from meanshape.core.image import ImageLike, Pixels, read_image, warp
 from meanshape.core.markup import MarkUp, named
 from meanshape.core.sample import Sample
 from meanshape.core.shape import Shape
-from meanshape.methods.base import Answer, Progress
+from meanshape.methods.base import Answer
 from meanshape.methods.integral.config import Config
 from meanshape.methods.shared.confidence import Found
-from meanshape.methods.shared.deep_model import UprightModel, in_images
+from meanshape.methods.shared.deep_model import Run, Samples, UprightModel, in_images
 from meanshape.methods.shared.steps import Step
 
 FIRST = "stage1.onnx"
@@ -78,27 +78,10 @@ class Integral(UprightModel):
     def _files(self) -> tuple[str, ...]:
         return *super()._files, FIRST
 
-    def _train(
-        self,
-        folder: Path,
-        train: Sequence[Sample],
-        valid: Sequence[Sample] | None,
-        *,
-        seed: int,
-        progress: Progress,
-    ) -> None:
+    def _train(self, out: Path, train: Samples, valid: Samples | None, **run: Unpack[Run]) -> None:
         from meanshape.methods.integral import training
 
-        training.fit(
-            self.config,
-            self._fitted(),
-            train,
-            valid,
-            seed=seed,
-            folder=self.run_folder,
-            initial=self.initial,
-            progress=progress,
-        ).save(folder)
+        training.fit(self.config, self._fitted(), train, valid, **run).save(out)
 
     def _run(self, crops: NDArray[np.uint8], **options: Any) -> list[NDArray[np.float32]]:
         """Points after one stage (N, K, 2), or after both (N, 2, K, 2) and the spread of the votes (N, K)."""

@@ -8,7 +8,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +29,18 @@ from meanshape.methods.shared.frames import own_unit
 
 GRAPH, MEAN, STATE = "model.onnx", "mean.npy", "weights.safetensors"
 BATCH = 32
+Samples = Sequence[Sample]
 TRAINING = ("torch", "onnx", "safetensors", "sklearn")
 """What the extra `train` brings along."""
+
+
+class Run(TypedDict):
+    """How a training runs: its seed, where it keeps checkpoints, which weights it begins with."""
+
+    seed: int
+    folder: Path | None
+    initial: Path | None
+    progress: Progress
 
 
 class DeepModel(LandmarkModel):
@@ -49,16 +59,8 @@ class DeepModel(LandmarkModel):
         self._sessions: dict[str, OnnxSession] = {}
 
     @abstractmethod
-    def _train(
-        self,
-        folder: Path,
-        train: Sequence[Sample],
-        valid: Sequence[Sample] | None,
-        *,
-        seed: int,
-        progress: Progress,
-    ) -> None:
-        """Train, and write into the folder what `_load` reads, and torch weights (`STATE`) to go on from."""
+    def _train(self, out: Path, train: Samples, valid: Samples | None, **run: Unpack[Run]) -> None:
+        """Train, and write into a folder what `_load` reads, and torch weights (`STATE`) to go on from."""
 
     @abstractmethod
     def _run(self, crops: NDArray[np.uint8], **options: Any) -> Sequence[NDArray[Any]]:
@@ -97,15 +99,18 @@ class DeepModel(LandmarkModel):
     def _fit(
         self, train: Sequence[Sample], valid: Sequence[Sample] | None, *, seed: int, progress: Progress
     ) -> None:
-        folder = Path(mkdtemp(prefix="meanshape-"))
-        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        out = Path(mkdtemp(prefix="meanshape-"))
+        weakref.finalize(self, shutil.rmtree, out, ignore_errors=True)
         try:
-            self._train(folder, train, valid, seed=seed, progress=progress)
+            self._train(
+                out, train, valid,
+                seed=seed, folder=self.run_folder, initial=self.initial, progress=progress,
+            )  # fmt: skip
         except ModuleNotFoundError as error:
             if (error.name or "").partition(".")[0] not in TRAINING:
                 raise
             raise MissingExtra.of("train", f"Training {type(self).__name__}") from error
-        self._load(folder)
+        self._load(out)
 
     def _save(self, folder: Path) -> None:
         assert self._folder is not None

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +12,8 @@ from numpy.typing import NDArray
 from meanshape.core.box import BoxLike, box_in
 from meanshape.core.image import ImageLike, read_image
 from meanshape.core.regular import read_text
-from meanshape.core.sample import Sample
 from meanshape.core.weights import Files
-from meanshape.methods.base import Progress
-from meanshape.methods.shared.deep_model import DeepModel
+from meanshape.methods.shared.deep_model import DeepModel, Run, Samples
 from meanshape.methods.tcdcn.config import TASKS, Config
 from meanshape.training.changes import Changes
 from meanshape.training.sampling import square_mean
@@ -56,34 +53,17 @@ class TCDCN(DeepModel):
     def _files(self) -> tuple[str, ...]:
         return *super()._files, LOG
 
-    def _train(
-        self,
-        folder: Path,
-        train: Sequence[Sample],
-        valid: Sequence[Sample] | None,
-        *,
-        seed: int,
-        progress: Progress,
-    ) -> None:
+    def _train(self, out: Path, train: Samples, valid: Samples | None, **run: Unpack[Run]) -> None:
         from meanshape.methods.tcdcn import training
 
         kind = self._fitted()
         module, stops, learnt = training.fit(
-            self.config,
-            square_mean(train, kind),
-            kind,
-            self.tasks,
-            train,
-            valid,
-            seed=seed,
-            folder=self.run_folder,
-            initial=self.initial,
-            progress=progress,
+            self.config, square_mean(train, kind), kind, self.tasks, train, valid, **run
         )
         stopped = {task: stops.get(task, "never") for task in self.tasks}
         log = {"learnt": learnt, "stopped at step": stopped, "of": self.config.steps}
-        (folder / LOG).write_text(json.dumps(log, indent=1) + "\n", "utf-8")
-        training.save(module, folder, kind, self.tasks)
+        (out / LOG).write_text(json.dumps(log, indent=1) + "\n", "utf-8")
+        training.save(module, out, kind, self.tasks)
 
     def _load(self, folder: Files) -> None:
         log = json.loads(read_text(folder / LOG))

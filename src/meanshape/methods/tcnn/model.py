@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +12,8 @@ from numpy.typing import NDArray
 from meanshape.core.box import BoxLike, box_in
 from meanshape.core.image import ImageLike, read_image
 from meanshape.core.regular import read_text
-from meanshape.core.sample import Sample
 from meanshape.core.weights import Files
-from meanshape.methods.base import Progress
-from meanshape.methods.shared.deep_model import DeepModel
+from meanshape.methods.shared.deep_model import DeepModel, Run, Samples
 from meanshape.methods.tcnn.config import Config
 from meanshape.training.changes import Changes
 from meanshape.training.sampling import square_mean
@@ -51,31 +48,13 @@ class TCNN(DeepModel):
     def _files(self) -> tuple[str, ...]:
         return *super()._files, LOG
 
-    def _train(
-        self,
-        folder: Path,
-        train: Sequence[Sample],
-        valid: Sequence[Sample] | None,
-        *,
-        seed: int,
-        progress: Progress,
-    ) -> None:
+    def _train(self, out: Path, train: Samples, valid: Samples | None, **run: Unpack[Run]) -> None:
         from meanshape.methods.tcnn import training
 
         kind = self._fitted()
-        learnt = training.fit(
-            self.config,
-            square_mean(train, kind),
-            kind,
-            train,
-            valid,
-            seed=seed,
-            folder=self.run_folder,
-            initial=self.initial,
-            progress=progress,
-        )
-        (folder / LOG).write_text(json.dumps(learnt.log) + "\n", "utf-8")
-        training.save(learnt.module, folder, kind)
+        learnt = training.fit(self.config, square_mean(train, kind), kind, train, valid, **run)
+        (out / LOG).write_text(json.dumps(learnt.log) + "\n", "utf-8")
+        training.save(learnt.module, out, kind)
 
     def _load(self, folder: Files) -> None:
         self.log = json.loads(read_text(folder / LOG))
