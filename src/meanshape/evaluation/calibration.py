@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanshape.core import metrics
-from meanshape.core.errors import DataSetError, ImageError, MarkUpError
+from meanshape.core.errors import DataSetError, MarkUpError
 from meanshape.core.geometry import apply, procrustes, similarity
 from meanshape.core.markup import MarkUp
 from meanshape.core.sample import Sample, refuse_evaluation_only
-from meanshape.evaluation.perturb import View, jitter_box
+from meanshape.evaluation.perturb import jitter_box
 from meanshape.evaluation.protocol import Progress, scoring_for
 from meanshape.evaluation.reliability import reliability, right_points
-from meanshape.evaluation.starts import find_start
+from meanshape.evaluation.starts import true_views
 from meanshape.methods.base import LandmarkModel, as_found
 from meanshape.methods.shared.confidence import Confidence, shape_model
 
@@ -120,28 +119,15 @@ def look(
     scoring = scoring_for(model, samples)
     annotated = annotated_points(model, scoring.markup)
     found, errors = [], []
-    for number, sample in enumerate(samples, 1):
-        if progress is not None:
-            progress(number / len(samples), f"{number} of {len(samples)} faces")
-        if sample.shape is None:
-            continue
-        try:
-            pixels = sample.pixels()
-        except ImageError:
-            continue
-        start, true = find_start(sample, pixels), scoring.true(sample)
-        assert start.given is not None
-        lengths = metrics.normalisers(scoring.all_true(sample)[None], scoring.truth, [start.truth])
-        rng = np.random.default_rng((seed, zlib.crc32(sample.id.encode("utf-8", "surrogatepass"))))
-        view = View(pixels, true, start.given)
+    for view, length, rng in true_views(samples, scoring, (seed,), progress):
         boxes = [view.box, jitter_box(view, OFF, rng).box]
-        stages = as_found(model._predict_batch([pixels, pixels], boxes, [None, None])).stages
+        stages = as_found(model._predict_batch([view.pixels] * 2, boxes, [None] * 2)).stages
         off = np.full(stages.shape[:1] + stages.shape[2:3], np.nan)
         off[:, annotated] = metrics.point_errors(
-            stages[:, -1, annotated], np.broadcast_to(true, (2, *true.shape))
+            stages[:, -1, annotated], np.broadcast_to(view.points, (2, *view.points.shape))
         )
         found.append(stages[:, -2:])
-        errors.append(100 * off / lengths[scoring.norm][0])
+        errors.append(100 * off / length)
     if len(found) < 2 * FEWEST:
         raise DataSetError(f"a confidence needs {2 * FEWEST} faces with points and picture, not {len(found)}")
     stacked = np.stack(found)

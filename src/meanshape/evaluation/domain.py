@@ -6,7 +6,6 @@ the model is asked about boxes without a face.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 from meanshape.core import metrics
 from meanshape.core.box import Box
-from meanshape.core.errors import DataSetError, ImageError
+from meanshape.core.errors import DataSetError
 from meanshape.core.image import Pixels
 from meanshape.core.sample import Sample, refuse_evaluation_only
 from meanshape.evaluation import perturb
@@ -25,7 +24,7 @@ from meanshape.evaluation.calibration import FEWEST, annotated_points
 from meanshape.evaluation.perturb import View
 from meanshape.evaluation.protocol import Progress, scoring_for
 from meanshape.evaluation.reliability import auroc, right_points
-from meanshape.evaluation.starts import find_start
+from meanshape.evaluation.starts import find_start, true_views
 from meanshape.methods.base import LandmarkModel, as_found
 from meanshape.methods.shared.confidence import Confidence, Found
 from meanshape.methods.shared.domain import AlignmentCheck, Domain, patch_frame, patches
@@ -124,23 +123,13 @@ def look(
     stages: list[Array] = []
     spread: list[Array | None] = []
     errors: list[Array] = []
-    for number, sample in enumerate(samples, 1):
-        report(number / len(samples), f"{number} of {len(samples)} faces")
-        try:
-            pixels = sample.pixels()
-        except ImageError:
-            continue
-        start, true = find_start(sample, pixels), scoring.true(sample)
-        assert start.given is not None
-        length = metrics.normalisers(scoring.all_true(sample)[None], scoring.truth, [start.truth])
-        key = zlib.crc32(sample.id.encode("utf-8", "surrogatepass"))
-        rng = np.random.default_rng((*seed, key))
-        for name, view in see(View(pixels, true, start.given), rng):
+    for face, length, rng in true_views(samples, scoring, seed, report):
+        for name, view in see(face, rng):
             found = as_found(model._predict_batch([view.pixels], [view.box], [None]))
             off = np.full(len(model.markup), FAR if name == NO_FACE else np.nan)
             if name != NO_FACE:
                 away = metrics.point_errors(found.points[:, annotated], view.points[None])
-                off[annotated] = 100 * away[0] / (length[scoring.norm][0] * view.zoom)
+                off[annotated] = 100 * away[0] / (length * view.zoom)
             names.append(name)
             pictures.append(view.pixels)
             stages.append(found.stages[0])

@@ -22,7 +22,7 @@ from meanshape.evaluation.perturb import TABLE, Perturbation, View, scale_box, s
 from meanshape.evaluation.protocol import Progress, scoring_for
 from meanshape.evaluation.schema import write_file
 from meanshape.evaluation.scoring import Scoring
-from meanshape.evaluation.starts import find_start, penalty_shape
+from meanshape.evaluation.starts import penalty_shape, true_view
 from meanshape.evaluation.threads import limited
 from meanshape.formats.cells import render_row
 from meanshape.methods.base import LandmarkModel
@@ -134,11 +134,7 @@ class _Face:
     def of(
         cls, sample: Sample, pixels: NDArray[np.uint8], scoring: Scoring, penalty: NDArray[np.float64]
     ) -> _Face:
-        start = find_start(sample, pixels)
-        assert start.given is not None
-        lengths = metrics.normalisers(scoring.all_true(sample)[None], scoring.truth, [start.truth])
-        length = float(lengths[scoring.norm][0])
-        return cls(sample.id, View(pixels, scoring.true(sample), start.given), length, scoring, penalty)
+        return cls(sample.id, *true_view(sample, pixels, scoring), scoring, penalty)
 
     def error(self, model: LandmarkModel, view: View) -> float:
         """Return the model's error on a view, in percent."""

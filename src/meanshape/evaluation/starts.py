@@ -10,7 +10,8 @@ detector  the detector's box with the highest IoU with the truth box, canonical 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,17 +20,20 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from meanshape.core import resources, toml
+from meanshape.core import metrics, resources, toml
 from meanshape.core.box import Box
-from meanshape.core.errors import BoxError
+from meanshape.core.errors import BoxError, ImageError
 from meanshape.core.face import Face
 from meanshape.core.image import ImageLike, Pixels, read_image
 from meanshape.core.markup import MarkUp, markup
 from meanshape.core.sample import Sample
 from meanshape.datasets.parts.boxes import canonical_box_from_doubled
 from meanshape.detectors.base import FaceDetector
+from meanshape.evaluation.perturb import View
+from meanshape.evaluation.scoring import Scoring
 from meanshape.inference import choice, turns
 from meanshape.inference.choice import DETECTOR
+from meanshape.methods.base import Progress
 from meanshape.methods.mean_shape import relative_mean
 
 BoxRule = Literal["truth", "detector"]
@@ -65,6 +69,31 @@ def find_start(sample: Sample, pixels: Pixels, detector: FaceDetector | None = N
     if best is None or canonical.iou(best.box) < IOU:
         return Start(truth, None)
     return Start(truth, best.box, best.roll)
+
+
+def true_view(sample: Sample, pixels: Pixels, scoring: Scoring) -> tuple[View, float]:
+    """Return a face with its true points and box, and the length (pixels) that its errors are divided by."""
+    start = find_start(sample, pixels)
+    assert start.given is not None
+    lengths = metrics.normalisers(scoring.all_true(sample)[None], scoring.truth, [start.truth])
+    return View(pixels, scoring.true(sample), start.given), float(lengths[scoring.norm][0])
+
+
+def true_views(
+    samples: Sequence[Sample], scoring: Scoring, seed: tuple[int, ...], progress: Progress | None = None
+) -> Iterator[tuple[View, float, np.random.Generator]]:
+    """Yield faces as `true_view`, each with its own random numbers; without those that cannot be read."""
+    for number, sample in enumerate(samples, 1):
+        if progress is not None:
+            progress(number / len(samples), f"{number} of {len(samples)} faces")
+        if sample.shape is None:
+            continue
+        try:
+            pixels = sample.pixels()
+        except ImageError:
+            continue
+        key = zlib.crc32(sample.id.encode("utf-8", "surrogatepass"))
+        yield *true_view(sample, pixels, scoring), np.random.default_rng((*seed, key))
 
 
 def truth_boxes(sample: Sample, pixels: Pixels) -> tuple[Box, Box]:

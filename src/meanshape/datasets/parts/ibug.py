@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,10 +13,12 @@ from meanshape.core.shape import Shape
 from meanshape.datasets.parts.card import DataSetCard, Part
 from meanshape.datasets.parts.drawing import draw
 from meanshape.datasets.parts.files import existing_folder, listed, photos
+from meanshape.datasets.parts.reader import Samples, Surveyor, Verify, reader
 from meanshape.datasets.parts.survey import Survey
 from meanshape.formats import pts
 from meanshape.formats.text import write_text
 
+Miniature = Callable[[str | Path], Path]
 MADE_OF = {
     "validation": ("train",),
     "trainval": ("train",),
@@ -24,6 +26,20 @@ MADE_OF = {
     "full": ("common", "challenging"),
 }
 """Splits that are drawn from the folders of others."""
+
+
+def by_card(card: DataSetCard) -> tuple[Surveyor, Samples, Verify, Miniature]:
+    """Make the four functions of a module whose card says all that is its own."""
+
+    def survey_it(root: str | Path, split: str | None = None) -> Survey:
+        """Look for a split and say what is missing."""
+        return survey(root, card, split)
+
+    def miniature_it(folder: str | Path) -> Path:
+        """Write a few drawn faces in the layout of the set, with lists for train and validation."""
+        return miniature(folder, card)
+
+    return survey_it, *reader(card, survey_it), miniature_it
 
 
 def survey(root: str | Path, card: DataSetCard, split: str | None) -> Survey:
