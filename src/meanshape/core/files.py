@@ -19,6 +19,7 @@ from pathlib import Path, PureWindowsPath
 from typing import BinaryIO, TextIO
 
 from meanshape.core.errors import OutputError
+from meanshape.core.regular import read_whole
 
 LONGEST = 240
 """Bytes of a file's name without its suffix; most systems take 255 with it."""
@@ -126,6 +127,12 @@ def open_below(root: Path, name: str) -> BinaryIO:
     with _folder(root, folders) as place:
         _check_kind(os.stat(last, dir_fd=place, follow_symlinks=False).st_mode)
         return _regular(os.open(last, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=place))
+
+
+def read_below(root: Path, name: str) -> bytes:
+    """Return what is in `folder/file` below a folder; more than a file may have is an `OSError`, too."""
+    with open_below(root, name) as file:
+        return read_whole(file, size=os.fstat(file.fileno()).st_size)
 
 
 def write_below(root: Path, name: str, data: bytes, make: bool = False) -> None:

@@ -8,9 +8,13 @@ from __future__ import annotations
 import os
 import stat
 from io import BufferedReader
+from typing import BinaryIO
 
 LARGEST = 2**30
 """Bytes of a file that is read whole, unless less is said."""
+
+PART = 2**20
+"""Bytes to ask for at a time where nothing says how many there are."""
 
 
 def open_regular(path: str | os.PathLike[str]) -> BufferedReader:
@@ -28,14 +32,18 @@ def open_regular(path: str | os.PathLike[str]) -> BufferedReader:
 def read_bytes(path: str | os.PathLike[str], limit: int = LARGEST) -> bytes:
     """Return the bytes of a regular file; one of more than `limit` bytes is not kept."""
     with open_regular(path) as file:
-        size = os.fstat(file.fileno()).st_size
-        if size <= limit:
-            parts, left = [], limit
-            while left >= 0 and (part := file.read(min(left, size) + 1)):  # it may be longer than it says
-                parts.append(part)
-                left -= len(part)
-            if left >= 0:
-                return b"".join(parts)
+        return read_whole(file, limit, os.fstat(file.fileno()).st_size)
+
+
+def read_whole(file: BinaryIO, limit: int = LARGEST, size: int = PART) -> bytes:
+    """Return the bytes of an open file or pipe, about `size` of them; more than `limit` are an `OSError`."""
+    if size <= limit:
+        parts, left = [], limit
+        while left >= 0 and (part := file.read(min(left, size) + 1)):  # it may be longer than it says
+            parts.append(part)
+            left -= len(part)
+        if left >= 0:
+            return b"".join(parts)
     raise OSError(f"larger than {limit:,} bytes")
 
 
@@ -56,4 +64,4 @@ def _without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))
 
 
-__all__ = ["LARGEST", "open_regular", "read_bytes", "read_text"]
+__all__ = ["LARGEST", "open_regular", "read_bytes", "read_text", "read_whole"]

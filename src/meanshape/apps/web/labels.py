@@ -18,12 +18,15 @@ import numpy as np
 
 from meanshape.core.errors import FormatError, ShapeError, writing
 from meanshape.core.face import Face
-from meanshape.core.files import ending, open_below, write_below
+from meanshape.core.files import ending, open_below, read_below, write_below
 from meanshape.core.markup import MarkUp
+from meanshape.core.markup import markup as markup_called
 from meanshape.core.prediction import Prediction
+from meanshape.core.regular import read_whole
 from meanshape.core.shape import Shape
 from meanshape.datasets.folder import BY_HAND, LABELS, picture_of
 from meanshape.formats import jsonl, pts
+from meanshape.formats.faces import guess_markup
 
 
 class Labels(Protocol):
@@ -69,7 +72,7 @@ class JsonLines:
                 state = (now.st_mtime_ns, now.st_size, now.st_ino)
                 if state == self._state and not sure:
                     return
-                content = file.read()
+                content = read_whole(file, size=now.st_size)
         except FileNotFoundError:
             pass
         except OSError as error:
@@ -89,7 +92,8 @@ class JsonLines:
     def put(self, name: str, label: Prediction) -> None:
         """Write the whole file with another line for this photo."""
         own = self._own.get(name, [])
-        lines = [line for line in self._order if line not in own]
+        mine = set(own)  # a photo may have thousands of lines
+        lines = [line for line in self._order if line not in mine]
         lines.insert(self._order.index(own[0]) if own else len(lines), jsonl.render(label))
         content = "".join(f"{line}\n" for line in lines).encode()
         with writing(self.path):
@@ -103,17 +107,16 @@ class JsonLines:
         except UnicodeDecodeError as error:
             raise FormatError("not a text file in UTF-8", self.path) from error
         lines = {}
-        saved: dict[str, Prediction] = {}
+        parts: dict[str, list[Prediction]] = {}
         own: dict[str, list[str]] = {}
         for number, line in enumerate(order, 1):
             one = self._lines.get(line) or self._checked(jsonl.parse(line, self.path, number), number)
             lines[line] = one
             if one.source is not None:
-                before = saved.get(one.source)
-                saved[one.source] = one if before is None else replace(before, faces=before.faces + one.faces)
+                parts.setdefault(one.source, []).append(one)
                 own.setdefault(one.source, []).append(line)
         self._content, self._order, self._lines = content, order, lines
-        self._saved, self._own = saved, own
+        self._saved, self._own = {name: _joined(some) for name, some in parts.items()}, own
 
     def _checked(self, label: Prediction, number: int) -> Prediction:
         """Refuse points that the page would show as others."""
@@ -174,8 +177,7 @@ class PtsFiles:
 
     def _read(self, name: str) -> bytes | None:
         try:
-            with open_below(self.root, self.files[name]) as file:
-                return file.read()
+            return read_below(self.root, self.files[name])
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -205,11 +207,10 @@ def pts_names(root: Path, photos: Sequence[str]) -> dict[str, str]:
 def markup_of_labels(root: Path) -> MarkUp | None:
     """Return the mark-up of the labels in a folder: of the first shape in `labels.jsonl`."""
     try:
-        with open_below(root, LABELS) as file:
-            for number, line in enumerate(file, 1):
-                for face in _parsed(line, root / LABELS, number):
-                    if face.shape is not None:
-                        return face.shape.markup
+        for number, line in enumerate(read_below(root, LABELS).split(b"\n"), 1):
+            for face in _parsed(line, root / LABELS, number):
+                if face.shape is not None:
+                    return face.shape.markup
     except OSError:  # it is read again later, and what is wrong is said then
         return None
     return None
@@ -217,10 +218,23 @@ def markup_of_labels(root: Path) -> MarkUp | None:
 
 def markup_of_pts(root: Path) -> MarkUp | None:
     """Return the mark-up of the `.pts` files in a folder, as the number of points in the first tells it."""
+    root = root.resolve()
     for path in ending(root, ".pts"):
-        (photo,) = pts.read(path)
-        return next((face.shape.markup for face in photo.faces if face.shape is not None), None)
+        try:
+            text = read_below(root, path.relative_to(root).as_posix()).decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise FormatError("not a text file in UTF-8", path) from error
+        except OSError as error:
+            raise FormatError(f"cannot be read: {error.strerror or error}", path) from error
+        return markup_called(guess_markup(len(pts.parse(text, path)), path))
     return None
+
+
+def _joined(lines: Sequence[Prediction]) -> Prediction:
+    """Return a photo's lines as one, with the faces of all."""
+    if len(lines) == 1:
+        return lines[0]
+    return replace(lines[0], faces=tuple(face for line in lines for face in line.faces))
 
 
 def _parsed(line: bytes, path: Path, number: int) -> Sequence[Face]:
