@@ -7,7 +7,6 @@ import os
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +17,13 @@ from fastapi.testclient import TestClient
 from meanshape.apps.cli import main
 from meanshape.apps.web.first import ellipse, named_like
 from meanshape.apps.web.folder import LOCK, ConflictError, Folder
-from meanshape.apps.web.labels import LABELS, JsonLines, markup_of_pts, pts_names
+from meanshape.apps.web.labels import LABELS, pts_names
 from meanshape.apps.web.server import create_app
 from meanshape.core.box import Box
 from meanshape.core.errors import DataSetError, FormatError, MeanshapeError, OutputError
 from meanshape.core.face import Emotion, Face
 from meanshape.core.markup import _OWN, MarkUp, markup
 from meanshape.core.prediction import Prediction
-from meanshape.core.regular import LARGEST
 from meanshape.core.shape import Shape
 from meanshape.datasets import load_data
 from meanshape.datasets.folder import BY_HAND
@@ -400,52 +398,3 @@ def test_boxes_without_points_are_kept(five: Path) -> None:
     moved, box = Folder(five, markup("mtfl5")).label("0.png").faces
     assert moved.shape.points[0, 0] == 7
     assert (box.shape, box.score, box.box.as_list()) == (None, 0.5, [1, 1, 9, 9])
-
-
-@pytest.mark.parametrize(("name", "labels"), [(LABELS, "jsonl"), ("0.pts", "pts")])
-def test_labels_that_are_too_long_are_not_read(
-    name: str, labels: Any, five: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with (five / name).open("wb") as file:
-        file.truncate(LARGEST + 1)  # takes no place on the disk
-    with pytest.raises(FormatError, match="larger than"):
-        Folder(five, markup("mtfl5"), labels=labels).overview()
-    assert main(["annotate", str(five), "--labels", labels, "--port", "0"]) == FormatError.exit_code
-    assert "larger than" in capsys.readouterr().err
-
-
-def test_a_photo_on_very_many_lines_takes_time_in_proportion(
-    five: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Counts what is copied and searched: twice as many lines may not want four times the work."""
-    many, copied = 500, [0]
-
-    def counted(one: Prediction, faces: tuple[Face, ...]) -> Prediction:
-        copied[0] += len(faces)
-        return replace(one, faces=faces)
-
-    class Unsearched(list[str]):
-        def __contains__(self, one: object) -> bool:
-            raise AssertionError("each line is searched for in a list")
-
-    text = "".join(f"{line('0.png', shift)}\n" for shift in range(many))
-    (five / LABELS).write_text(text, encoding="utf-8")
-    monkeypatch.setattr("meanshape.apps.web.labels.replace", counted)
-    saved = JsonLines(five, markup("mtfl5"))
-    found = saved.get("0.png")
-    assert found is not None and len(found.faces) == many
-    assert copied[0] == many
-    saved._own["0.png"] = Unsearched(saved._own["0.png"])
-    saved.put("0.png", replace(found, faces=found.faces[:1]))
-    assert (five / LABELS).read_text("utf-8").splitlines() == [line("0.png", 0)]
-
-
-@pytest.mark.skipif(os.name == "nt", reason="links want rights there")
-def test_the_mark_up_is_not_read_through_a_link(five: Path, tmp_path: Path) -> None:
-    pts.write_points(tmp_path / "outside.pts", np.arange(10).reshape(5, 2))
-    (five / "0.pts").symlink_to(tmp_path / "outside.pts")
-    with pytest.raises(FormatError, match="link"):
-        markup_of_pts(five)
-    (five / "0.pts").unlink()
-    pts.write_points(five / "0.pts", np.arange(10).reshape(5, 2))
-    assert markup_of_pts(five) == markup("mtfl5")

@@ -29,7 +29,7 @@ from meanshape.core.box import Box
 from meanshape.core.errors import ImageError, MissingExtra, writing
 from meanshape.core.files import replacing
 from meanshape.core.geometry import Matrix, crop_matrix, invert
-from meanshape.core.openers import open_picture, upright_size, without_metadata
+from meanshape.core.openers import open_picture, sparing, upright_size, without_metadata
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -104,7 +104,7 @@ def size_of(file: Any, where: str) -> tuple[int, int]:
     """Return (width, height) of the picture in an open file; `where` is what a message calls it."""
 
     def measure(again: Any) -> tuple[int, int]:
-        with _opened(again, where) as opened:
+        with _opened(sparing(again), where) as opened:
             return upright_size(opened, turned=_orientation(opened) in (5, 6, 7, 8))
 
     _check_content(file, where)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from meanshape.core.errors import ImageError, MissingExtra
-from meanshape.core.regular import open_regular
+from meanshape.core.regular import open_regular, read_whole
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -52,7 +52,33 @@ _HEIF = frozenset((b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1"
 _PNG = _BEGINNINGS[1]
 _METADATA = frozenset((b"tEXt", b"zTXt", b"iTXt", b"iCCP"))
 
+READS = 200_000
+"""How often a file may be read before its picture's size is known: some readers take a byte at a time."""
+
 _quiet = threading.Lock()
+
+
+class _Beginning:
+    """A picture's file while its size is looked for: so many reads and no more, nor more bytes at once.
+
+    Pillow looks for the next part of a JPEG or a GIF byte by byte, which takes minutes where there is none.
+    """
+
+    def __init__(self, file: Any) -> None:
+        self._file, self._left = file, READS
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Read, as from the file."""
+        self._left -= 1
+        if self._left < 0:
+            raise OSError("nothing in its beginning says where the pixels are")
+        if size is None or size < 0:
+            return read_whole(self._file)
+        data: bytes = self._file.read(size)
+        return data
 
 
 def looks_like_picture(path: Path) -> bool:
@@ -97,10 +123,18 @@ def without_metadata(file: Any, read: Callable[[Any], Answer]) -> Answer:
         file.seek(0)
         if file.read(len(_PNG)) != _PNG:
             raise
-        plain = _pixels_only(file.read())
+        try:
+            plain = _pixels_only(read_whole(file))
+        except OSError:  # too long
+            plain = None
         if plain is None:
             raise
     return read(io.BytesIO(plain))
+
+
+def sparing(file: Any) -> Any:
+    """Return a file to learn a picture's size from, which gives up where that takes too long."""
+    return _Beginning(file)
 
 
 def upright_size(image: Image, turned: bool) -> tuple[int, int]:
@@ -178,4 +212,13 @@ def _pixels_only(chunks: bytes) -> bytes | None:
     return b"".join(kept) if dropped else None
 
 
-__all__ = ["SUFFIXES", "UNREAD", "looks_like_picture", "open_picture", "upright_size", "without_metadata"]
+__all__ = [
+    "READS",
+    "SUFFIXES",
+    "UNREAD",
+    "looks_like_picture",
+    "open_picture",
+    "sparing",
+    "upright_size",
+    "without_metadata",
+]

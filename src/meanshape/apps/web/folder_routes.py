@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Query
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import Response, StreamingResponse
 from pydantic import AfterValidator, BaseModel, Field
 
 from meanshape.apps.web.folder import ConflictError, Folder, Label
@@ -16,7 +17,7 @@ from meanshape.apps.web.service import Service
 from meanshape.core.box import Box
 from meanshape.core.errors import UnknownName
 from meanshape.core.face import face_to_dict
-from meanshape.formats.text import escaped, unescaped
+from meanshape.formats.text import dump_json, escaped, unescaped
 
 SHOWN = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
 """What browsers show themselves; other pictures go to them as PNG."""
@@ -65,10 +66,10 @@ def add_folder_routes(app: FastAPI, service: Service, folder: Folder | None) -> 
             return StreamingResponse(_parts(found), media_type=SHOWN[suffix])
         return Response(await service.run(lambda ask: here.png(name, ask)), media_type="image/png")
 
-    @app.get("/v1/folder/label")
-    async def label(name: Name) -> dict[str, Any]:
+    @app.get("/v1/folder/label", response_model=dict[str, Any])
+    async def label(name: Name) -> Response:
         """Return a photo's faces: as saved, else as the model places them."""
-        return _label(await service.run(lambda ask: there().label(name, ask)))
+        return _json(_label(await service.run(lambda ask: there().label(name, ask))))
 
     @app.put("/v1/folder/label")
     async def save(name: Name, labels: Sent) -> Any:
@@ -77,7 +78,7 @@ def add_folder_routes(app: FastAPI, service: Service, folder: Folder | None) -> 
             version = await service.run(lambda ask: there().save(name, labels.version, labels.faces))
         except ConflictError as error:
             now = _label(await service.run(lambda ask: there().label(name, ask)))
-            return JSONResponse({"error": escaped(str(error)), "label": now}, 409)
+            return _json({"error": escaped(str(error)), "label": now}, 409)
         return {"version": version}
 
     @app.post("/v1/folder/place")
@@ -93,6 +94,20 @@ def _parts(found: Photo) -> Iterator[bytes]:
     with found.open() as file:
         while part := file.read(PART):
             yield part
+
+
+def _json(data: dict[str, Any], status: int = 200) -> Response:
+    """Answer with labels, which may hold any text that JSON can spell."""
+    return Response(dump_json(_finite(data)).encode(), status, media_type="application/json")
+
+
+def _finite(value: Any) -> Any:
+    """Return a value with null for numbers that JSON does not have; labels may hold them as attributes."""
+    if isinstance(value, dict):
+        return {name: _finite(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _label(label: Label) -> dict[str, Any]:
