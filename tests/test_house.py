@@ -136,9 +136,9 @@ def test_no_file_names_a_place_on_somebodys_machine():
 
 
 def test_the_package_prints_only_where_people_look():
-    """Libraries do not print; the command line does."""
+    """Libraries do not print; the command line does, in one module that no word steers the terminal from."""
     for path in PACKAGE:
-        if path.is_relative_to(ROOT / "src" / "meanshape" / "apps"):
+        if path == ROOT / "src" / "meanshape" / "apps" / "cli" / "_console.py":
             continue
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             named = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from meanshape import ImageError
+from meanshape.core.regular import LARGEST
 from meanshape.inference.sources import natural, photos, short_names, some
 
 
@@ -101,3 +102,10 @@ def test_short_names_never_collide():
     lowered = [name.lower() for name in names.values()]
     assert len(set(lowered)) == len(sources)
     assert not any("/" in name or "\\" in name for name in lowered)
+
+
+def test_a_list_has_an_end(tmp_path):
+    with (tmp_path / "list").open("wb") as file:
+        file.truncate(LARGEST + 1)  # takes no place on the disk
+    with pytest.raises(ImageError, match="larger than"):
+        photos([f"@{tmp_path / 'list'}"])

@@ -194,6 +194,8 @@ def test_pages_of_other_sites_are_refused(client: TestClient) -> None:
     assert client.post("/v1/detect", files=files, headers={"origin": "null"}).status_code == 403
     assert client.post("/v1/detect", files=files, headers={"origin": "http://localhost"}).status_code == 422
     assert client.get("/v1/health", headers={"host": "evil.example"}).status_code == 421
+    for host in ("localhost:80.evil.example", "localhost:99999999"):
+        assert client.get("/v1/health", headers={"host": host}).status_code == 421
     allowed = client.options("/v1/detect", headers={"origin": "http://evil.example"})
     assert "access-control-allow-origin" not in allowed.headers
 

@@ -14,6 +14,9 @@ from meanshape.core import regular
 from meanshape.core.errors import FormatError, writing
 from meanshape.core.files import replacing
 
+_UNPRINTED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Characters that steer a terminal, or turn round what it shows: names of files may hold them."""
+
 _ESCAPE = re.compile(r"\\u(d[89a-f][0-9a-f]{2}|00[01][0-9a-f]|fff[ef])")
 
 
@@ -51,6 +54,11 @@ def parse_json(text: str, source: str | Path, line: int | None = None) -> Any:
 def dump_json(data: Any, indent: int | None = None, ascii_only: bool = False) -> str:
     """Render JSON without NaN; a name that is not UTF-8 is told in escapes, which `parse_json` reads back."""
     return escaped(json.dumps(data, ensure_ascii=ascii_only, allow_nan=False, indent=indent))
+
+
+def printable(text: str) -> str:
+    """Return a text that no terminal obeys: control characters become escapes."""
+    return _UNPRINTED.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def escaped(text: str) -> str:

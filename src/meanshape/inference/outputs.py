@@ -25,6 +25,7 @@ from meanshape.core.locks import FileLock
 from meanshape.core.prediction import Prediction
 from meanshape.core.regular import open_regular
 from meanshape.formats import jsonl, pts
+from meanshape.formats.text import printable
 from meanshape.inference.sources import short_names
 
 JOURNAL = ".part"
@@ -75,7 +76,7 @@ class Told(Printed):
         """Print one line for the photo and one for each face."""
         if prediction.error is None:
             count = len(prediction.faces)
-            print(f"{prediction.source}: {count or 'no'} face{'s' if count != 1 else ''}")
+            print(printable(f"{prediction.source}: {count or 'no'} face{'s' if count != 1 else ''}"))
         for face in prediction.faces:
             left, top, right, bottom = (round(edge) for edge in face.box.as_list())
             score = "" if face.score is None else f", score {face.score:.2f}"
@@ -87,7 +88,7 @@ class Told(Printed):
                 )
                 print(f"    turned {pitch} up, {yaw} and tilted {roll} to its right (degrees)")
             if shown := seems(face):
-                print(f"    seems: {', '.join(shown)}")
+                print(printable(f"    seems: {', '.join(shown)}"))
 
 
 def seems(face: Face) -> list[str]:

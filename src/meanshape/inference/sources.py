@@ -12,6 +12,7 @@ from pathlib import Path
 from meanshape.core.errors import ConfigError, ImageError
 from meanshape.core.files import fitting
 from meanshape.core.openers import UNREAD, looks_like_picture
+from meanshape.core.regular import read_whole
 from meanshape.formats.text import decode_names
 
 _GLOB = re.compile(r"[*?\[]")
@@ -130,7 +131,7 @@ def some(paths: Sequence[str], most: int = 3) -> str:
 def _in_list(name: str, recursive: bool, left_out: list[str]) -> Iterator[str]:
     """Yield the photos that a list names, one path on a line; empty lines do not count."""
     try:
-        text = _standard_input() if name == "-" else decode_names(Path(name).read_bytes())
+        text = _standard_input() if name == "-" else decode_names(_bytes_of(name))
     except (OSError, ValueError) as error:
         raise ImageError(f"@{name}: the list cannot be read ({error})") from error
     lines = [line.rstrip("\r") for line in text.split("\n") if line.strip()]
@@ -141,7 +142,13 @@ def _in_list(name: str, recursive: bool, left_out: list[str]) -> Iterator[str]:
         yield from [path] if path.startswith("@") else _expand(path, recursive, left_out)
 
 
+def _bytes_of(name: str) -> bytes:
+    """Return a list's bytes; it may come through a pipe, but has an end."""
+    with Path(name).open("rb") as file:
+        return read_whole(file)
+
+
 def _standard_input() -> str:
     """Return what standard input says, whatever encoding the console has."""
     buffer = getattr(sys.stdin, "buffer", None)
-    return sys.stdin.read() if buffer is None else decode_names(buffer.read())
+    return sys.stdin.read() if buffer is None else decode_names(read_whole(buffer))

@@ -68,5 +68,7 @@ def _run(given: list[str], trace: bool) -> int:
 
 def _say(message: str, code: int) -> int:
     """Print one line on stderr and hand the exit code on."""
-    print(f"meanshape: {' '.join(message.split())}", file=sys.stderr)
+    from meanshape.apps.cli._console import say
+
+    say(message)
     return code

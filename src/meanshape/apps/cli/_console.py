@@ -6,11 +6,18 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from meanshape.formats.text import printable
+
 
 def say(text: str, plain: bool = False) -> None:
     """Print one line on stderr, after the program's name unless `plain`."""
-    line = " ".join(text.split())
+    line = printable(" ".join(text.split()))
     print(line if plain else f"meanshape: {line}", file=sys.stderr)
+
+
+def show(text: str) -> None:
+    """Print lines of a result."""
+    print(printable(text))
 
 
 @contextmanager
@@ -58,5 +65,5 @@ def grid(
         title = header[index] if index < len(header) else ""
         out.add_column(title, justify="right" if index in right else "left", overflow="fold")
     for row in rows:
-        out.add_row(*map(Text, row))
+        out.add_row(*(Text(printable(cell)) for cell in row))
     console.print(out)

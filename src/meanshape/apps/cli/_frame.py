@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pkgutil
-import sys
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -13,6 +12,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from meanshape.apps.cli import STOPPED, USAGE
+from meanshape.apps.cli import _console as console
 from meanshape.core import resources
 from meanshape.core.errors import suggestion
 
@@ -41,7 +41,7 @@ def _wrong_usage(error: Any, message: str) -> int:
     context = getattr(error, "ctx", None)
     where = context.command_path if context is not None else "meanshape"
     message = " ".join(message.split()).rstrip(".")
-    print(f"{where}: {message[:1].lower()}{message[1:]} (see {where} --help)", file=sys.stderr)
+    console.say(f"{where}: {message[:1].lower()}{message[1:]} (see {where} --help)", plain=True)
     return USAGE
 
 
@@ -118,7 +118,7 @@ def _version(wanted: bool) -> None:
     if wanted:
         from meanshape import __version__
 
-        print(f"meanshape {__version__}")
+        console.show(f"meanshape {__version__}")
         raise typer.Exit
 
 

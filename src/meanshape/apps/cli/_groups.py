@@ -27,10 +27,10 @@ def show(results: Sequence[Evaluation]) -> None:
             rows.append([label, str(one.count), mark, *(_figure(made[label]) for made in groups)])
             few |= one.few
         models = [found.about.model or "?" for found in results]
-        print(f"by {name}:")
+        console.show(f"by {name}:")
         console.grid(rows, [name, "faces", "", *models], right=(1,))
     if few:
-        print(_small())
+        console.show(_small())
 
 
 def measure_detectors(
@@ -69,7 +69,7 @@ def _show_detectors(where: str, found: Sequence[Mapping[str, Any]], by: Sequence
     """Print how much detectors find."""
     from meanshape.evaluation.seen import CHOSEN, MARK, NOTE
 
-    print(f"{where}: {found[0]['count']} faces of {found[0]['photos']} photos; recall in %, IoU 0.4")
+    console.show(f"{where}: {found[0]['count']} faces of {found[0]['photos']} photos; recall in %, IoU 0.4")
     rows = [
         [
             f"{one['detector']}{f' {MARK}' if one['seen'] else ''}",
@@ -80,10 +80,10 @@ def _show_detectors(where: str, found: Sequence[Mapping[str, Any]], by: Sequence
     ]
     console.grid(rows, ["detector", "recall", "false boxes a photo"], right=(2,))
     if any(one["seen"] for one in found):
-        print(NOTE)
+        console.show(NOTE)
     for one in found:
         if one["chosen"] and not one["seen"]:
-            print(f"{one['detector']}: {CHOSEN}")
+            console.show(f"{one['detector']}: {CHOSEN}")
     few = False
     for name in by:
         groups = [one["slices"][name] for one in found]
@@ -92,10 +92,10 @@ def _show_detectors(where: str, found: Sequence[Mapping[str, Any]], by: Sequence
             figures = [_share(made[label]["recall"], made[label]["interval"]) for made in groups]
             rows.append([label, str(one["count"]), FEW if one["few"] else "", *figures])
             few |= one["few"]
-        print(f"by {name}:")
+        console.show(f"by {name}:")
         console.grid(rows, [name, "faces", "", *(one["detector"] for one in found)], right=(1,))
     if few:
-        print(_small())
+        console.show(_small())
 
 
 def _figure(one: Any) -> str:

@@ -64,7 +64,7 @@ def benchmark(
     write_file(report / "report.html", to_html(records, photo))
     table = to_markdown(records)
     write_file(report / "report.md", table)
-    print(table)
+    console.show(table)
     console.say(f"written: {report / 'report.html'}, {report / 'report.md'}", plain=True)
 
 

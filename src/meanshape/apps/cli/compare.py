@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from meanshape.apps.cli import _console as console
+
 app = typer.Typer()
 
 
@@ -33,7 +35,7 @@ def compare(
     found = [compared(x, y) for x, y in pairs]
     for (x, _), one in zip(pairs, found, strict=True):
         where = ":".join(str(part) for part in (x.get("data"), x.get("split")) if part)
-        print(f"{where}: {one.sentence}" if where else one.sentence)
+        console.show(f"{where}: {one.sentence}" if where else one.sentence)
     if json is not None:
         write_file(json, dumps({"comparisons": [one.to_dict() for one in found]}, indent=1) + "\n")
 

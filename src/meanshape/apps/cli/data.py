@@ -35,7 +35,7 @@ def list_() -> None:
         points = [str(len(registry.markup(kind))) for kind in _markups(card)]
         rows.append([name, ", ".join(points) or "-", _family(card), _counts(card), card.get("licence", "")])
     console.grid(rows, ["data set", "points", "taken", "published counts", "terms"])
-    print("No data set comes with the package: meanshape data show NAME says where to get it.")
+    console.show("No data set comes with the package: meanshape data show NAME says where to get it.")
 
 
 @app.command()
@@ -99,7 +99,7 @@ def verify(
     pairs = near_pairs(hashes)
     _print_problems(problems, everything)
     for one, other, bits in pairs if everything else pairs[:SHOWN]:
-        print(f"duplicate: {one} and {other} ({bits} of 128 bits differ)")
+        console.show(f"duplicate: {one} and {other} ({bits} of 128 bits differ)")
     if survey is not None and hashes:
         _print_counts(module.card, survey, root)
         across = near_across(survey(root).found, hashes, list(module.card.splits))
@@ -194,14 +194,14 @@ def _print_card(name: str, card: dict[str, Any]) -> None:
         ("citation", card.get("citation", "")),
     ]
     for title, text in lines:
-        print(f"{title}: {text}" if text else title)
+        console.show(f"{title}: {text}" if text else title)
     for fault in card.get("faults", ()):
-        print(f"mind: {fault}")
+        console.show(f"mind: {fault}")
     if card.get("extra"):
-        print(f"needs: pip install 'meanshape[{card['extra']}]'")
+        console.show(f"needs: pip install 'meanshape[{card['extra']}]'")
     for source in card.get("sources", ()):
-        print(f"layout known from: {source}")
-    print(f"\n{(registry.dataset(name).__doc__ or '').strip()}")
+        console.show(f"layout known from: {source}")
+    console.show(f"\n{(registry.dataset(name).__doc__ or '').strip()}")
 
 
 def _print_problems(problems: list[Problem], everything: bool) -> None:
@@ -210,20 +210,20 @@ def _print_problems(problems: list[Problem], everything: bool) -> None:
     for problem in problems:
         seen[problem.kind] += 1
         if everything or seen[problem.kind] <= SHOWN:
-            print(problem)
+            console.show(str(problem))
     for kind, count in seen.items():
         if count > SHOWN and not everything:
-            print(f"{kind}: {count - SHOWN} more, see --all")
+            console.show(f"{kind}: {count - SHOWN} more, see --all")
 
 
 def _print_across(across: list[Across]) -> None:
     """Print how many photos of a split nearly repeat one of another."""
     if across and not any(pair.pairs for pair in across):
-        print("across splits: no photo nearly repeats one of another split")
+        console.show("across splits: no photo nearly repeats one of another split")
     for pair in across:
         if pair.pairs:
             repeated, by = (len(set(names)) for names in zip(*pair.pairs, strict=True))
-            print(
+            console.show(
                 f"across splits: {repeated:,} of {pair.count:,} photos of {pair.held_out} are nearly "
                 f"repeated by {by:,} of {pair.learnt}"
             )

@@ -155,7 +155,9 @@ def show(results: Sequence[Evaluation]) -> None:
 
     first = results[0]
     where = ":".join(part for part in (first.about.data, first.about.split) if part) or "the data"
-    print(f"{where}: {len(first)} faces, {first.markup.name}, box {first.about.box}; in % of {first.norm}")
+    console.show(
+        f"{where}: {len(first)} faces, {first.markup.name}, box {first.about.box}; in % of {first.norm}"
+    )
     columns = {"model": [f"{r.about.model or '?'}{f' {MARK}' if r.about.seen else ''}" for r in results]}
     columns |= {"NME": _column(found.nme() for found in results), "95 %": [_interval(r) for r in results]}
     columns["AUC 8"] = _column(found.auc(8) for found in results)
@@ -167,7 +169,7 @@ def show(results: Sequence[Evaluation]) -> None:
     rows = list(zip(*columns.values(), strict=True))
     console.grid(rows, list(columns), right=range(1, len(columns)))
     for line in remarks(results):
-        print(line)
+        console.show(line)
 
 
 def remarks(results: Sequence[Evaluation]) -> list[str]:

@@ -25,7 +25,7 @@ def markups(
         console.grid(rows, ["mark-up", "points", "what it is", "converts to"], right=(1,))
         return
     one = registry.markup(name)
-    print(f"{one.title}: {len(one)} points. Left and right are the subject's.")
+    console.show(f"{one.title}: {len(one)} points. Left and right are the subject's.")
     smallest = {
         key: indices
         for key, indices in one.groups.items()
@@ -37,4 +37,4 @@ def markups(
         rows.append([str(index), point, ", ".join(groups), str(one.mirror[index])])
     console.grid(rows, ["point", "name", "group", "mirrored"], right=(0, 3))
     for conversion in one.conversions.values():
-        print(f"to {conversion.to}: loses {conversion.loses or 'nothing'}")
+        console.show(f"to {conversion.to}: loses {conversion.loses or 'nothing'}")

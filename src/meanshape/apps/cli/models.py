@@ -24,7 +24,7 @@ def models() -> None:
     if rows:
         console.grid(rows, HEADER, right=(2, 3))
     else:
-        print("This package has no weights. Train a model with meanshape train, and name its folder.")
+        console.show("This package has no weights. Train a model with meanshape train, and name its folder.")
     console.grid(
         [_known("methods", name) for name in registry.names("methods")],
         ["method", "year", "family", "what it does"],

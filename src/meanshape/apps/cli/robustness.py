@@ -67,7 +67,7 @@ def robustness(
     has_seen = [name for name in models if seen(ready[name].origin.learnt_from, origin(data).learnt_from[0])]
     if has_seen:
         console.say(f"{', '.join(has_seen)} learnt from these faces: on others errors are larger")
-    print(f"{rows[0].faces} faces; errors in % of {rows[0].norm}, over {draws} draws of each change")
+    console.show(f"{rows[0].faces} faces; errors in % of {rows[0].norm}, over {draws} draws of each change")
     header = ["model", "change", "level", "NME", "median", "90 %", "increase"]
     console.grid([_row(row) for row in rows], header, right=range(3, 7))
 

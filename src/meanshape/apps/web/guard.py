@@ -108,7 +108,8 @@ def _error(status: int, text: str) -> JSONResponse:
 def _host(header: str) -> str:
     """Return the name of a Host header, without the port."""
     try:
-        return urlsplit(f"//{header}").hostname or ""
+        parts = urlsplit(f"//{header}")
+        return "" if parts.port == 0 else parts.hostname or ""  # asking for the port checks it
     except ValueError:
         return ""
 
