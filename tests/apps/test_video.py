@@ -216,6 +216,8 @@ def test_wrong_use_is_said(tmp_path: Path, model_folder: Path, capsys: pytest.Ca
         ([], "nothing to write"),
         (["--points", "x.pts"], "one frame"),
         (["--points", "x.ljson"], "one frame"),
+        (["--points", str(tmp_path)], "into one file, such as"),
+        (["--points", str(tmp_path / "new/")], "into one file, such as"),
         (["--points", "x.jsonl", "--numbers"], "name one with -o"),
         (["-o", str(path)], "the video itself"),
         (["-o", str(tmp_path / "x.mp4"), "--smoothing", "soft"], "one_euro"),

@@ -104,6 +104,30 @@ def test_pts_files_are_named_after_their_photos_and_none_is_lost(tmp_path):
     again.close()
 
 
+def test_points_of_photos_that_nobody_named_are_not_lost(tmp_path):
+    first = Written(f"{tmp_path}/pts/", SOURCES, "m")
+    first.add(prediction("a/1.jpg"))
+    first.close()
+    again = Written(f"{tmp_path}/pts/", ["b/1.jpg"], "m", resume=True)  # of other photos than before
+    again.add(prediction("b/1.jpg"))
+    again.finish()
+    assert sorted(p.name for p in (tmp_path / "pts").iterdir()) == ["1.pts", "a-1.pts"]
+    for target in (tmp_path / "pts", tmp_path / "x.pts"):
+        with pytest.raises(OutputError, match=r"named after photos.*write .jsonl"):
+            Written(target, [], "m")
+
+
+@pytest.mark.parametrize("name", ["run.v2", "1.5"])
+def test_a_folder_that_is_there_is_one_whatever_its_name(tmp_path, name):
+    with pytest.raises(FormatError, match="a new folder ends with /"):
+        Written(tmp_path / name, ["c.jpg"], "m")
+    (tmp_path / name).mkdir()
+    out = Written(tmp_path / name, ["c.jpg"], "m")
+    out.add(prediction("c.jpg"))
+    out.finish()
+    assert [path.name for path in (tmp_path / name).iterdir()] == ["c.pts"]
+
+
 def test_a_pts_file_for_one_photo_has_the_name_that_was_asked_for(tmp_path):
     out = Written(tmp_path / "x.pts", ["c.jpg"], "m")
     out.add(prediction("c.jpg", 2))
@@ -212,7 +236,7 @@ def test_one_run_writes_to_an_output_the_second_is_told(tmp_path, name):
     second = Written(target, SOURCES, "m", resume=True)
     assert second.done == {"a/1.jpg", "c.jpg"}
     second.finish()
-    Written(target, [], "m").discard()
+    Written(target, SOURCES, "m").discard()
     assert not list(tmp_path.rglob("*.lock"))
 
 

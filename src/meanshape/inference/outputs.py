@@ -126,10 +126,13 @@ class Written:
         self.folder = _is_folder(target)
         if not self.folder and self.target.suffix.lower() not in formats.SUFFIXES:
             near = suggestion(self.target.suffix, formats.SUFFIXES)
-            raise FormatError(f"no output has the suffix {self.target.suffix!r}{near}", path=target)
+            said = f"no output has the suffix {self.target.suffix!r}{near} (a new folder ends with /)"
+            raise FormatError(said, path=target)
         if not self.folder:
             formats.check(self.target, len(sources))
         every = self.folder or self.target.suffix.lower() == ".pts"
+        if every and not sources:
+            raise OutputError(f"{target}: .pts files are named after photos, and none is known; write .jsonl")
         self._pts = _PtsNames(self.target, sources, self.folder) if every else None
         if self._pts is not None and not resume:
             self._pts.check()
@@ -168,6 +171,7 @@ class Written:
                     self._put_in_order()
                 self.written = f"{self.target}" if self.folder else formats.called(self.target)
                 if self._pts is not None:
+                    self._pts.add(self.done)
                     files = self._pts.write(self._root, self._rows_so_far())
                     self.written += f" ({files} files, one a face)" if files > 1 else ""
                 elif self.target.suffix.lower() == ".jsonl":
@@ -221,7 +225,7 @@ class Written:
     def _earlier(self) -> Iterator[Prediction]:
         """Yield what earlier runs wrote."""
         if self._pts is None and self.target.exists():
-            yield from self._lines() if self.target.suffix == ".jsonl" else self._other()
+            yield from self._lines() if self.target.suffix.lower() == ".jsonl" else self._other()
         if self.journal.exists():
             yield from self._rows_so_far(torn=True)
         if self._pts is not None:  # after the journal: of a photo's faces only the first may be there
@@ -283,10 +287,15 @@ class _PtsNames:
     """One `.pts` file per face: PHOTO.pts, PHOTO.face2.pts … in a folder; or NAME.pts for a single photo."""
 
     def __init__(self, target: Path, sources: Sequence[str], folder: bool) -> None:
-        if folder:
-            self.first = {source: target / f"{name}.pts" for source, name in short_names(sources).items()}
-        else:
-            self.first = dict.fromkeys(sources, target)
+        self.target, self.folder = target, folder
+        self.first = dict.fromkeys(sources, target)
+        self.add(())
+
+    def add(self, sources: Iterable[str]) -> None:
+        """Name the photos of an earlier run, too, after those of this one; a folder has room for them."""
+        if self.folder:
+            names = short_names([*self.first, *sorted(set(sources) - set(self.first))])
+            self.first = {source: self.target / f"{name}.pts" for source, name in names.items()}
 
     def check(self) -> None:
         """Refuse to replace labels that stand beside their photo: somebody may have made them by hand."""
@@ -345,7 +354,8 @@ def check_points(target: str | Path, holes: bool) -> None:
 def _is_folder(target: str | Path) -> bool:
     """Tell whether an output is a folder: it is one, or its name ends like one's."""
     text = os.fspath(target)
-    return text.endswith(("/", os.sep)) or (Path(target).is_dir() and not Path(target).suffix)
+    of_file = Path(target).suffix.lower() in formats.SUFFIXES
+    return text.endswith(("/", os.sep)) or (Path(target).is_dir() and not of_file)
 
 
 def _rows(file: BinaryIO, path: Path, torn: bool = False) -> Iterator[Prediction]:

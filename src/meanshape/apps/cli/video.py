@@ -97,6 +97,9 @@ def _check(clip: Path, output: Path | None, points: Path | None) -> None:
         raise ConfigError("nothing to write: name a video with -o, or a file of points with --points")
     if points is not None and (kind := points.suffix.lower()) in (".pts", ".ljson"):
         raise FormatError(f"a {kind} file holds one frame; write .jsonl or .csv", path=points)
+    if points is not None and (points.is_dir() or not points.suffix):
+        where = points / f"{clip.stem}.jsonl"
+        raise OutputError(f"{points}: the points of all frames go into one file, such as {where}")
     if output is not None and output.exists() and clip.exists() and output.samefile(clip):
         raise ConfigError(f"{output} is the video itself; choose another output")
 
