@@ -333,6 +333,27 @@ def test_convert_counts_what_it_leaves_out(tmp_path, capsys):
     assert "1 faces without points left out" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
+def test_a_folder_of_tables_is_not_read_as_one_photo_each(tmp_path, form, capsys):
+    shape = Shape(np.arange(10).reshape(5, 2), "mtfl5")
+    (tmp_path / "in").mkdir()
+    two = [Prediction((Face(shape.box(), shape),), (9, 9), name) for name in ("a.jpg", "b.jpg")]
+    formats.write(tmp_path / "in" / "labels.jsonl", two)
+    (tmp_path / "in" / "labels.jsonl").rename(tmp_path / "in" / f"labels.{form}")
+    assert main(["data", "convert", str(tmp_path / "in"), str(tmp_path / "b.csv"), "--from", form]) == 6
+    assert f"of {form}, name the file" in capsys.readouterr().err
+    assert not (tmp_path / "b.csv").exists()
+
+
+def test_converting_into_a_folder_wants_its_format(tmp_path, capsys):
+    shape = Shape(np.arange(10).reshape(5, 2), "mtfl5")
+    source = tmp_path / "a.jsonl"
+    formats.write(source, [Prediction((Face(shape.box(), shape),), (9, 9), "a.jpg")])
+    for target in (str(tmp_path), f"{tmp_path}/new/"):
+        assert main(["data", "convert", str(source), target]) == 6
+        assert "say what goes into it, by --to pts or --to ljson" in capsys.readouterr().err
+
+
 def test_a_source_without_labels_is_an_error(tmp_path, capsys):
     (tmp_path / "a.xml").write_text("<annotations><version>1.1</version></annotations>")
     assert main(["data", "convert", str(tmp_path / "a.xml"), str(tmp_path / "b.csv")]) == 5

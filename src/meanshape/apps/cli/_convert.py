@@ -48,6 +48,8 @@ def _of_folder(
     folder: Path, form: str | None, markup: str | None, faults: formats.Faults
 ) -> list[Prediction]:
     """Read the .pts and .ljson files of a folder, each photo by its file's place."""
+    if form not in (*SINGLE, None):
+        raise ConfigError(f"{folder}: a folder of .pts or .ljson files is read; of {form}, name the file")
     files = [file for kind in ((form,) if form else SINGLE) for file in ending(folder, f".{kind}")]
     others = [file.name for file in sorted(folder.iterdir()) if file.suffix.lower() in _OF_MANY]
     if not files:
@@ -92,6 +94,8 @@ def looked_at(predictions: list[Prediction], target: str, form: str | None) -> l
 
 def form_of(path: str | Path, form: str | None) -> str:
     """Return the format that is named, else the one that a file's name says."""
+    if form is None and (str(path).endswith(("/", "\\")) or Path(path).expanduser().is_dir()):
+        raise ConfigError(f"{path}: a folder; say what goes into it, by --to {' or --to '.join(SINGLE)}")
     return form or formats.by_name(path)
 
 
