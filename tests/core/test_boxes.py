@@ -32,6 +32,7 @@ NUMBERS = [ONE.as_list(), TWO.as_list()]
         np.array(NUMBERS, np.float16),
         [np.array(NUMBERS[0]), tuple(NUMBERS[1])],
         iter([ONE, TWO]),
+        map(tuple, NUMBERS),
     ],
 )
 def test_two_boxes_in_any_form(given: Any) -> None:
@@ -41,6 +42,11 @@ def test_two_boxes_in_any_form(given: Any) -> None:
 @pytest.mark.parametrize("given", [ONE, [1, 2, 30, 40], (1.0, 2, 30, 40), np.array([1, 2, 30, 40])])
 def test_one_box_in_any_form(given: Any) -> None:
     assert as_boxes(given) == [ONE] == as_boxes([given]) == [as_box(given)]
+
+
+@pytest.mark.parametrize("kind", [iter, lambda numbers: dict(enumerate(numbers)).values()])
+def test_four_numbers_one_after_another_are_a_box(kind: Callable[[list[float]], Any]) -> None:
+    assert as_boxes(kind(ONE.as_list())) == [ONE]
 
 
 @pytest.mark.parametrize("given", [[], (), np.empty((0, 4)), np.empty(0)])
@@ -100,8 +106,8 @@ def test_pictures_come_as_open_files(photo: Callable[..., Path], tmp_path: Path)
     assert np.array_equal(read_image(io.BytesIO(path.read_bytes())), wanted)
     with path.open("rb") as file:
         assert np.array_equal(read_image(file), wanted)
-        with pytest.raises(ImageError, match="the file given: empty"):
-            read_image(file)  # nothing is left in it
+        with pytest.raises(ImageError, match="nothing left to read: go back to its start, by seek"):
+            read_image(file)
     with pytest.raises(ImageError, match="the file given cannot be read"):
         read_image(file)
     with pytest.raises(ImageError, match="yields str, not bytes: open it with 'rb'"):

@@ -167,7 +167,7 @@ def as_boxes(given: Any) -> list[Box]:
     except TypeError:
         raise BoxError(f"boxes are Boxes or an array (N, 4), not {_shown(given)}") from None
     if several and not any(isinstance(one, Box) or hasattr(one, "__len__") for one in several):
-        return [as_box(given)]  # four plain numbers
+        return [as_box(several)]  # four plain numbers
     boxes = []
     for number, one in enumerate(several, 1):
         try:

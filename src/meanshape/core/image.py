@@ -88,6 +88,8 @@ def _bytes_of(file: Any) -> bytes:
         raise ImageError(f"the file given cannot be read ({error})") from error
     if not isinstance(data, bytes):
         raise ImageError(f"the file given yields {type(data).__name__}, not bytes: open it with 'rb'")
+    if not data:
+        raise ImageError("the file given has nothing left to read: go back to its start, by seek(0)")
     return data
 
 
