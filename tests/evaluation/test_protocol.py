@@ -287,7 +287,7 @@ def test_threads_are_set_and_put_back(samples):
     evaluate(model, samples, threads=1)
     assert set(seen) == {1}
     assert cv2.getNumThreads() == before
-    with pytest.raises(ConfigError, match="at least 1"):
+    with pytest.raises(ConfigError, match="from 1 on"):
         evaluate(model, samples, threads=0)
 
 

@@ -55,8 +55,9 @@ def test_five_points_do_for_either_template(face: ms.Sample) -> None:
 def test_what_cannot_be_aligned_is_said(face: ms.Sample) -> None:
     with pytest.raises(ms.ConfigError, match="arcface"):
         align(face.image, face.shape, template="arcfase")
-    with pytest.raises(ms.ConfigError, match="size"):
-        align(face.image, face.shape, 0)
+    for size in (0, 112.0, "112", True, 10**7):
+        with pytest.raises(ms.ConfigError, match="size"):
+            align(face.image, face.shape, size)
     with pytest.raises(ms.ShapeError, match="no points"):
         align(face.image, ms.Face(face.box))
     with pytest.raises(ms.ShapeError, match="two points"):

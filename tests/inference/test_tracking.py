@@ -204,8 +204,17 @@ def test_assignment_is_the_best_of_all_pairs() -> None:
 
 def test_wrong_settings_are_said(model_folder: Path) -> None:
     pipeline = ms.Pipeline("whole_image", model_folder)
-    with pytest.raises(ConfigError, match="every is at least 1"):
-        Tracker(pipeline, every=0)
+    for wrong, said in (
+        ({"every": 0}, "every must be a whole number from 1 on, not 0"),
+        ({"every": 2.5}, "every must be a whole number from 1 on, not 2.5"),
+        ({"every": "3"}, "every must be a whole number from 1 on, not '3'"),
+        ({"threshold": 1.5}, "threshold must lie in 0..1"),
+        ({"threshold": "x"}, "threshold must be a number, not 'x'"),
+        ({"memory": -1}, "memory is seconds"),
+        ({"memory": float("nan")}, "memory must be finite"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            Tracker(pipeline, **wrong)
     with pytest.raises(UnknownName, match="kalman"):
         Tracker(pipeline, smoothing="kalmann")
 

@@ -13,8 +13,10 @@ from meanshape.core.errors import ShapeError
 
 
 def number(value: Any, what: str, error: type[ValueError]) -> float:
-    """Return a finite float, or raise."""
+    """Return a finite float, or raise; a text or a truth value is no number, whatever Python makes of it."""
     try:
+        if isinstance(value, (str, bytes, bool)):
+            raise TypeError
         found = float(value)
     except (TypeError, ValueError, OverflowError):
         raise error(f"{what} must be a number, not {value!r}") from None
@@ -25,8 +27,8 @@ def number(value: Any, what: str, error: type[ValueError]) -> float:
 
 def count(value: Any, what: str, error: type[ValueError]) -> int:
     """Return a whole number from 1 on, or raise."""
-    if not isinstance(value, Integral) or value < 1:
-        raise error(f"{what} must be at least 1, not {value!r}")
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+        raise error(f"{what} must be a whole number from 1 on, not {value!r}")
     return int(value)
 
 

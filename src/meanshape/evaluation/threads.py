@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from importlib import import_module
 
+from meanshape.core import checks
 from meanshape.core.errors import ConfigError
 
 
@@ -15,8 +16,7 @@ def limited(threads: int) -> Iterator[None]:
 
     What runs under ONNX Runtime is told when it is loaded.
     """
-    if threads < 1:
-        raise ConfigError(f"threads must be at least 1, not {threads}")
+    checks.count(threads, "threads", ConfigError)
     import cv2
 
     before = cv2.getNumThreads()

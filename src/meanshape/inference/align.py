@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from meanshape.core import checks
 from meanshape.core.errors import ConfigError, ShapeError, suggestion
 from meanshape.core.face import Face
 from meanshape.core.geometry import Matrix, Points, invert, resize_points, similarity
@@ -23,6 +24,8 @@ ARCFACE = np.array(
 )
 """Where ArcFace (Deng et al., CVPR 2019) wants the five points in a crop of 112 pixels."""
 ARCFACE_SIDE = 112
+LARGEST = 2**13
+"""Pixels of a side; a crop of more shows nothing that the photo does not."""
 MEAN_SIDE = 190.0
 """Millimetres that the side of a `mean` crop shows."""
 
@@ -49,13 +52,13 @@ def align(image: ImageLike, face: Face | Shape, size: int = 112, template: str =
     Raises
     ------
     ShapeError : there are no points, or too few of them are annotated
-    ConfigError : a size below one pixel, or no such template
+    ConfigError : a size that is no whole number of pixels, or too large; or no such template
     """
     shape = face.shape if isinstance(face, Face) else face
     if shape is None:
         raise ShapeError("this face has no points to align it by")
-    if size < 1:
-        raise ConfigError(f"size must be at least 1 pixel, not {size}")
+    if checks.count(size, "size, in pixels,", ConfigError) > LARGEST:
+        raise ConfigError(f"size is at most {LARGEST:,} pixels, not {size:,}")
     points, places = _arcface(shape) if template == "arcface" else _mean(shape, template)
     known = np.isfinite(points).all(1) & np.isfinite(places).all(1)
     if np.ptp(points[known], axis=0).max(initial=0) <= 0:

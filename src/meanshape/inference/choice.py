@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from meanshape.core import registry, weights
+from meanshape.core import checks, registry, weights
 from meanshape.core.errors import ConfigError, WeightsError
 from meanshape.core.face_box import FULL
 from meanshape.core.markup import markup, markup_names
@@ -178,10 +178,8 @@ def check_stages(model: LandmarkModel, stages: int | None) -> dict[str, Any]:
     if stages is None:
         return {}
     there: int = getattr(model, "stage_count", 0)
-    if not isinstance(stages, int) or not 1 <= stages <= there:
-        raise ConfigError(
-            f"{model.name} has {there} stages, asked for {stages!r}"
-            if there
-            else f"{model.name} has no stages that could be asked for one by one; dan does"
-        )
-    return {"stages": stages}
+    if not there:
+        raise ConfigError(f"{model.name} has no stages that could be asked for one by one; dan does")
+    if (count := checks.count(stages, "stages", ConfigError)) > there:
+        raise ConfigError(f"{model.name} has {there} stages, asked for {stages}")
+    return {"stages": count}

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from meanshape.core import checks
 from meanshape.core.box import Box, Points
 from meanshape.core.errors import ConfigError
 from meanshape.core.face import Emotion, Face
@@ -160,11 +161,10 @@ class Tracker:
         memory: float = 1.0,
         smoothing: str = "one_euro",
     ) -> None:
-        if every < 1 or not 0 <= threshold <= 1 or memory < 0:
-            raise ConfigError(
-                "every is at least 1, threshold in 0..1 and memory not negative, "
-                f"not {every}, {threshold} and {memory}"
-            )
+        checks.count(every, "every", ConfigError)
+        checks.share(checks.number(threshold, "threshold", ConfigError), "threshold", ConfigError)
+        if checks.number(memory, "memory", ConfigError) < 0:
+            raise ConfigError(f"memory is seconds, not negative, not {memory}")
         smoother(smoothing)  # a wrong name is said now
         self.pipeline = Pipeline() if pipeline is None else pipeline
         self.every, self.threshold, self.memory, self.smoothing = every, threshold, memory, smoothing

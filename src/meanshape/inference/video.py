@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from meanshape.core import checks
 from meanshape.core.errors import ConfigError, ImageError
 from meanshape.core.image import ImageLike
 from meanshape.core.prediction import Prediction
@@ -37,7 +38,7 @@ def video(
     ImageError : the source is no video, no frame can be decoded, or the camera gives no more pictures
     ConfigError : `rate` or an option is out of range
     """
-    if not 0 < rate < float("inf"):
+    if checks.number(rate, "rate", ConfigError) <= 0:
         raise ConfigError(f"rate is frames a second, above 0, not {rate}")
     if isinstance(source, str | os.PathLike):
         return _of_file(source, options)
