@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import shutil
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -164,7 +165,11 @@ def test_a_detector_that_was_made_already_hears_the_smallest_face(model_folder):
         ({"turns": "all"}, ms.ConfigError, "whole_image does not search"),
         ({"min_face": "a"}, ms.ConfigError, "min_face must be a number"),
         ({"threads": "2"}, ms.ConfigError, "threads must be"),
-        ({"max_faces": 1.5}, ms.ConfigError, "max_faces"),
+        ({"max_faces": 1.5}, ms.ConfigError, "max_faces must be a whole number from 1 on, not 1.5"),
+        ({"max_faces": True}, ms.ConfigError, "max_faces"),
+        ({"threads": 2.0}, ms.ConfigError, "threads must be a whole number from 1 on, not 2.0"),
+        ({"min_face": "80"}, ms.ConfigError, "min_face must be a number, not '80'"),
+        ({"stages": True}, ms.ConfigError, "stages"),
         ({"stages": "a"}, ms.ConfigError, "stages"),
         ({"markup": 3}, ms.ConfigError, "markup is a name"),
         ({"model": 3}, ms.ConfigError, "a model is a name"),
@@ -195,6 +200,17 @@ def test_detect_keeps_one_pipeline_for_each_set_of_options(model_folder, photo, 
     ms.detect(photo(), providers=[("CPUExecutionProvider", {})], **options)
     assert len(counted) == 2
     module._pipeline.cache_clear()
+
+
+def test_detect_sees_that_a_model_was_trained_anew(model_folder, photo, tmp_path):
+    own = shutil.copytree(model_folder, tmp_path / "mine")
+    options = {"detector": "whole_image", "model": own}
+    before = ms.detect(photo(), **options).faces[0].shape
+    model = ms.load(own)
+    sample = ms.Sample("one", photo(), before.with_points(before.points + 5), Box(10, 20, 110, 140))
+    type(model)().fit([sample]).save(own)
+    after = ms.detect(photo(), **options).faces[0].shape
+    assert after == Pipeline(**options)(photo()).faces[0].shape != before
 
 
 def test_settings_change_without_new_networks(model_folder, photo):

@@ -20,6 +20,7 @@ from meanshape.core.face import Emotion, Face
 from meanshape.core.image import ImageLike, Pixels, read_image
 from meanshape.core.prediction import Prediction
 from meanshape.core.shape import Shape
+from meanshape.core.weights import CARD
 from meanshape.detectors.base import FaceDetector, check_min_face
 from meanshape.inference import choice
 from meanshape.inference.pose import head_pose
@@ -249,7 +250,8 @@ def _apart(views: Sequence[View]) -> tuple[list[Pixels], list[Box]]:
 def detect(image: ImageLike, *, boxes: BoxesLike | None = None, **options: Any) -> Prediction:
     """Return the faces of one photo: each with box, score and points.
 
-    `options` are those of `Pipeline`; the networks of each set of options are kept for the next call.
+    `options` are those of `Pipeline`; the networks of each set of options are kept for the next call, unless
+    the model's folder or file was written anew.
     """
     return _shared(options)(image, boxes=boxes)
 
@@ -258,7 +260,22 @@ def _shared(options: Mapping[str, Any]) -> Pipeline:
     """Return a pipeline of these options, on networks that are kept for the next one."""
     settings = {name: options[name] for name in SETTINGS if name in options}
     networks = {name: _kept(value) for name, value in options.items() if name not in SETTINGS}
-    return _pipeline(**networks).with_settings(**settings)
+    return _pipeline(_written(options.get("model")), **networks).with_settings(**settings)
+
+
+def _written(model: Any) -> tuple[int, ...] | None:
+    """Return what tells weights on the disk from those that take their place: a training goes on meanwhile.
+
+    None: they are not on the disk under this name.
+    """
+    if not isinstance(model, (str, os.PathLike)):
+        return None
+    path = Path(model)
+    try:
+        state = (path / CARD if path.is_dir() else path).stat()
+    except (OSError, ValueError):  # its reader says what is wrong
+        return None
+    return state.st_ino, state.st_size, state.st_mtime_ns
 
 
 def _kept(value: Any) -> Any:
@@ -285,7 +302,8 @@ def _again(kind: type[Pipeline], options: dict[str, Any]) -> Pipeline:
 
 
 @lru_cache(maxsize=8)
-def _pipeline(**options: Any) -> Pipeline:
+def _pipeline(written: tuple[int, ...] | None, **options: Any) -> Pipeline:
+    """Return a pipeline of these options, and of the weights that were written then."""
     return Pipeline(**options)
 
 
@@ -297,7 +315,7 @@ def _check(min_face: float | None, threads: int, color: str, max_faces: int | No
     if color not in ("rgb", "bgr"):
         raise ConfigError(f"color must be 'rgb' or 'bgr', not {color!r}")
     if max_faces is not None:
-        checks.count(max_faces, "max_faces, if not None for all,", ConfigError)
+        checks.count(max_faces, "max_faces", ConfigError)
 
 
 def _check_inside(boxes: Sequence[Box], pixels: Pixels, whose: str = "") -> None:
