@@ -8,11 +8,12 @@ ARGS ?= -n 2 --dist loadgroup
 export OMP_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help cards demo test test-oldest lint format picture docs wheel-smoke frozen sbom audit clean
+.PHONY: help cards demo test mutants test-oldest lint format picture docs wheel-smoke frozen sbom audit clean
 
 help:
 	@echo "make demo    find the face in examples/astronaut.jpg, write demo-output/"
 	@echo "make test    run all tests          (ARGS='-x tests/core' for some)"
+	@echo "make mutants plant known faults in copies of the package: do the tests notice? (MUTANTS='--seeded 10 --by HASH')"
 	@echo "make lint    ruff, mypy, import-linter"
 	@echo "make format  let ruff write the code as it wants it"
 	@echo "make picture draw the pictures in docs/images again"
@@ -32,6 +33,10 @@ demo: .venv/.installed
 
 test: .venv/.test
 	$(BIN)/python -m pytest $(ARGS)
+
+# The tests that watch over the tests: tests/mutants/mutants.toml. All take half an hour on two cores, ten a minute or two.
+mutants: .venv/.test
+	$(BIN)/python tests/mutants/plant.py $(MUTANTS)
 
 lint: .venv/.test
 	$(BIN)/ruff check --output-format concise .
