@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from meanshape.core.errors import MarkUpError, UnknownName
-from meanshape.core.markup import MarkUp, from_toml, markup, markup_names, to_toml
+from meanshape.core.markup import MarkUp, from_toml, markup, markup_names, markups_in, to_toml
 from meanshape.core.shape import Shape
 
 COUNTS = {
@@ -265,3 +265,12 @@ def test_a_mark_up_of_ones_own_is_a_file_and_then_a_name(tmp_path):
         markup(str(tmp_path / "ibug68.toml"))
     with pytest.raises(MarkUpError, match="cannot be read"):
         markup(str(tmp_path / "none.toml"))
+
+
+def test_a_link_in_a_folder_is_none_of_its_mark_ups(tmp_path):
+    """What it leads to is somebody else's: a sentence about it would tell what it holds."""
+    folder, outside = tmp_path / "folder", tmp_path / "secret.toml"
+    folder.mkdir()
+    outside.write_text("not TOML: a password")
+    (folder / "mine.toml").symlink_to(outside)
+    assert markups_in(folder) == []

@@ -18,7 +18,7 @@ from meanshape.inference.outputs import Printed
 LATIN = "in/caf\udce9.jpg"
 """What Python makes of the bytes in/caf\\xe9.jpg."""
 NAMES = [LATIN, "in/\ud83d.jpg", "in/ünï \x01脸\u2028.jpg", "in/line\nbreak\ttab.jpg"]
-NAMES += ['in/"quoted", <&>;.jpg', "in/ok.jpg"]
+NAMES += ['in/"quoted", <&>;.jpg', "in/ok.jpg", "in/old\rbreak.jpg", "in/both\r\n.jpg"]
 FACE = Face(Box(0, 0, 9, 9), Shape([[1, 2], [8, 2], [5, 5], [2, 8], [7, 8.5]], "mtfl5"))
 MANY = {"csv": ".csv", "jsonl": ".jsonl", "parquet": ".parquet", "coco": ".json", "cvat": ".cvat.xml"}
 MANY["dlib_xml"] = ".xml"
@@ -34,6 +34,18 @@ def test_every_format_brings_names_back_and_stays_utf8(tmp_path, form):
 
 
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names are Unicode here")
+@pytest.mark.parametrize("ending", ["\r\n", "\r", "\n"])
+def test_rows_of_csv_end_with_any_break(tmp_path, ending):
+    rows = [
+        "photo,x0,y0,x1,y1,x2,y2,x3,y3,x4,y4",
+        "a.jpg,1,2,3,4,5,6,7,8,9,1",
+        "b.jpg,1,2,3,4,5,6,7,8,9,1",
+        "",
+    ]
+    (tmp_path / "w.csv").write_bytes(ending.join(rows).encode())
+    assert [one.source for one in formats.read(tmp_path / "w.csv", "mtfl5")] == ["a.jpg", "b.jpg"]
+
+
 def test_files_called_so_are_written(tmp_path):
     for suffix in (".pts", ".ljson"):
         path = tmp_path / os.fsdecode(b"caf\xe9" + suffix.encode())

@@ -301,9 +301,10 @@ _OWN: dict[str, MarkUp] = {}
 def markups_in(folder: str | Path) -> list[MarkUp]:
     """Return the mark-ups that lie in a folder as TOML files, known by name from now on.
 
-    TOML files without a list of points do not count.
+    TOML files without a list of points do not count, nor do links: what they lead to is not in the folder.
     """
-    files = [path for path in sorted(Path(folder).glob("*.toml")) if path.is_file()]
+    found = sorted(Path(folder).glob("*.toml"))
+    files = [path for path in found if path.is_file() and not path.is_symlink()]
     return [load_markup(path) for path in files if _lists_points(path)]
 
 

@@ -47,9 +47,13 @@ def read_whole(file: BinaryIO, limit: int = LARGEST, size: int = PART) -> bytes:
     raise OSError(f"larger than {limit:,} bytes")
 
 
-def read_text(path: str | os.PathLike[str], limit: int = LARGEST, encoding: str = "utf-8") -> str:
-    """Return the text of a regular file, its line breaks as `\\n`."""
+def read_text(
+    path: str | os.PathLike[str], limit: int = LARGEST, encoding: str = "utf-8", breaks: bool = False
+) -> str:
+    """Return the text of a regular file, its line breaks as `\\n`; or as they are (`breaks`)."""
     text = read_bytes(path, limit).decode(encoding)
+    if breaks:
+        return text
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 

@@ -63,7 +63,7 @@ class _Row:
 
 def read(path: str | Path, markup: str | None = None, faults: Faults | None = None) -> list[Prediction]:
     """Read a long or a wide file; photos come in the order in which they first appear."""
-    text = read_text(Path(path))
+    text = read_text(Path(path), breaks=True)  # a name in quotes may hold some
     own = text.startswith(",".join(COLUMNS[:5]))  # where names are as they are, spaces in front of them too
     reader = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=not own)
     try:

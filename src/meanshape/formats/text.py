@@ -20,10 +20,13 @@ _UNPRINTED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u
 _ESCAPE = re.compile(r"\\u(d[89a-f][0-9a-f]{2}|00[01][0-9a-f]|fff[ef])")
 
 
-def read_text(path: Path) -> str:
-    """Read a UTF-8 file, with or without a byte order mark; `FormatError` where it is none."""
+def read_text(path: Path, breaks: bool = False) -> str:
+    """Read a UTF-8 file, with or without a byte order mark; `FormatError` where it is none.
+
+    Line breaks become `\\n`, or stay as they are (`breaks`).
+    """
     try:
-        return regular.read_text(path, encoding="utf-8-sig")
+        return regular.read_text(path, encoding="utf-8-sig", breaks=breaks)
     except UnicodeDecodeError as error:
         raise FormatError("not a text file in UTF-8", path=path) from error
     except OSError as error:
