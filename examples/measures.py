@@ -1,0 +1,13 @@
+"""Print for each face how it is turned and how open eyes and mouth are: measures.py PHOTO…."""
+
+import sys
+
+import meanshape as ms
+from meanshape.inference import measures
+
+pipeline = ms.Pipeline(markup="ibug68")
+for photo in sys.argv[1:]:
+    for face in pipeline(photo).faces:
+        right, left = measures.eye_aspect_ratio(face.shape)
+        mouth = measures.mouth_aspect_ratio(face.shape)
+        print(f"{photo}: yaw {face.pose.yaw:.0f}°, eyes {right:.2f} and {left:.2f}, mouth {mouth:.2f}")
