@@ -85,7 +85,8 @@ class Admission:
         size = int(said) if said.isdecimal() and len(said) < 16 else 10**15
         body = self._bodies.get(path, NOTHING)
         if size > body.limit:
-            text = f"a request here may have {body.limit:,} bytes" if body.limit else "this takes no body"
+            here = f"a request here may have {body.limit:,} bytes"
+            text = here if body.limit else "nothing is sent to this address; pictures go to POST /v1/detect"
             raise RefusedError(413, f"{text}; make the picture smaller" if body.kind else text)
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         if size and body.kind is not None and kind != body.kind:

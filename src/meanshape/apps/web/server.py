@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, Literal
 
-from fastapi import FastAPI, File, Query, Request, UploadFile
+from fastapi import Depends, FastAPI, File, Query, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.routing import APIRoute
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartParser
@@ -60,7 +61,12 @@ WRONG: dict[int | str, dict[str, Any]] = {
     )
 }
 
-Model = Annotated[str | None, Query(description="A shipped model; default dan.")]
+ASTRAY = {
+    404: "there is nothing at this address; GET /v1/openapi.json lists what there is",
+    405: "this address is not asked so; GET /v1/openapi.json says how",
+}
+
+Model = Annotated[str | None, Query(description=f"A shipped model; default {choice.MODEL}.")]
 MarkUpName = Annotated[str | None, Query(alias="markup", description="Convert the points to this mark-up.")]
 MinFace = Annotated[
     float | None, Query(ge=12, le=10_000, description="The smallest face to look for, pixels; default 40.")
@@ -113,6 +119,7 @@ def create_app(
         redoc_url=None,
         openapi_url="/v1/openapi.json",
         responses=WRONG,
+        dependencies=[Depends(_check_options)],
     )
     MultiPartParser.spool_max_size = 0  # none: uploads stay in memory
     logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # it quotes bytes of broken forms
@@ -145,14 +152,33 @@ def _telling(root: str) -> Callable[[Request, Exception], Awaitable[JSONResponse
 async def _unfit(request: Request, error: Exception) -> Response:
     """Answer a request that does not fit; what came is not said back: JSON may be unable to hold it."""
     assert isinstance(error, RequestValidationError)
-    told = (f"{'.'.join(map(str, one['loc'][1:])) or 'the request'}: {one['msg']}" for one in error.errors())
-    return JSONResponse({"error": escaped("; ".join(told))}, 422)
+    return JSONResponse({"error": escaped("; ".join(map(_unfit_part, error.errors())))}, 422)
+
+
+def _unfit_part(error: Mapping[str, Any]) -> str:
+    """Return one thing that does not fit, in words; of a picture, how to send it."""
+    place = [str(part) for part in error["loc"]]
+    if place[0] == "body" and place[1:2] in (["image"], ["images"]):
+        return f"send a picture as the field {place[1]!r} of a form, as curl -F {place[1]}=@photo.jpg does"
+    return f"{'.'.join(place[1:]) or 'the request'}: {error['msg']}"
+
+
+async def _check_options(request: Request) -> None:
+    """Refuse options that an address does not have: one that is misspelt would do nothing, unseen."""
+    route = request.scope.get("route")
+    if not isinstance(route, APIRoute) or not route.path.startswith("/v1/"):
+        return
+    known = {field.alias for field in route.dependant.query_params} | {"token"}
+    for name in request.query_params:
+        if name not in known:
+            raise HTTPException(422, escaped(str(UnknownName.of("option", name, known - {"token"}))))
 
 
 async def _astray(request: Request, error: Exception) -> Response:
     """Answer a request for what is not there, or not to be asked so."""
     assert isinstance(error, HTTPException)
-    return JSONResponse({"error": str(error.detail)}, error.status_code, error.headers)
+    text = ASTRAY.get(error.status_code) if error.detail in ("Not Found", "Method Not Allowed") else None
+    return JSONResponse({"error": text or str(error.detail)}, error.status_code, error.headers)
 
 
 async def _bytes_of(upload: UploadFile, limits: Limits) -> bytes:
