@@ -1,5 +1,6 @@
 """The frame of the command line, and the commands that only tell."""
 
+import re
 import shutil
 import socket
 import subprocess
@@ -42,6 +43,20 @@ def test_wrong_usage_is_one_line_and_exit_code_2(capsys):
         assert main(arguments) == 2
         err = capsys.readouterr().err
         assert said in err and len(err.splitlines()) == 1
+
+
+def test_names_that_are_something_else_are_told_what_they_are(capsys, inside):
+    """What is nearest in letters is seldom what was meant: `glance` is no `facepp`, `.xlsx` no `.xml`."""
+    said = {
+        "data": "meanshape data: missing command",
+        "detect a.jpg --model glance": "glance finds faces .* it is a detector: --detector",
+        "detect a.jpg -o a.xlsx": "suffix '.xlsx'; there are: .csv, .* \\(a new folder ends with /\\)",
+        "detect a.jpg -o points": "a label file has a suffix; there are: .csv, .json",
+        "video a.mp4 -o a.jsonl": "-o is the video with the points drawn; points go to --points a.jsonl",
+    }
+    for command, wanted in said.items():
+        assert main(command.split()) in (2, 5, 6, 7)
+        assert re.search(wanted, capsys.readouterr().err), command
 
 
 def test_version(capsys):

@@ -186,6 +186,8 @@ def test_resume_does_the_rest(run, photo, inside):
     assert run("1.png", "2.png", "-o", "out.jsonl", "--resume")[0] == 0
     assert len(formats.read("out.jsonl")) == 2
     assert run("1.png", "--resume")[0] == 6
+    code, _, err = run("1.png", "2.png", "-o", "out.jsonl", "--resume", "--markup", "mtfl5")
+    assert code == 6 and "mark-up ibug68, not mtfl5" in err
 
 
 def test_ctrl_c_keeps_what_is_done(run, photo, inside, monkeypatch):
@@ -217,6 +219,7 @@ def broken_photos(folder):
     (folder / "cut.jpg").write_bytes(whole[: len(whole) // 2])
     (folder / "empty.jpg").write_bytes(b"")
     (folder / "text.jpg").write_text("Dear diary")
+    (folder / "clip.mp4").write_bytes(b"\0\0\0\x18ftypisom")
     huge_png(folder / "huge.png", 20_000, 20_000)
     huge_png(folder / "hollow.png", 200, 200)
 
@@ -228,7 +231,8 @@ def broken_photos(folder):
         ("empty.jpg", r"empty \(0 bytes\)"),
         ("cut.jpg", "(?i)truncated"),
         ("text.jpg", "not a picture"),
-        ("huge.png", "20000 x 20000 pixels are more than|too large"),
+        ("clip.mp4", "a video, not a picture; meanshape video takes it"),
+        ("huge.png", "too large, more than 178,956,970 pixels; make it smaller"),
         ("hollow.png", "broken or truncated"),
     ],
 )

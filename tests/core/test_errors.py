@@ -36,7 +36,12 @@ def test_messages():
     assert str(errors.UnknownName.of("method", "dna", ["dan", "asm"])) == (
         "no method is called 'dna'; did you mean 'dan'?"
     )
-    assert str(errors.UnknownName.of("method", "x", ["dan", "asm"])).endswith("there are: asm, dan")
+    for wrong in ("x", "", "n"):
+        assert str(errors.UnknownName.of("method", wrong, ["dan", "asm"])).endswith("there are: asm, dan")
+    assert errors.suggestion("gpu", ["webgpu", "cuda"]) == "; there are: cuda, webgpu"
+    assert errors.suggestion("whole", ["whole_image", "both"]) == "; did you mean 'whole_image'?"
+    assert errors.suggestion(".jsonll", [".json", ".jsonl"]) == "; did you mean '.jsonl'?"
+    assert errors.suggestion(".xlsx", [".xml", ".csv"]) == "; there are: .csv, .xml"
     assert str(errors.UnknownName.of("method", "x", [])).endswith("there are none")
     assert "pip install 'meanshape[train]'" in str(errors.MissingExtra.of("train", "Training"))
     assert str(errors.FormatError("67 points, not 68", "a.pts", 3)) == "a.pts, line 3: 67 points, not 68"

@@ -150,6 +150,8 @@ class TestRead:
                 read_image(tmp_path / name)
         with pytest.raises(ImageError, match=r"there\.png: there is no such file"):
             read_image(tmp_path / "not there.png")
+        with pytest.raises(ImageError, match=r"an address, not a file; download it first"):
+            read_image("https://example.org/face.jpg")
         with pytest.raises(ImageError):
             read_image(tmp_path)
         with pytest.raises(ValueError, match="empty"):

@@ -50,7 +50,7 @@ def test_heic_is_read_by_the_extra_and_named_without(tmp_path, monkeypatch):
         assert np.abs(read_image(way).astype(int) - RAMP).mean() < 8
     assert image_size(path) == (40, 24)
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    with pytest.raises(ImageError, match=r"phone\.heic: A HEIC picture needs .*meanshape\[heif\]"):
+    with pytest.raises(ImageError, match=r"phone\.heic: HEIC needs .*meanshape\[heif\]"):
         read_image(path)
     with pytest.raises(ImageError, match=r"meanshape\[heif\]"):
         image_size(path)

@@ -104,6 +104,7 @@ def test_a_broken_file_is_not_blamed_on_the_device(machine: Machine, tmp_path: P
         ({"device": "cpu:1"}, ConfigError, "or numbered such as cuda:1"),
         ({"device": "cuda:"}, ConfigError, "or numbered such as cuda:1"),
         ({"device": 0}, UnknownName, "no device is called '0'"),
+        ({"device": "gpu"}, UnknownName, "no device is called 'gpu'; there are: coreml, cpu, cuda, "),
     ],
 )
 def test_wrong_devices_are_said(options: dict[str, Any], error: type[Exception], said: str) -> None:

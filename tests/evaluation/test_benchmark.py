@@ -28,6 +28,17 @@ def grid(faces: Path, model_folder: Path) -> benchmark.Grid:
     return benchmark.Grid((str(model_folder),), (f"synthetic:{faces}",), threads=(1, 2))
 
 
+def test_what_cannot_be_drawn_is_said_before_anything_is_measured(
+    faces: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("meanshape.evaluation.plots.find_spec", lambda name: None)
+    assert main(["benchmark", "--model", str(model_folder), "--data", f"synthetic:{faces}"]) == 13
+    assert capsys.readouterr().err.splitlines() == [
+        "meanshape: Drawing plots needs an optional part: pip install 'meanshape[plot]'"
+    ]
+    assert not Path("report").exists()
+
+
 def test_cells_are_measured_once(grid: benchmark.Grid, inside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = benchmark.run(grid, inside / "report", "abc")
     assert [record["cell"]["threads"] for record in first] == [1, 2]

@@ -92,6 +92,21 @@ def test_resume_refuses_another_model(tmp_path):
     assert (tmp_path / "out.jsonl").read_text() == before and len(list(tmp_path.iterdir())) == 1
 
 
+@pytest.mark.parametrize("suffix", [s for s in formats.SUFFIXES if s not in (".pts", ".parquet", ".ljson")])
+def test_resume_refuses_points_of_another_mark_up(tmp_path, suffix):
+    target = tmp_path / f"out{suffix}"
+    first = Written(target, SOURCES, "m")
+    first.add(prediction("c.jpg"))
+    first.finish()
+    before = target.read_bytes()
+    with pytest.raises(ConfigError, match="the mark-up mtfl5, not ibug51"):
+        Written(target, SOURCES, "m", resume=True, markup="ibug51")
+    assert target.read_bytes() == before and len(list(tmp_path.iterdir())) == 1
+    again = Written(target, SOURCES, "m", resume=True, markup="mtfl5")
+    assert again.done == {"c.jpg"}
+    again.close()
+
+
 def test_pts_files_are_named_after_their_photos_and_none_is_lost(tmp_path):
     (tmp_path / "pts").mkdir()
     out = Written(f"{tmp_path}/pts/", SOURCES, "m")

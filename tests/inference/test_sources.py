@@ -1,11 +1,12 @@
 """Files, folders, globs and lists become photos, each once, in natural order."""
 
 import io
+import os
 from pathlib import Path
 
 import pytest
 
-from meanshape import ImageError
+from meanshape import ImageError, MeanshapeWarning
 from meanshape.core.regular import LARGEST
 from meanshape.inference.sources import natural, photos, short_names, some
 
@@ -55,7 +56,7 @@ def test_lists_hold_files_folders_and_globs(inside, photo, monkeypatch):
     (inside / "empty.txt").write_text("\n")
     with pytest.raises(ImageError, match="empty"):
         photos(["@empty.txt"])
-    with pytest.raises(ImageError, match="cannot be read"):
+    with pytest.raises(ImageError, match=r"cannot be read \(No such file or directory\)"):
         photos(["@none.txt"])
 
 
@@ -66,6 +67,22 @@ def test_each_photo_counts_once(inside, photo):
 
 def test_a_file_that_is_not_there_is_said_in_its_turn():
     assert photos(["no.jpg", "x" * 5000 + ".jpg"]) == ["no.jpg", "x" * 5000 + ".jpg"]
+
+
+def test_a_folder_in_a_folder_that_cannot_be_read_is_named_and_left_out(inside, photo, monkeypatch):
+    photo("1.png"), photo("locked/2.png")
+    scan = os.scandir
+
+    def scandir(path="."):
+        if Path(path).name == "locked":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.warns(MeanshapeWarning, match="locked: left out, the folder cannot be read"):
+        assert photos(["."], recursive=True) == ["1.png"]
+    with pytest.raises(ImageError, match="locked: the folder cannot be read"):
+        photos(["locked"], recursive=True)
 
 
 def test_a_folder_without_pictures_is_an_error(inside, photo):

@@ -171,11 +171,18 @@ def _cut(text: str) -> str:
 
 
 def suggestion(name: object, known: Iterable[str]) -> str:
-    """Return how a message goes on after an unknown name: the nearest right one, or all there are."""
+    """Return how a message goes on after an unknown name: the nearest right one, or all there are.
+
+    Near is the only name that begins so, or one of nearly the same letters; of two thirds the same only if
+    the first is: `gpu` is no `webgpu`.
+    """
     names = sorted(known)
-    nearest = get_close_matches(str(name).lower(), names, n=1, cutoff=0.5)
+    given, bare = str(name).lower().lstrip("."), {one.lstrip("."): one for one in names}
+    begun = [one for one in bare if len(given) > 1 and one.startswith(given)]
+    near = [one for one in get_close_matches(given, bare, cutoff=0.6) if one[:1] == given[:1]]
+    nearest = begun if len(begun) == 1 else get_close_matches(given, bare, n=1, cutoff=0.8) or near
     if nearest:
-        return f"; did you mean {nearest[0]!r}?"
+        return f"; did you mean {bare[nearest[0]]!r}?"
     return f"; there are: {', '.join(names)}" if names else "; there are none"
 
 

@@ -16,8 +16,10 @@ import contextlib
 import io
 import math
 import os
+import re
 import stat
 from collections.abc import Iterator
+from mimetypes import guess_type
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, cast
 
@@ -38,6 +40,7 @@ Pixels = NDArray[np.uint8]
 ImageLike = str | os.PathLike[str] | bytes | NDArray[Any] | Any
 
 MAX_PIXELS = 178_956_970
+TOO_LARGE = f"too large, more than {MAX_PIXELS:,} pixels; make it smaller"
 """Files with more pixels are refused: half a gigabyte once decoded, and where Pillow stops."""
 
 BMP_PIXELS_PER_BYTE = 128
@@ -221,13 +224,20 @@ def _check_file(path: Path) -> None:
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
-        raise ImageError(f"{path}: there is no such file") from None
+        raise ImageError(_absent(path)) from None
     except (OSError, ValueError) as error:  # ValueError: a path with a zero byte
         raise ImageError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
     if stat.S_ISDIR(mode):
         raise ImageError(f"{path}: a folder, not a picture")
     if not stat.S_ISREG(mode):
         raise ImageError(f"{path}: a pipe or a device, no file")
+
+
+def _absent(path: Path) -> str:
+    """Return what to say of a file that is not there; a path has made one slash of an address's two."""
+    if re.match(r"(https?|ftp):", str(path)):
+        return f"{path}: an address, not a file; download it first"
+    return f"{path}: there is no such file"
 
 
 def decode(file: Any, where: str, max_pixels: int = MAX_PIXELS) -> Pixels:
@@ -263,9 +273,11 @@ def _opened(file: Any, where: str) -> Image:
     try:
         return open_picture(file)
     except UnidentifiedImageError:
+        if (guess_type(where)[0] or "").startswith("video/"):
+            raise ImageError(f"{where}: a video, not a picture; meanshape video takes it") from None
         raise ImageError(f"{where}: not a picture (no format Pillow knows)") from None
     except Image.DecompressionBombError as error:
-        raise ImageError(f"{where}: too large ({error})") from error
+        raise ImageError(f"{where}: {TOO_LARGE}") from error
     except MissingExtra as error:
         raise ImageError(f"{where}: {error}") from None
     except Exception as error:  # Pillow raises what it likes
@@ -292,7 +304,7 @@ def _from_pil(image: Image, where: str, file: Any = None) -> Pixels:
         turn = _TURNS.get(_orientation(image))
         values = _values(image if turn is None else image.transpose(Image.Transpose(turn)))
     except Image.DecompressionBombError as error:
-        raise ImageError(f"{where}: too large ({error})") from error
+        raise ImageError(f"{where}: {TOO_LARGE}") from error
     except MemoryError:
         raise ImageError(f"{where}: too large for the memory that there is") from None
     except Exception as error:  # Pillow raises what it likes

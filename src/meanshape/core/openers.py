@@ -188,7 +188,7 @@ def _open_heif(file: Any) -> Image:
     try:
         import pillow_heif
     except ImportError:
-        raise MissingExtra.of("heif", "A HEIC picture") from None
+        raise MissingExtra.of("heif", "HEIC") from None
     file.seek(0)
     heif: Any = pillow_heif
     opened: Image = heif.HeifImageFile(file)

@@ -125,7 +125,8 @@ def _survey(root: Path, markup: str | None, prefix: str = "", split: str | None 
                 continue
             result.expected += 1
             if picture is None:
-                result.missing.append(f"{source}: no photo")
+                where = f" at {base / source}: names count from the folder of the labels" if table else ""
+                result.missing.append(f"{source}: no photo{where}")
                 continue
             plain = without_suffix(source)
             name = plain if often[plain] == 1 else source  # a.jpg and a.png are two photos

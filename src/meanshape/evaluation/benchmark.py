@@ -64,7 +64,10 @@ class Grid:
     def __post_init__(self) -> None:
         """Check what can be checked before any work."""
         if not self.data:
-            raise ConfigError('a benchmark needs data: data = ["ibug300w:ROOT:validation"]')
+            raise ConfigError(
+                "a benchmark needs data: --data ibug300w:ROOT:validation, "
+                'or in a file data = ["ibug300w:ROOT:validation"]'
+            )
         if wrong := set(self.boxes) - {"truth", "detector"}:
             raise ConfigError(f"boxes are 'truth' and 'detector', not {sorted(wrong)[0]!r}")
         if not self.boxes or min(self.threads, default=0) < 1 or self.limit < 0:

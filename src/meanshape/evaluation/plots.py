@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -154,6 +155,12 @@ def reliability(found: Mapping[str, Mapping[str, Any]]) -> str:
 def _error(result: Result) -> float | None:
     value: float | None = result["nme"].get(result["norm"])
     return value
+
+
+def needed() -> None:
+    """Say before any work that nothing can draw, if so."""
+    if find_spec("matplotlib") is None:
+        raise MissingExtra.of("plot", "Drawing plots")
 
 
 def _figure(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Any, Any]:

@@ -95,10 +95,15 @@ def by_name(path: str | Path) -> str:
         if name.endswith(ending):
             return form
     if suffix not in SUFFIXES:
-        raise FormatError(
-            f"no label format has the suffix {suffix!r}{suggestion(suffix, SUFFIXES)}", path=path
-        )
+        raise FormatError(unknown(path), path=path)
     return SUFFIXES[suffix]
+
+
+def unknown(path: str | Path) -> str:
+    """Return what to say of a name that no format has."""
+    suffix = Path(path).suffix.lower()
+    which = f"no label format has the suffix {suffix!r}" if suffix else "a label file has a suffix"
+    return f"{which}{suggestion(suffix, SUFFIXES)}"
 
 
 def _by_content(path: Path, name: str) -> str:

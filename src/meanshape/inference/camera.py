@@ -25,8 +25,12 @@ def frames(camera: int | str) -> Iterator[Frame]:
     """
     import cv2
 
+    log = cv2.utils.logging
+    before = log.getLogLevel()
+    log.setLogLevel(log.LOG_LEVEL_SILENT)  # what it would print is said below, in one sentence
     source: Any = int(camera) if isinstance(camera, str) and camera.isdecimal() else camera
     opened = cv2.VideoCapture(source)
+    log.setLogLevel(before)
     if not opened.isOpened():
         raise ImageError(f"camera {camera} cannot be opened; is it there, and not in use elsewhere?")
     ends = opened.get(cv2.CAP_PROP_FRAME_COUNT) > 0 or (isinstance(source, str) and Path(source).is_file())

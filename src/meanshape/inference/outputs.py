@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, BinaryIO, Protocol
 
 from meanshape import formats
-from meanshape.core.errors import ConfigError, FormatError, OutputError, suggestion, writing
+from meanshape.core.errors import ConfigError, FormatError, OutputError, writing
 from meanshape.core.face import Face
 from meanshape.core.files import check_place, open_below, open_to_append, write_below
 from meanshape.core.locks import FileLock
@@ -86,7 +86,7 @@ class Told(Printed):
                 pitch, yaw, roll = (
                     round(angle) for angle in (face.pose.pitch, face.pose.yaw, face.pose.roll)
                 )
-                print(f"    turned {pitch} up, {yaw} and tilted {roll} to its right (degrees)")
+                print(f"    pitch {pitch}, yaw {yaw}, roll {roll} degrees")
             if shown := seems(face):
                 print(printable(f"    seems: {', '.join(shown)}"))
 
@@ -113,21 +113,27 @@ class Written:
     sources : all photos of the run, which name the `.pts` files
     model : what the predictions will call their model; a resumed run must have the same
     resume : keep what an earlier run wrote, but for photos that could not be read
+    markup : the mark-up of all points; a resumed run must have the same. None: not known, not checked
 
     Until the end, or `close`, nobody else can write to the same output.
     """
 
-    def __init__(self, target: str | Path, sources: Sequence[str], model: str, resume: bool = False) -> None:
+    def __init__(
+        self,
+        target: str | Path,
+        sources: Sequence[str],
+        model: str,
+        resume: bool = False,
+        markup: str | None = None,
+    ) -> None:
         """Open the journal, so that an output that cannot be written is known before any work."""
-        self.target, self.model = Path(target), model
+        self.target, self.model, self.markup = Path(target), model, markup
         self.sources, self._resumed = sources, resume
         self.done: set[str] = set()
         self.written = ""
         self.folder = _is_folder(target)
         if not self.folder and self.target.suffix.lower() not in formats.SUFFIXES:
-            near = suggestion(self.target.suffix, formats.SUFFIXES)
-            said = f"no output has the suffix {self.target.suffix!r}{near} (a new folder ends with /)"
-            raise FormatError(said, path=target)
+            raise FormatError(f"{formats.unknown(target)} (a new folder ends with /)", path=target)
         if not self.folder:
             formats.check(self.target, len(sources))
         every = self.folder or self.target.suffix.lower() == ".pts"
@@ -213,7 +219,7 @@ class Written:
             with path.open("x", encoding="utf-8", newline="\n") as fresh:
                 for prediction in self._earlier():
                     if prediction.error is None and prediction.source not in self.done:
-                        self._check_model(prediction)
+                        self._check_same(prediction)
                         self.done.add(str(prediction.source))
                         fresh.write(jsonl.render(prediction) + "\n")
             path.replace(self.journal)
@@ -275,11 +281,18 @@ class Written:
                     out.write(file.readline())
         ordered.replace(self.journal)
 
-    def _check_model(self, prediction: Prediction) -> None:
+    def _check_same(self, prediction: Prediction) -> None:
+        """Refuse to go on with points of another model or mark-up: one file would hold both."""
         if prediction.model not in (None, self.model):
             raise ConfigError(
                 f"{self.target} holds points of model {prediction.model}, not {self.model}: "
                 "resume with that model, or choose another output"
+            )
+        shapes = [face.shape for face in prediction.faces if face.shape is not None]
+        if self.markup is not None and shapes and shapes[0].markup.name != self.markup:
+            raise ConfigError(
+                f"{self.target} holds points of the mark-up {shapes[0].markup.name}, not {self.markup}: "
+                "resume with that --markup, or choose another output"
             )
 
 

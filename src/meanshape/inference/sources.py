@@ -6,10 +6,11 @@ import glob
 import os
 import re
 import sys
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from meanshape.core.errors import ConfigError, ImageError
+from meanshape.core.errors import ConfigError, ImageError, MeanshapeWarning
 from meanshape.core.files import fitting
 from meanshape.core.openers import UNREAD, looks_like_picture
 from meanshape.core.regular import read_whole
@@ -104,11 +105,7 @@ def _expand(argument: str, recursive: bool, left_out: list[str]) -> Iterable[str
 def _in_folder(folder: Path, argument: str, recursive: bool, left_out: list[str]) -> list[str]:
     """Return the pictures in a folder; hidden files and folders do not count."""
     try:
-        files = [
-            path
-            for path in (folder.rglob("*") if recursive else folder.iterdir())
-            if not any(part.startswith(".") for part in path.relative_to(folder).parts) and path.is_file()
-        ]
+        files = [path for path in _below(folder, recursive) if path.is_file()]
         found = sorted((str(path) for path in files if looks_like_picture(path)), key=natural)
     except OSError as error:
         raise ImageError(f"{argument}: the folder cannot be read ({error.strerror or error})") from error
@@ -122,6 +119,26 @@ def _in_folder(folder: Path, argument: str, recursive: bool, left_out: list[str]
     return found
 
 
+def _below(folder: Path, recursive: bool) -> Iterator[Path]:
+    """Yield what is in a folder and is not hidden; of a folder in it that cannot be read a warning says so.
+
+    `Path.rglob` would pass over such a folder, and the photos in it, without a word.
+    """
+    if not recursive:
+        yield from (path for path in folder.iterdir() if not path.name.startswith("."))
+        return
+
+    def left_out(error: OSError) -> None:
+        if error.filename == str(folder):
+            raise error
+        said = f"{error.filename}: left out, the folder cannot be read ({error.strerror or error})"
+        warnings.warn(said, MeanshapeWarning, stacklevel=2)
+
+    for place, folders, names in os.walk(folder, onerror=left_out):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(place, name) for name in names if not name.startswith("."))
+
+
 def some(paths: Sequence[str], most: int = 3) -> str:
     """Return the names of some files in words."""
     names = ", ".join(Path(path).name for path in paths[:most])
@@ -133,7 +150,8 @@ def _in_list(name: str, recursive: bool, left_out: list[str]) -> Iterator[str]:
     try:
         text = _standard_input() if name == "-" else decode_names(_bytes_of(name))
     except (OSError, ValueError) as error:
-        raise ImageError(f"@{name}: the list cannot be read ({error})") from error
+        why = (isinstance(error, OSError) and error.strerror) or error
+        raise ImageError(f"@{name}: the list cannot be read ({why})") from error
     lines = [line.rstrip("\r") for line in text.split("\n") if line.strip()]
     if not lines:
         raise ImageError(f"@{name}: the list is empty")

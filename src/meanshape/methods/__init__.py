@@ -57,6 +57,8 @@ def load(
         raise WeightsError(
             f"{name} has no weights in this package; train it (meanshape train {name} …) and load its folder"
         )
+    if str(name) in registry.names("detectors"):
+        raise UnknownName(f"{name} finds faces and places no points of a model; it is a detector: --detector")
     known = weights.names() or registry.names("methods")
     raise UnknownName(f"no model, folder or .onnx file is called {str(name)!r}{suggestion(name, known)}")
 

@@ -40,7 +40,7 @@ def _wrong_usage(error: Any, message: str) -> int:
     """Say in one line what was wrong and where to read on."""
     context = getattr(error, "ctx", None)
     where = context.command_path if context is not None else "meanshape"
-    message = " ".join(message.split()).rstrip(".")
+    message = " ".join(message.split()).rstrip(".") or "missing command"
     console.say(f"{where}: {message[:1].lower()}{message[1:]} (see {where} --help)", plain=True)
     return USAGE
 

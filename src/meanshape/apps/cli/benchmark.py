@@ -41,10 +41,12 @@ def benchmark(
     What is in the report's folder already is not measured again, unless weights have changed.
     """
     from meanshape.evaluation import benchmark as grids
+    from meanshape.evaluation import plots
     from meanshape.evaluation.report import to_html, to_markdown
     from meanshape.evaluation.schema import write_file
     from meanshape.training.run_folder import commit
 
+    plots.needed()
     grid = _grid(config, model, data, box, limit)
     count = len(list(grid.cells()))
     with console.progress(count, "cells") as step:

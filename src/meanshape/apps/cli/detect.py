@@ -141,6 +141,7 @@ def _results(
     output: str | None, overlay: str | None, sources: list[str], pipeline: Pipeline, resume: bool
 ) -> Results:
     """Return where predictions go; what cannot be written is said now."""
+    from meanshape.core.markup import markup as named
     from meanshape.inference.outputs import Printed, Told, Written, check_points
 
     if output == "-" or (output is None and overlay is None and not sys.stdout.isatty()):
@@ -150,7 +151,8 @@ def _results(
     if pipeline.markup is not None and pipeline.model.markup is not None:
         sources_of = pipeline.model.markup.conversion(pipeline.markup).sources
         check_points(output, holes=not all(sources_of))
-    return Written(output, sources, pipeline.name, resume)
+    wanted = pipeline.markup or pipeline.model.markup
+    return Written(output, sources, pipeline.name, resume, None if wanted is None else named(wanted).name)
 
 
 def _predictions(

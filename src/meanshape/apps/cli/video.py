@@ -91,6 +91,9 @@ def video(
         raise film.error
 
 
+LABELS = (".jsonl", ".csv", ".json", ".xml", ".parquet")
+
+
 def _check(clip: Path, output: Path | None, points: Path | None) -> None:
     """Say what cannot be written before there is any work to lose."""
     if output is None and points is None:
@@ -100,6 +103,8 @@ def _check(clip: Path, output: Path | None, points: Path | None) -> None:
     if points is not None and (points.is_dir() or not points.suffix):
         where = points / f"{clip.stem}.jsonl"
         raise OutputError(f"{points}: the points of all frames go into one file, such as {where}")
+    if output is not None and output.suffix.lower() in LABELS:
+        raise ConfigError(f"{output}: -o is the video with the points drawn; points go to --points {output}")
     if output is not None and output.exists() and clip.exists() and output.samefile(clip):
         raise ConfigError(f"{output} is the video itself; choose another output")
 
