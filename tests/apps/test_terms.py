@@ -194,6 +194,16 @@ def test_labels_that_a_model_placed_bind(trained, photos, model, licence, free):
     assert licence in card.licence.split("; ")
 
 
+def test_no_name_of_a_photo_hides_who_placed_its_points(tmp_path):
+    """Some letters end a line for Python, and not for JSON Lines."""
+    shape = ms.Shape(np.arange(10.0).reshape(5, 2), "mtfl5")
+    face = ms.Face(shape.box(), shape)
+    for letter in "\x85\u2028\x1c":
+        one = ms.Prediction((face,), (9, 9), f"a{letter}b.jpg", "runs/gone")
+        ms.formats.write(tmp_path / "labels.jsonl", [one])
+        assert "labels placed by runs/gone" in datasets.origin(f"folder:{tmp_path / 'labels.jsonl'}").licence
+
+
 def test_terms_beside_labels_bind(trained, photos):
     path = labelled(photos, "runs/gone")
     beside = path.with_suffix(".origin")

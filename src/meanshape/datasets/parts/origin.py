@@ -60,7 +60,7 @@ def _read(path: Path) -> Origin:
 def _models(table: Path, people: Container[str]) -> set[str]:
     """Return the models that a file of predictions names; what is wrong with a line, its reader says."""
     found = set()
-    for line in read_text(table).splitlines():
+    for line in read_text(table).split("\n"):
         try:
             model = json.loads(line)["model"]
         except (ValueError, TypeError, KeyError, RecursionError):
