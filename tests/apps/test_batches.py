@@ -86,6 +86,22 @@ def test_wrong_options_of_a_worker_are_raised(photos: Path) -> None:
         list(workers.predict({"min_face": 1}, ["a.png", "b.png"], 2))
 
 
+class Fatal:
+    """Ends the process that unpickles it, as a library that does not load may."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os._exit, (9,)
+
+
+def test_no_photo_is_blamed_for_workers_that_do_not_start() -> None:
+    from meanshape.inference import workers
+
+    told: list[Any] = []
+    with pytest.raises(MeanshapeError, match=r"could not start \(exit code 9\)"):
+        told.extend(workers.predict({"model": Fatal()}, [f"{n}.png" for n in range(12)], 2))
+    assert not told
+
+
 def test_a_worker_that_cannot_be_started_is_told_and_the_others_leave(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -28,6 +28,8 @@ AHEAD = 4
 """Photos that wait for each worker, so that it never waits for the parent."""
 GRACE = 2.0
 """Seconds in which workers may leave by themselves."""
+READY = None
+"""What a worker answers first, when its models are loaded."""
 WINDOW = 64
 """Photos per worker that may be done before an earlier one is: bounds what the parent holds."""
 
@@ -112,14 +114,16 @@ class _Pool:
             return
         if isinstance(answer, BaseException):
             raise answer
+        if answer is READY:
+            worker.ready = True
+            return
         worker.at.remove(number)
-        worker.ready = True
         self.done[number] = answer
 
     def _replace(self, worker: _Worker) -> None:
         worker.process.join()
         code = worker.process.exitcode
-        if not worker.ready and not worker.at:
+        if not worker.ready:  # no photo is to blame, and the next worker would fare no better
             raise MeanshapeError(f"a worker could not start (exit code {code}); try fewer --workers")
         if worker.at:
             number, *rest = worker.at
@@ -172,6 +176,7 @@ def _work(connection: Connection, options: dict[str, Any], overlays: Overlays | 
         from meanshape.inference.pipeline import Pipeline
 
         pipeline = Pipeline(**options)
+        connection.send((None, READY))
         while True:
             number, source = connection.recv()
             for prediction, pixels in one_after_another(pipeline, [source]):
