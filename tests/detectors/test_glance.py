@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from meanshape.core import registry, weights
 from meanshape.core.box import Box
-from meanshape.core.errors import ConfigError, WeightsError
+from meanshape.core.errors import ConfigError, DataSetError, WeightsError
 from meanshape.core.sample import Sample
 from meanshape.core.shape import Shape
 from meanshape.datasets import synthetic
+from meanshape.datasets.parts.files import pictures_below
 from meanshape.detectors.glance import compose, model, photos, targets
 from meanshape.detectors.glance.config import TINY, Config
 from meanshape.detectors.glance.grid import NUMBERS, STRIDES, UNITS, grid
@@ -23,6 +25,22 @@ from meanshape.detectors.glance.model import CLOSE, ROOM, Glance, shrink
 needs_weights = pytest.mark.skipif(
     "glance" not in weights.detector_names(), reason="the package has no weights of glance"
 )
+
+
+def test_no_photo_without_people_is_passed_over(tmp_path: Path) -> None:
+    """Whatever kind of picture it is, and though another folder has one of that name."""
+    places = [tmp_path / "a" / "1.png", tmp_path / "b" / "1.png", tmp_path / "b" / "2.webp", tmp_path / "3"]
+    for number, place in enumerate(places):
+        place.parent.mkdir(exist_ok=True)
+        Image.new("RGB", (80, 60 + number), "white").save(place, place.suffix[1:] or "jpeg")
+    (tmp_path / "notes.txt").write_text("no picture")
+    assert [p.pixels.shape[0] for p in photos.people_free(tmp_path)] == [63, 60, 61, 62]
+    assert len(pictures_below(tmp_path)) == 4
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataSetError, match="no pictures in this folder"):
+        photos.people_free(tmp_path / "empty")
+    with pytest.raises(DataSetError, match="does not exist"):
+        photos.people_free(tmp_path / "nowhere")
 
 
 def test_cells_lie_in_the_middle_of_their_pixels_and_read_their_numbers() -> None:

@@ -130,10 +130,10 @@ def _learn_domain(
     from meanshape.apps.cli.evaluate import bar, read
     from meanshape.core.image import read_image
     from meanshape.datasets import load_data
-    from meanshape.datasets.parts.files import photos_below
+    from meanshape.datasets.parts.files import pictures_below
     from meanshape.evaluation.domain import learn_domain
 
-    empty = [] if negatives is None else [read_image(path) for path in photos_below(negatives).values()]
+    empty = [] if negatives is None else [read_image(path) for path in pictures_below(negatives)]
     faces = read(data, False, None, limit)
     with bar() as progress:
         task = progress.add_task(model.name, total=1.0)

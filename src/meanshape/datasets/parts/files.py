@@ -8,7 +8,7 @@ from pathlib import Path
 
 from meanshape.core.errors import DataSetError
 from meanshape.core.files import below
-from meanshape.core.openers import SUFFIXES
+from meanshape.core.openers import SUFFIXES, looks_like_picture
 from meanshape.core.regular import read_bytes
 from meanshape.formats.text import decode_names, read_text
 
@@ -42,6 +42,17 @@ def photos_below(root: Path) -> dict[str, Path]:
     for path in sorted(root.rglob("*")):
         if path.suffix.lower() in PHOTOS and not path.name.startswith("."):
             found.setdefault(path.stem.lower(), path)
+    return found
+
+
+def pictures_below(root: Path) -> list[Path]:
+    """Every picture at any depth, of whatever kind, sorted; where there is none, a `DataSetError`."""
+    folder = existing_folder(root, "a set of photos")
+    found = [
+        p for p in sorted(folder.rglob("*")) if p.is_file() and p.name[0] != "." and looks_like_picture(p)
+    ]
+    if not found:
+        raise DataSetError(f"{root}: there are no pictures in this folder")
     return found
 
 

@@ -17,6 +17,7 @@ from meanshape.core.face_box import full
 from meanshape.core.image import Pixels, read_image
 from meanshape.core.sample import Sample
 from meanshape.datasets.parts.boxes import canonical_box_from_five
+from meanshape.datasets.parts.files import pictures_below
 from meanshape.detectors.base import FaceDetector
 
 Floats = NDArray[np.float64]
@@ -58,8 +59,8 @@ def gather(samples: Sequence[Sample]) -> list[Photo]:
 
 def people_free(folder: Path) -> list[Photo]:
     """Return the photos of a folder, none of which shows a face."""
-    paths = [p for p in sorted(folder.rglob("*")) if p.suffix.lower() in (".jpg", ".jpeg", ".png")]
-    return [Photo(_reduced(read_image(path), 1.0), np.empty((0, ROW)), np.empty((0, 4))) for path in paths]
+    read = (_reduced(read_image(path), 1.0) for path in pictures_below(folder))
+    return [Photo(pixels, np.empty((0, ROW)), np.empty((0, 4))) for pixels in read]
 
 
 def _photo(group: Sequence[Sample], finder: FaceDetector) -> Photo:
