@@ -2,6 +2,7 @@ import dataclasses
 import json
 import math
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -178,6 +179,35 @@ def test_pose_and_emotion_say_no():
         Emotion("joy", {"joy": 1.2})
     with pytest.raises(ResultError, match="joy"):
         Emotion("joy", {"fear": 1.0})
+
+
+@pytest.mark.parametrize("track", ["zz", 1.5, -1, True])
+def test_a_track_is_a_whole_number(track):
+    with pytest.raises(ResultError, match="a face's track must be a whole number from 0"):
+        Face(Box(0, 0, 1, 1), track=track)
+
+
+def test_attributes_are_labels_by_name():
+    with pytest.raises(ResultError, match=r"labels by name, not \['glasses'\]"):
+        Face(Box(0, 0, 1, 1), attributes=["glasses"])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"source": 5}, "source is a text, not 5"),
+        ({"model": ["dan"]}, "model is a text"),
+        ({"error": True}, "error is a text"),
+        ({"seconds": "a"}, "seconds must be a number"),
+        ({"seconds": math.inf}, "seconds must be finite"),
+    ],
+)
+def test_predictions_are_named_in_texts(wrong, says):
+    with pytest.raises(ResultError, match=says):
+        Prediction((), (1, 1), **wrong)
+    with pytest.raises(FormatError, match=says):
+        Prediction.from_dict({**Prediction((), (1, 1)).to_dict(), **wrong})
+    assert Prediction((), (1, 1), Path("a") / "b.jpg").source == str(Path("a") / "b.jpg")
 
 
 def test_face_takes_the_score_of_its_box():

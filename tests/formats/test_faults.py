@@ -184,6 +184,28 @@ def test_an_image_without_a_name_costs_its_own_labels_only(tmp_path):
     assert [p.source for p in formats.read(path, faults=faults)] == ["1.jpg"]
 
 
+@pytest.mark.parametrize("name", [7, "0.jpg"])
+def test_images_of_one_id_do_not_replace_one_another(tmp_path, name):
+    """Files that were joined by hand have such; faces would go to the wrong photo."""
+    faults = formats.Faults()
+    second = in_json(lambda data: data["images"].append({**data["images"][1], "file_name": name}))
+    path = changed(tmp_path / "a.json", second, "coco")
+    assert [photo.source for photo in formats.read(path, faults=faults)] == ["0.jpg", "1.jpg"]
+    wrong = "its id 2 is that of 1.jpg" if name == "0.jpg" else "source is a text, not 7"
+    assert f"image number 3: {wrong}" in str(faults.skipped[0]).replace("a prediction's ", "")
+
+
+def test_tracks_in_tables_are_whole_numbers(tmp_path):
+    path, faults = tmp_path / "a.csv", formats.Faults()
+    path.write_text(
+        "source,left,top,right,bottom,track\na,1,2,3,4,3.0\nb,1,2,3,4,abc\nc,1,2,3,4,\nd,1,2,3,4,2.5\n"
+    )
+    found = {photo.source: photo.faces[0].track for photo in formats.read(path, faults=faults)}
+    assert found == {"a": 3, "c": None}
+    assert "line 3: wanted a number, got 'abc'" in str(faults.skipped[0])
+    assert "line 5: track is a whole number from 0, not '2.5'" in str(faults.skipped[1])
+
+
 @pytest.mark.parametrize(
     ("form", "change"),
     [

@@ -25,10 +25,10 @@ def number(value: Any, what: str, error: type[ValueError]) -> float:
     return found
 
 
-def count(value: Any, what: str, error: type[ValueError]) -> int:
-    """Return a whole number from 1 on, or raise."""
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
-        raise error(f"{what} must be a whole number from 1 on, not {value!r}")
+def count(value: Any, what: str, error: type[ValueError], least: int = 1) -> int:
+    """Return a whole number from `least` on, or raise."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+        raise error(f"{what} must be a whole number from {least} on, not {value!r}")
     return int(value)
 
 

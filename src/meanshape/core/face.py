@@ -61,10 +61,14 @@ class Face:
     track: int | None = None
 
     def __post_init__(self) -> None:
-        """Take the box's score where there is no other."""
+        """Take the box's score where there is no other, and check what else is there."""
         object.__setattr__(self, "box", as_box(self.box))
         score = self.box.score if self.score is None else self.score
         object.__setattr__(self, "score", checks.share(score, "a face's score", ResultError))
+        if self.track is not None:
+            object.__setattr__(self, "track", checks.count(self.track, "a face's track", ResultError, 0))
+        if not isinstance(self.attributes, Mapping | None):
+            raise ResultError(f"a face's attributes are labels by name, not {self.attributes!r:.40}")
 
 
 def face_to_dict(face: Face) -> dict[str, Any]:

@@ -5,10 +5,12 @@ A point that is not annotated is `[null, null]`, for JSON has no NaN.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from meanshape.core import checks
 from meanshape.core.errors import FormatError, MeanshapeError, ResultError
 from meanshape.core.face import Face, face_from_dict, face_to_dict
 
@@ -27,8 +29,11 @@ class Prediction:
     error: str | None = None
 
     def __post_init__(self) -> None:
-        """Keep a tuple of faces and two whole numbers."""
+        """Keep a tuple of faces, two whole numbers and texts."""
         object.__setattr__(self, "faces", tuple(self.faces))
+        for name in ("source", "model", "error"):
+            object.__setattr__(self, name, _text(getattr(self, name), name))
+        object.__setattr__(self, "seconds", checks.number(self.seconds, "seconds", ResultError))
         width, height = self.size
         object.__setattr__(self, "size", (int(width), int(height)))
         if min(self.size) < 0:
@@ -65,3 +70,12 @@ class Prediction:
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             said = str(error) if isinstance(error, MeanshapeError) else repr(error)
             raise FormatError(f"a prediction that does not fit schema {SCHEMA}: {said}") from error
+
+
+def _text(value: Any, what: str) -> str | None:
+    """Return a text, a path as one, or None."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, os.PathLike):
+        return str(value)
+    raise ResultError(f"a prediction's {what} is a text, not {value!r:.40}")

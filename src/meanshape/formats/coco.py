@@ -52,11 +52,14 @@ def read(path: str | Path, markup: str | None = None, faults: Faults | None = No
 
 def _photos(images: list[Any], labels: Labels) -> dict[Any, Prediction]:
     """The photos by id, without faces."""
-    photos = {}
+    photos: dict[Any, Prediction] = {}
     for number, image in enumerate(images, 1):
         try:
             size = (image.get("width") or 0, image.get("height") or 0)
-            photos[image["id"]] = Prediction((), size, image["file_name"])
+            photo = Prediction((), size, image["file_name"])
+            before = photos.setdefault(image["id"], photo)
+            if before.source != photo.source:
+                raise FormatError(f"its id {image['id']!r} is that of {before.source}", labels.path)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             labels.skip(error, f"image number {number}")
     return photos

@@ -229,8 +229,16 @@ def _face(row: _Row, shape: Shape | None, labels: Labels) -> Face:
         pose,
         Emotion(cells["emotion"]) if cells.get("emotion") else None,
         attributes or None,
-        whole(cells["track"]) if cells.get("track") else None,
+        _track(cells["track"], path, line) if cells.get("track") else None,
     )
+
+
+def _track(text: str, path: str | Path, line: int) -> int:
+    """A track's number; tables with gaps in the column write 3 as 3.0."""
+    number = finite(text, path, line)
+    if number < 0 or not number.is_integer():
+        raise FormatError(f"track is a whole number from 0, not {text!r}", path, line)
+    return int(number)
 
 
 def _wide(
