@@ -5,8 +5,10 @@ import shutil
 import socket
 import subprocess
 import sys
+from importlib import import_module
 
 import pytest
+import typer
 
 from meanshape.apps.cli import main
 from meanshape.apps.cli._frame import commands
@@ -31,6 +33,15 @@ def test_every_command_has_a_line_and_help(name, capsys):
     assert commands()[name].endswith(".") and len(commands()[name]) < 80
     assert main([name, "--help"]) == 0
     assert "Usage" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", commands())
+def test_defaults_that_help_words_itself_are_those_of_nothing_said(name):
+    """A default that is a value shows itself; words in its place would lie as soon as it changes."""
+    command = typer.main.get_command(import_module(f"meanshape.apps.cli.{name}").app)
+    every = [command, *getattr(command, "commands", {}).values()]
+    worded = [p for one in every for p in one.params if isinstance(getattr(p, "show_default", None), str)]
+    assert [p.name for p in worded if p.default is not None] == []
 
 
 def test_wrong_usage_is_one_line_and_exit_code_2(capsys):

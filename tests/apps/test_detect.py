@@ -210,6 +210,10 @@ def test_ctrl_c_keeps_what_is_done(run, photo, inside, monkeypatch):
     assert run(".", "-o", "out.jsonl", "--resume")[0] == 0
     assert [p.source for p in formats.read("out.jsonl")] == ["1.png", "2.png", "3.png"]
     assert not (inside / "out.jsonl.part").exists()
+    with monkeypatch.context() as patch:
+        patch.setattr(Pipeline, "__call__", stopped)
+        code, _, err = run(".")
+    assert code == 130 and "1 of 3 photos done" in err and "--resume" not in err  # there is no output
 
 
 def broken_photos(folder):

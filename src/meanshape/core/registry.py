@@ -2,8 +2,9 @@
 
 A method, detector or data set is listed because its file is there. Listing imports nothing; asking for
 one imports that one. Files and packages whose name begins with `_`, and `base`, are not plug-ins, nor
-are the packages `nets` and `parts`. Other packages join through the entry points `meanshape.methods`,
-`meanshape.detectors` and `meanshape.datasets`, which name a module, or the object itself.
+are the packages `onnx`, `parts` and `shared`. Other packages join through the entry points
+`meanshape.methods`, `meanshape.detectors` and `meanshape.datasets`, which name a module, or the object
+itself.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def dataset(name: str) -> Any:
 def card(kind: Kind, name: str) -> dict[str, Any]:
     """Return a plug-in's TOML card, without importing it; empty where it has none.
 
-    The card of `methods/dan.py` is `methods/dan.toml`; that of a folder `methods/aam/`, its `card.toml`.
+    The card of `datasets/afw.py` is `datasets/afw.toml`; that of a folder `methods/dan/`, its `card.toml`.
     A plug-in of another package may have an attribute `card` (a mapping) instead.
     """
     if name not in names(kind):

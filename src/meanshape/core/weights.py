@@ -1,7 +1,7 @@
 """Weights: one folder per model, with a `card.toml` that says what it is and the SHA-256 of each file.
 
 name = "dan"
-method = "dan"                  # the file in methods/ that can load it; of a detector: detector = "glance"
+method = "dan"                  # the folder in methods/ that can load it; of a detector: detector = "glance"
 markup = "ibug68"
 licence = "research only (300-W)"
 commercial_use = false          # true only where somebody has said so

@@ -36,6 +36,7 @@ class Results(Protocol):
 
     done: set[str]
     written: str
+    resumable: bool
 
     def add(self, prediction: Prediction) -> None:
         """Keep one prediction."""
@@ -52,6 +53,8 @@ class Results(Protocol):
 
 class Printed:
     """Predictions as JSON Lines on standard output."""
+
+    resumable = False
 
     def __init__(self) -> None:
         """Start with nothing done."""
@@ -117,6 +120,8 @@ class Written:
 
     Until the end, or `close`, nobody else can write to the same output.
     """
+
+    resumable = True
 
     def __init__(
         self,

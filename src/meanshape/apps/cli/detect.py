@@ -197,7 +197,8 @@ def _run(predictions: Iterator[Prediction], sources: list[str], results: Results
     except BaseException as error:
         results.close()
         if isinstance(error, KeyboardInterrupt) and summary.photos:
-            console.say(f"{summary.photos} of {todo} photos done; add --resume to go on")
+            on = "; add --resume to go on" if results.resumable else ""
+            console.say(f"{summary.photos} of {todo} photos done{on}")
         raise
     return summary
 

@@ -28,7 +28,7 @@ def webcam(
     frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")] = None,
     model: options.Model = None,
     licence: options.Licence = "any",
-    min_face: options.MinFace = 80,
+    min_face: Annotated[float, typer.Option(help="The smallest face to look for, in pixels.")] = 80,
     smoothing: Annotated[str, typer.Option(help="one_euro, kalman or none.")] = "one_euro",
     threads: options.Threads = 1,
     device: options.Device = None,
