@@ -109,4 +109,4 @@ def test_what_cannot_be_looked_at_is_said_once(tmp_path, capsys, name, said):
     (tmp_path / "broken" / "labels.jsonl").write_text('{"x"')
     assert main(["data", "verify", f"folder:{tmp_path / name}"]) == DataSetError.exit_code
     out, err = capsys.readouterr()
-    assert said in out and said not in err and "1 faults" in err
+    assert said in out and said not in err and "1 fault," in err

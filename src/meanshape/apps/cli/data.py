@@ -106,7 +106,8 @@ def verify(
         _print_across(across)
         if exclude is not None:
             _write_excluded(exclude, across)
-    told = f"{len(problems)} faults, {len(pairs)} pairs of near-duplicates among {len(hashes)} photos"
+    faults = "1 fault" if len(problems) == 1 else f"{len(problems)} faults"
+    told = f"{faults}, {len(pairs)} pairs of near-duplicates among {len(hashes)} photos"
     console.say(f"{name} at {root}: {told}", plain=True)
     if problems or (strict and pairs):
         raise typer.Exit(DataSetError.exit_code)
