@@ -146,6 +146,7 @@ def test_a_video_may_be_a_camera_or_frames(
 ) -> None:
     options: dict[str, Any] = {"detector": "whole_image", "model": model_folder}
     monkeypatch.setattr("cv2.VideoCapture", Camera)
+    assert next(video(np.int64(0), **options)).source.startswith("0#")
     followed = video(0, **options, color="bgr")  # arrays of ours are RGB, whatever users have
     seen = [next(followed) for _ in range(3)]
     assert [p.source.split("#")[0] for p in seen] == ["0"] * 3 and seen[2].faces[0].track == 0
@@ -165,3 +166,11 @@ def test_what_is_no_video_is_an_error(source: Any) -> None:
         video(source)
     with pytest.raises(ConfigError, match="frames a second"):
         video([], rate=0)
+    with pytest.raises(ConfigError, match="rate must be a number, not '25'"):
+        video([], rate="25")
+
+
+@pytest.mark.parametrize("source", ["clip.mp4", 0, []])
+def test_wrong_options_are_said_before_any_frame_is_asked_for(source: Any, model_folder: Path) -> None:
+    with pytest.raises(ConfigError, match="every must be"):
+        video(source, every=0, detector="whole_image", model=model_folder)

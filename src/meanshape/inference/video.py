@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -35,36 +36,34 @@ def video(
 
     Raises
     ------
-    ImageError : the source is no video, no frame can be decoded, or the camera gives no more pictures
+    ImageError : the source is no video; and, when frames are asked for: there is no such file or camera, no
+        frame can be decoded, or the camera gives no more pictures
     ConfigError : `rate` or an option is out of range
     """
     if checks.number(rate, "rate", ConfigError) <= 0:
         raise ConfigError(f"rate is frames a second, above 0, not {rate}")
     if isinstance(source, str | os.PathLike):
-        return _of_file(source, options)
-    if isinstance(source, int) and not isinstance(source, bool):
-        return _of_camera(source, options)
+        return _of_file(source, make_tracker(**options | {"color": "rgb"}))
+    if isinstance(source, Integral) and not isinstance(source, bool):
+        return _of_camera(int(source), make_tracker(**options | {"color": "rgb"}))
     if getattr(source, "ndim", 4) != 4 or isinstance(source, bytes) or not isinstance(source, Iterable):
         what = f"an array {source.shape}" if hasattr(source, "shape") else type(source).__name__
         raise ImageError(f"a video is a file, a camera's number or the frames themselves, not {what}")
-    return _of_frames(source, rate, options)
+    return _of_frames(source, rate, make_tracker(**options))
 
 
-def _of_file(path: str | Path, options: dict[str, Any]) -> Iterator[Prediction]:
-    tracker = make_tracker(**options | {"color": "rgb"})
+def _of_file(path: str | Path, tracker: Tracker) -> Iterator[Prediction]:
     with Clip(path) as clip:
         for frame in clip.frames():
             yield tracker(frame.pixels, frame.time, source=moment(path, frame.time))
 
 
-def _of_camera(number: int, options: dict[str, Any]) -> Iterator[Prediction]:
-    tracker = make_tracker(**options | {"color": "rgb"})
+def _of_camera(number: int, tracker: Tracker) -> Iterator[Prediction]:
     for frame in camera.frames(number):
         yield tracker(frame.pixels, frame.time, source=moment(str(number), frame.time))
 
 
-def _of_frames(frames: Iterable[ImageLike], rate: float, options: dict[str, Any]) -> Iterator[Prediction]:
-    tracker = make_tracker(**options)
+def _of_frames(frames: Iterable[ImageLike], rate: float, tracker: Tracker) -> Iterator[Prediction]:
     for number, image in enumerate(frames):
         path = image if isinstance(image, str | os.PathLike) else ""
         yield tracker(image, number / rate, source=moment(path, number / rate))
