@@ -14,9 +14,12 @@ from typing import Any
 
 import pytest
 
+from meanshape import formats
 from meanshape.apps.cli import main
 from meanshape.core.errors import ConfigError, FormatError, ImageError, MeanshapeError
+from meanshape.core.face import Face
 from meanshape.core.prediction import Prediction
+from meanshape.core.shape import Shape
 from meanshape.inference.sources import part
 
 
@@ -219,11 +222,23 @@ def test_parts_cover_all_once() -> None:
         part(["a"], "1/2")
 
 
+def test_parts_that_do_not_say_their_model_are_merged(inside: Path) -> None:
+    formats.write("a.jsonl", [Prediction((), (1, 1), "a", "dan")])
+    shape = Shape([(1, 2), (3, 4), (5, 6), (7, 8), (9, 11)], "mtfl5")
+    formats.write("b.csv", [Prediction((Face(shape.box(), shape),), (1, 1), "b", "dan")])
+    assert main(["merge", "a.jsonl", "b.csv", "-o", "c.jsonl"]) == 0
+    assert [(one.source, one.model) for one in formats.read("c.jsonl")] == [("a", "dan"), ("b", None)]
+
+
 def test_what_cannot_be_merged_is_said(inside: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for source, model in (("a", "dan"), ("b", "cpr")):
         row = Prediction((), (1, 1), source, model).to_dict()
         (inside / f"{source}.jsonl").write_text(json.dumps(row) + "\n")
     assert main(["merge", "a.jsonl", "b.jsonl", "-o", "c.jsonl"]) not in (0, 1)
     assert "different models" in capsys.readouterr().err
-    assert main(["merge", "a.jsonl", "-o", "a.jsonl"]) not in (0, 1)
+    for itself in ("a.jsonl", str(inside / "a.jsonl"), "link.jsonl"):
+        if itself.startswith("link"):
+            (inside / itself).symlink_to("a.jsonl")
+        assert main(["merge", "a.jsonl", "-o", itself]) not in (0, 1)
+        assert "is one of the parts" in capsys.readouterr().err
     assert main(["merge", "none.jsonl", "-o", "c.jsonl"]) not in (0, 1)

@@ -32,7 +32,7 @@ def merge(
     from meanshape import formats
     from meanshape.inference.shards import missing
 
-    if output in parts:
+    if output in parts or any(output.exists() and p.exists() and output.samefile(p) for p in parts):
         raise ConfigError(f"{output} is one of the parts; choose another output")
     gaps, noted = missing(parts)
     if gaps:
@@ -50,7 +50,8 @@ def merge(
             before = best.get(prediction.source)
             if before is None or (before.error is not None and prediction.error is None):
                 best[prediction.source] = prediction
-    models = sorted({str(prediction.model) for prediction in best.values() if prediction.error is None})
+    named = {one.model for one in best.values() if one.error is None}
+    models = sorted(model for model in named if model is not None)  # some formats do not say it
     if len(models) > 1:
         raise ConfigError(f"the parts hold points of different models: {', '.join(models)}")
     formats.write(output, best.values())
