@@ -62,6 +62,9 @@ def test_boxes_for_every_picture():
 
 
 def test_boxes_by_path_by_name_and_by_stem():
+    for names in (("a.jpg", "x/a.jpg"), ("x/a.jpg", "a.jpg")):  # the one is called as the other's file is
+        both = Given(dict(zip(names, (ONE, TWO), strict=True)))
+        assert [both.detect(name)[0].box for name in names] == [ONE, TWO] and both.detect("y/a.jpg") == ()
     given = Given({"photos/a.jpg": ONE, "photos/b.jpg": [TWO], "other/b.png": []})
     for way in ("photos/a.jpg", "photos\\a.jpg", "elsewhere/a.jpg", "a"):
         assert [face.box for face in given.detect(way)] == [ONE]

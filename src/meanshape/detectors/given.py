@@ -40,15 +40,15 @@ class Given(FaceDetector):
     def __init__(self, boxes: Mapping[str, BoxesLike] | BoxesLike = ()) -> None:
         """Keep the boxes, each also under the shorter forms of its picture's name."""
         self._always: tuple[Box, ...] | None = None
-        self._by_name: dict[str, tuple[Box, ...]] = {}
+        self._by_form: tuple[dict[str, tuple[Box, ...]], ...] = ({}, {}, {})
         if not isinstance(boxes, Mapping):
             self._always = tuple(as_boxes(boxes))
             return
-        for forms in zip(*(_forms(name) for name in boxes), strict=True):
-            for form, some in zip(forms, boxes.values(), strict=True):
-                found = tuple(as_boxes(some))
-                if self._by_name.setdefault(form, found) != found:
-                    self._by_name[form] = ()  # two pictures of that short name: neither is meant
+        for name, some in boxes.items():
+            found = tuple(as_boxes(some))
+            for known, form in zip(self._by_form, _forms(name), strict=True):
+                if known.setdefault(form, found) != found:
+                    known[form] = ()  # two pictures of that short name: neither is meant
 
     @classmethod
     def from_samples(cls, samples: Iterable[Sample]) -> Given:
@@ -89,15 +89,15 @@ class Given(FaceDetector):
 
     def detect(self, image: ImageLike, **options: Any) -> tuple[Face, ...]:
         """Return the boxes given for this picture, or for the one called `source`; none were: no faces."""
-        known = self._known(options)
+        asked = self._known(options)
         if self._always is not None:
             return best_first(Face(box) for box in self._always)
-        image = known.get("source") or image
+        image = asked.get("source") or image
         if not isinstance(image, (str, os.PathLike)):
             raise BoxError("boxes given by picture name need the picture's path, not its pixels")
-        for form in _forms(os.fspath(image)):
-            if form in self._by_name:
-                return best_first(Face(box) for box in self._by_name[form])
+        for known, form in zip(self._by_form, _forms(os.fspath(image)), strict=True):
+            if form in known:
+                return best_first(Face(box) for box in known[form])
         return ()
 
     def _detect(self, image: Pixels, *, source: str | None = None) -> list[Face]:
