@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import meanshape as ms
 from meanshape.apps.cli import main
 from meanshape.core import weights
 from meanshape.core.box import Box
-from meanshape.core.errors import ConfigError, OutputError, WeightsError
+from meanshape.core.errors import ConfigError, MissingExtra, OutputError, WeightsError
 from meanshape.core.image import warp
 from meanshape.core.sample import Sample
 from meanshape.datasets.synthetic import face
@@ -169,3 +170,12 @@ def test_every_network_can_be_exported(tmp_path: Path, faces: list[Sample], name
     portable.write(model, path)
     wide = [replace(sample, box=sample.box.scaled(1.1, 0.9)) for sample in faces[:3] if sample.box]
     assert apart(model, ms.load(path), wide) < 0.05
+
+
+def test_shipped_models_are_exported_without_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("torch", "safetensors", "sklearn", "numba"):
+        monkeypatch.setitem(sys.modules, module, None)
+    assert portable.write(ms.load("dan"), tmp_path / "dan.onnx")["markup"] == "ibug68"
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(MissingExtra, match=r"meanshape\[export\]"):
+        portable.write(ms.load("dan"), tmp_path / "dan.onnx")

@@ -60,7 +60,7 @@ def write(
     try:
         import onnx
     except ImportError as error:
-        raise MissingExtra.of("train", "Exporting a model") from error
+        raise MissingExtra.of("export", "Exporting a model") from error
     net = onnx.load(str(graph.path))
     onnx_file.widen(net)
     assert model.markup is not None
