@@ -8,12 +8,13 @@ ARGS ?= -n 2 --dist loadgroup
 export OMP_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help cards demo test mutants test-oldest lint format picture docs wheel-smoke frozen sbom audit clean
+.PHONY: help cards demo test mutants some-mutants test-oldest lint format picture docs wheel-smoke frozen sbom audit clean
 
 help:
 	@echo "make demo    find the face in examples/astronaut.jpg, write demo-output/"
 	@echo "make test    run all tests          (ARGS='-x tests/core' for some)"
-	@echo "make mutants plant known faults in copies of the package: do the tests notice? (MUTANTS='--seeded 10 --by HASH')"
+	@echo "make mutants plant known faults in copies of the package: do the tests notice? (MUTANTS=dan-inverse: one)"
+	@echo "make some-mutants  ten of them, drawn by the hash of the commit"
 	@echo "make lint    ruff, mypy, import-linter"
 	@echo "make format  let ruff write the code as it wants it"
 	@echo "make picture draw the pictures in docs/images again"
@@ -37,6 +38,9 @@ test: .venv/.test
 # The tests that watch over the tests: tests/mutants/mutants.toml. All take half an hour on two cores, ten a minute or two.
 mutants: .venv/.test
 	$(BIN)/python tests/mutants/plant.py $(MUTANTS)
+
+some-mutants: .venv/.test
+	$(BIN)/python tests/mutants/plant.py --seeded 10 --by "$$(git rev-parse HEAD 2> /dev/null || echo none)"
 
 lint: .venv/.test
 	$(BIN)/ruff check --output-format concise .

@@ -65,11 +65,14 @@ def test_a_face_is_found_from_an_overlap_of_four_tenths(overlap: float, hit: boo
 
 
 def test_maps_are_done_one_after_the_other() -> None:
-    """Maps that stretch do not commute, as turns do."""
-    first, second = np.random.default_rng(6).normal(size=(2, 2, 3))
+    """One by one and many at once: maps that stretch do not commute, as turns do."""
+    first, second = np.random.default_rng(6).normal(size=(2, 3, 2, 3))
     points = np.random.default_rng(7).normal(size=(4, 2))
-    after = [second[:, :2] @ (first[:, :2] @ p + first[:, 2]) + second[:, 2] for p in points]
-    assert np.allclose(apply(compose(first, second), points), after)
+    many = apply(compose(first, second), points)
+    for n in range(3):
+        after = [second[n, :, :2] @ (first[n, :, :2] @ p + first[n, :, 2]) + second[n, :, 2] for p in points]
+        assert np.allclose(many[n], after)
+        assert np.allclose(apply(compose(first[n], second[n]), points), after)
 
 
 def test_the_mean_shape_lies_where_faces_lie_in_their_boxes() -> None:

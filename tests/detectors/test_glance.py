@@ -70,6 +70,21 @@ def test_every_face_has_a_cell_and_small_ones_win_where_two_meet() -> None:
         assert np.abs(away).max() <= max(STRIDES)
 
 
+def test_a_cell_that_two_faces_reach_answers_for_the_smaller() -> None:
+    """Cells of stride 8 answer within 8 pixels of a face's centre, and within a third of the face."""
+    boxes = np.array([[46, 46, 82, 82], [56, 54, 80, 78.0]])  # 36 pixels about (64, 64), 24 about (68, 66)
+    owner, cells = targets.assign(boxes, np.empty((0, 4)), 128), grid(128, 128)
+    shared = 0
+    for answered, centre, stride in zip(owner, cells.centers, cells.strides, strict=True):
+        large, small = (np.abs(centre - middle).max() for middle in ((64, 64), (68, 66)))
+        if stride == 8 and small <= 0.33 * 24:
+            assert answered == 1
+            shared += large <= 8
+        elif stride == 8:
+            assert (answered == 0) == (large <= 8)
+    assert shared > 0
+
+
 def test_cells_in_ignored_boxes_may_say_what_they_like_but_faces_there_are_learnt() -> None:
     ignored = np.array([[0, 0, 100, 100.0]])
     owner = targets.assign(np.empty((0, 4)), ignored, 128)

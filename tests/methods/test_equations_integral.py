@@ -62,4 +62,4 @@ def test_the_loss_is_that_of_both_looks() -> None:
         one = of_look(first[n], (target[n] + 0.5) / 2 - 0.5, norm[n] / 2, settings.score_weight)
         two = of_look(second[n], inside, norm[n] * size[n], settings.score_weight)
         costs.append(0.5 * sum(one) + sum(two))
-    assert found == pytest.approx(np.mean(costs), rel=1e-3)
+    assert found == pytest.approx(np.mean(costs), rel=1e-5)

@@ -11,6 +11,7 @@ import pytest
 
 from meanshape.methods.aam.fitters import Composition, Linear
 from meanshape.methods.aam.texture import Appearance, Sampling, TextureModel, TextureReader
+from meanshape.methods.asm import ASM, PRESETS
 from meanshape.methods.asm.model import _mean_place
 from meanshape.methods.asm.profiles import Contrast, Mahalanobis, Moments, Profiles
 from meanshape.methods.shared.shape_model import ShapeModel
@@ -173,6 +174,29 @@ def test_a_place_is_the_mean_of_all_by_their_odds() -> None:
         spread = sum(p * np.outer(o - mean, o - mean) for p, o in zip(odds, offsets[0], strict=True))
         assert np.allclose(step[k], mean)
         assert np.allclose(precision[k], np.linalg.inv(spread + 0.3 * np.eye(2)))
+
+
+@pytest.mark.parametrize(("near", "rests"), [(9, True), (8, False)])
+def test_a_search_moves_points_to_where_they_fit_and_all_to_a_face(
+    model: ShapeModel, near: int, rests: bool
+) -> None:
+    """Each to its best place; the nearest shape; done once nine of ten moved by half of the reach or less."""
+    rng = np.random.default_rng(9)
+    reach = np.arange(-4, 5)
+    places = np.array([[0.6, 0.8]] * POINTS)[:, None] * reach[:, None]  # along a normal
+    best = np.where(np.arange(POINTS) < near, rng.integers(-2, 3, POINTS), 4)  # the others go all the way
+    score = rng.uniform(-9, -1, (POINTS, 9))
+    score[np.arange(POINTS), best + 4] = -0.5
+    points = model.shape_from([0.2], [[30.0, 2, 5], [-2, 30, 4]])
+    level = SimpleNamespace(
+        model=model,
+        reader=SimpleNamespace(offsets=lambda at: places, read=lambda picture, at: None),
+        measure=SimpleNamespace(score=lambda reader, values: score),
+    )
+    found, settled = ASM(PRESETS["1995"])._step(level, None, points)  # type: ignore[arg-type]
+    wanted = points + best[:, None] * [0.6, 0.8]
+    assert np.allclose(found, model.shape_from(*model.fit(wanted, rounds=2)))
+    assert settled == rests
 
 
 # Appearance
