@@ -195,6 +195,23 @@ def test_images_of_one_id_do_not_replace_one_another(tmp_path, name):
     assert f"image number 3: {wrong}" in str(faults.skipped[0]).replace("a prediction's ", "")
 
 
+def test_faces_of_a_photo_that_comes_twice_are_told_apart(tmp_path):
+    shape = Shape(np.arange(10.0).reshape(5, 2), "mtfl5")
+    twice = [
+        Prediction((Face(shape.box(), shape.with_points(shape.points + n)),), (9, 9), "a") for n in (0, 1)
+    ]
+    formats.write(tmp_path / "a.csv", twice)
+    (read,) = formats.read(tmp_path / "a.csv")
+    assert [face.shape for face in read.faces] == [one.faces[0].shape for one in twice]
+
+
+@pytest.mark.parametrize("between", [";", "\t"])
+def test_what_divides_cells_is_said(tmp_path, between):
+    (tmp_path / "a.csv").write_text(between.join(["source", "left", "top", "right", "bottom"]) + "\n")
+    with pytest.raises(FormatError, match="divided by commas, not by semicolons or tabs"):
+        formats.read(tmp_path / "a.csv")
+
+
 def test_tracks_in_tables_are_whole_numbers(tmp_path):
     path, faults = tmp_path / "a.csv", formats.Faults()
     path.write_text(

@@ -23,6 +23,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +72,8 @@ def read(path: str | Path, markup: str | None = None, faults: Faults | None = No
         reader.fieldnames = header
         photo = next((name for name in header if name.lower() in PHOTO), None)
         if photo is None:
-            raise FormatError(f"no column names the photo; wanted one of {', '.join(PHOTO)}", path, 1)
+            told = "" if len(header) > 1 else "; cells are divided by commas, not by semicolons or tabs"
+            raise FormatError(f"no column names the photo; wanted one of {', '.join(PHOTO)}{told}", path, 1)
         rows = list(_rows(reader, path, photo if own else None))
     except csv.Error as error:
         raise FormatError(f"not CSV: {error}", path, reader.line_num) from error
@@ -93,11 +95,13 @@ def write(path: str | Path, predictions: Iterable[Prediction], relative: bool = 
     said = [_said(one, relative) for _, faces in kept for one in faces]
     more = [c for c in dict.fromkeys(column for known in said for column in known) if c not in EDGES]
     lines = [render_row([*(f"{c}_rel" if relative and c in ("x", "y") else c for c in COLUMNS), *more])]
+    faces_of: Counter[str] = Counter()  # a photo may come in several predictions
     for source, faces in kept:
-        for number, one in enumerate(faces):
+        for number, one in enumerate(faces, faces_of[source]):
             known = _said(one, relative)
             rest = [known.get(column, "") for column in (*EDGES, *more)]
             lines += [render_row([*row, *rest]) for row in _cells(source, number, one, relative)]
+        faces_of[source] += len(faces)
     write_text(Path(path), escaped("".join(lines)))
 
 
