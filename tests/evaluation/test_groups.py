@@ -219,6 +219,9 @@ def test_a_detector_that_has_learnt_from_the_faces_is_marked(wider, tmp_path, ca
 
 def test_models_and_detectors_are_measured_apart(wider, tmp_path, capsys):
     root = fgnet.miniature(tmp_path / "fgnet")
+    asked = ["evaluate", "mtcnn", "--data", f"widerface:{wider}", "--box", "detector"]
+    assert main(asked) == 6
+    assert "leave out --box" in capsys.readouterr().err
     asked = ["evaluate", "mtcnn", "--data", f"widerface:{wider}", "--data", f"fgnet:{root}"]
     assert main(asked) == ConfigError.exit_code
     assert "apart from detectors" in capsys.readouterr().err

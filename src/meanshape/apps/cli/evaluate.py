@@ -77,6 +77,8 @@ def evaluate(
     # a wrong name is said before the work
     samples = {text: read(text, allow_missing, markup, limit) for text in data}
     if any(measures_detectors(faces) for faces in samples.values()):
+        if box is BoxRule.detector:
+            raise ConfigError("data with boxes alone measures the detectors named first: leave out --box")
         _groups.measure_detectors(models, samples, by or [], json, device)
         return
     ready = {model: load(model, threads=threads, device=device) for model in models}
