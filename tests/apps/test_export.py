@@ -179,3 +179,21 @@ def test_shipped_models_are_exported_without_torch(tmp_path: Path, monkeypatch: 
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(MissingExtra, match=r"meanshape\[export\]"):
         portable.write(ms.load("dan"), tmp_path / "dan.onnx")
+
+
+@pytest.mark.parametrize(
+    "answer", [np.full((1, 68, 2), b"x", object), np.zeros(0, np.float32), np.zeros((1, 68, 2), np.int32)]
+)
+def test_a_file_that_answers_something_else_is_refused(tmp_path: Path, answer: np.ndarray) -> None:
+    import onnx
+
+    portable.write(ms.load("dan"), path := tmp_path / "odd.onnx")
+    net = onnx.load(path)
+    constant = onnx.numpy_helper.from_array(answer, "said")
+    net.graph.ClearField("node"), net.graph.ClearField("initializer"), net.graph.ClearField("output")
+    net.graph.initializer.append(constant)
+    net.graph.node.append(onnx.helper.make_node("Identity", ["said"], ["points"]))
+    net.graph.output.append(onnx.helper.make_tensor_value_info("points", constant.data_type, answer.shape))
+    onnx.save(net, path)
+    with pytest.raises(WeightsError, match="answers no points"):
+        ms.load(path).predict(face(0, 96).image)

@@ -99,6 +99,8 @@ def test_report_needs_nothing_beside_it(grid: benchmark.Grid, inside: Path) -> N
     assert private.count("<image") == page.count("<image") + 2 * len(records[0]["worst"])
     table = to_markdown(records)
     assert f"{records[0]['result']['nme']['inter_ocular']:.2f}" in table
+    hostile = {**records[0], "result": {**records[0]["result"], "model": "<script>x</script>"}}
+    assert "<script" not in to_markdown([hostile]) + to_html([hostile])
 
 
 def test_command_writes_the_report(faces: Path, model_folder: Path, inside: Path, capsys: Any) -> None:

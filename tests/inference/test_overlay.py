@@ -92,3 +92,12 @@ def test_tiny_pictures_and_no_faces():
     assert draw(np.zeros((1, 1, 3), np.uint8), tiny).shape == (1, 1, 3)
     nothing = Shape(np.full((68, 2), np.nan))
     assert draw(grey(), one(nothing, Box(1, 1, 90, 90)), Style(numbers=True)).dtype == np.uint8
+
+
+@pytest.mark.parametrize("far", [1e15, 1e30])
+def test_boxes_and_points_of_any_size_are_drawn(far):
+    """Label files may hold such numbers; strokes of their width cannot be drawn."""
+    shape = Shape(np.linspace(0, far, 136).reshape(68, 2))
+    for face in (Face(Box(1, 1, far, far)), Face(Box(1, 1, far, far), shape), Face(Box(-far, -far, 9, 9))):
+        for style in (Style(), Style(numbers=True), Style(score=True)):
+            assert draw(grey(100, 80), Prediction((face,), (100, 80)), style).ndim == 3

@@ -58,7 +58,7 @@ def to_html(records: Sequence[Record], photo: Photo | None = None) -> str:
 
 
 def to_markdown(records: Sequence[Record]) -> str:
-    """Return the tables."""
+    """Return the tables; names that hold HTML are shown, not run, where Markdown is rendered."""
     parts = []
     for title, rows in by_data(records).items():
         results = [row["result"] for row in rows]
@@ -68,7 +68,7 @@ def to_markdown(records: Sequence[Record]) -> str:
         lines += [f"| {row} |" for row in rows_]
         lines += [line for remark in _remarks(rows) for line in ("", remark)]
         parts.append("\n".join(lines))
-    return "\n\n".join(parts) + "\n"
+    return html.escape("\n\n".join(parts), quote=False) + "\n"
 
 
 def by_data(records: Sequence[Record]) -> dict[str, list[Record]]:

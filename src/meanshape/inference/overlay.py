@@ -83,9 +83,10 @@ class _Drawing:
 
     def __init__(self, canvas: Pixels, face: Face, style: Style) -> None:
         self.canvas, self.face, self.style = canvas, face, style
-        self.size = face.box.size if face.shape is None else _extent(face).size
-        reach = _extent(face).scaled(1.3)
         height, width = canvas.shape[:2]
+        size = face.box.size if face.shape is None else _extent(face).size
+        self.size = min(size, 2.0 * max(height, width))  # boxes of files may be of any size, strokes may not
+        reach = _extent(face).scaled(1.3)
         self.left, self.top = max(0, int(reach.left)), max(0, int(reach.top))
         self.right, self.bottom = min(width, int(reach.right) + 2), min(height, int(reach.bottom) + 2)
         self.zoom = int(np.clip(np.ceil(SHARP / max(self.size, 1)), 1, 8))

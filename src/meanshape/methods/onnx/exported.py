@@ -92,13 +92,21 @@ class Exported(LandmarkModel):
                 self._session({"image": image, "box": np.array(box.as_list(), np.float32)}, POINTS)[0]
                 for image, box in zip(images, boxes, strict=True)
             ]
-            return np.concatenate(found).astype(np.float64)
+            return self._checked(np.concatenate(found), len(images))
         matrices = np.stack([self._crop.matrix(box) for box in boxes])
         crops = [warp(image, matrix, self._crop.size) for image, matrix in zip(images, matrices, strict=True)]
         points = self._session({"pixels": np.stack(crops)}, POINTS)[0]
-        if not np.isfinite(points).all():
-            raise WeightsError(f"{self.path}: the points that it answers are no numbers")
-        return apply(invert(matrices), points.astype(np.float64))
+        return apply(invert(matrices), self._checked(points, len(images)))
+
+    def _checked(self, points: NDArray[Any], count: int) -> NDArray[np.float64]:
+        """Return what the graph answers as numbers; a file may answer anything."""
+        wanted = (count, len(self._fitted()), 2)
+        if points.shape != wanted or points.dtype.kind != "f" or not np.isfinite(points).all():
+            said = f"{points.dtype} {points.shape}"
+            raise WeightsError(
+                f"{self.path}: it answers no points: wanted finite floats {wanted}, got {said}"
+            )
+        return points.astype(np.float64)
 
     def _fit(
         self, train: Sequence[Sample], valid: Sequence[Sample] | None, *, seed: int, progress: Progress
