@@ -7,6 +7,7 @@ import inspect
 import re
 import subprocess
 import textwrap
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -163,3 +164,9 @@ def test_version_is_said_once_and_the_same_everywhere():
     assert project["version"] == ms.__version__
     assert f"version: {ms.__version__}" in (ROOT / "CITATION.cff").read_text("utf-8")
     assert f"## {ms.__version__}" in (ROOT / "CHANGELOG.md").read_text("utf-8")
+
+
+def test_no_two_files_of_tests_have_one_name():
+    """The folders are no packages: pytest would take one for the other, but only where both are asked for."""
+    names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert [name for name, count in names.items() if count > 1] == []
