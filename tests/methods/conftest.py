@@ -14,6 +14,13 @@ import pytest
 METHODS = ("dan", "dcnn", "emotional_dan", "facepp", "tcdcn", "tcnn")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep each file on one worker: what it trains once would be trained on every worker."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.xdist_group(item.path.name))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def exported() -> Iterator[dict[Path, Any]]:
     """Keep the network of each export by its folder."""

@@ -16,7 +16,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 import wheel_smoke  # noqa: E402
 
 pytest.importorskip("hatchling")
-pytestmark = pytest.mark.skipif(not (ROOT / ".git").exists(), reason="builds from a checkout")
+pytestmark = [
+    pytest.mark.skipif(not (ROOT / ".git").exists(), reason="builds from a checkout"),
+    pytest.mark.xdist_group("packaging"),  # wheel and source distribution are built once
+]
 
 
 @pytest.fixture(scope="module")
