@@ -79,7 +79,7 @@ def _form(folder: Path, wanted: str | None) -> Literal["jsonl", "pts"]:
 
 
 def _kind(folder: Path, form: Literal["jsonl", "pts"], wanted: str | None, of_model: MarkUp | None) -> MarkUp:
-    """Return the mark-up that is wanted; else that of the labels, the one in the folder, or the model's."""
+    """Return the requested mark-up; else that of the labels, the one in the folder, or the model's."""
     from meanshape.apps.web.labels import markup_of_labels, markup_of_pts
     from meanshape.core.markup import markup, markups_in
 
