@@ -22,7 +22,7 @@ def test_the_pose_regression_of_2010_learns_where_faces_are(tmp_path):
     mean = shown.truth.mean(0)
     aligner = pose_ferns.PoseCascade.fit(shown, mean, tiny.pose, rng)
     true = np.stack([pose_ferns.inverse_upright(shape, mean)[:, 2] for shape in shown.truth])
-    found = aligner(shown.views, 1.0)[..., 2]
+    found = aligner(shown.views)[..., 2]
     assert np.median(np.hypot(*(found - true).T)) < 0.7 * np.median(np.hypot(*true.T))
     model = CPR(tiny).fit(faces[:24], seed=1)
     back = CPR.load(model.save(tmp_path / "model"))
@@ -35,7 +35,7 @@ def test_the_mode_is_not_the_mean():
     poses = np.zeros((5, 4))
     poses[:3, 0] = (0.1, 0.1, 0.11)
     poses[3:, 0] = (-0.9, 0.8)
-    assert pose_ferns.crowded(poses, 1.0) in (0, 1, 2)
+    assert pose_ferns.crowded(poses) in (0, 1, 2)
     some = np.random.default_rng(0).normal(0, 0.3, (6, 4))
     assert np.allclose(pose_ferns.poses_of(pose_ferns.matrices_of(some)), some)
     assert np.allclose(pose_ferns.relative(some, some), 0, atol=1e-12)

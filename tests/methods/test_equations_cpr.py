@@ -159,7 +159,7 @@ def test_the_answer_is_where_restarts_are_densest() -> None:
     poses = np.zeros((8, 4))
     poses[:, 0] = (0.0, 0.01, -0.01, 1.0, 1.4, 1.9, 2.5, 3.2)
     densest = [sum(np.exp(-((17 * (a - b)) ** 2) / 2) for b in poses[:, 0]) for a in poses[:, 0]]
-    assert int(np.argmax(densest)) == pose_ferns.crowded(poses, 1.0) == 0
+    assert int(np.argmax(densest)) == pose_ferns.crowded(poses) == 0
 
 
 # What is near a shape, and linear maps

@@ -2,6 +2,7 @@
 
 Types are checked by pydantic over the plain dataclasses. Nested dataclasses are tables; a dotted key
 reaches into one (`optimiser.rate=0.01`). TOML has no None: it is written as "none".
+What was a setting once is passed over where it is what is built in (`core/built_in.py`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from meanshape.core import toml
+from meanshape.core import built_in, toml
 from meanshape.core.errors import ConfigError, suggestion, writing
 from meanshape.core.files import replacing
 from meanshape.core.regular import read_text
@@ -58,11 +59,15 @@ def override(config: T, settings: Mapping[str, Any]) -> T:
         *tables, key = dotted.split(".")
         owner: Any = kind
         inner = values
-        for table in tables:
+        for depth, table in enumerate(tables):
+            if built_in.is_built_in(owner, table):
+                built_in.refuse(owner, dotted, [*tables[depth:], key])
             owner = _field_types(owner).get(_known(owner, table, dotted), Any)
             if not dataclasses.is_dataclass(owner):
                 raise ConfigError(f"setting {dotted!r}: {table!r} has no settings of its own")
             inner = inner[table]
+        if built_in.is_built_in(owner, key):
+            built_in.refuse(owner, dotted, [key])
         hint = _field_types(owner)[_known(owner, key, dotted)]
         inner[key] = _read(value, hint) if isinstance(value, str) else value
     return from_dict(kind, values)
@@ -167,6 +172,9 @@ def _prepare(kind: type, values: Mapping[str, Any], path: str, where: str) -> di
         raise ConfigError(f"{_at(where)}{path or kind.__name__}: wanted a table, not {values!r}")
     ready = {}
     for key, value in values.items():
+        if built_in.is_built_in(kind, key):
+            built_in.passed_over(kind, key, value, path, where)
+            continue
         hint = _field_types(kind)[_known(kind, key, path + key, where)]
         if dataclasses.is_dataclass(hint) and isinstance(hint, type) and not isinstance(value, hint):
             value = _prepare(hint, value, f"{path}{key}.", where)

@@ -5,6 +5,7 @@ ridge regression of the whole shape.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -17,6 +18,11 @@ from meanshape.methods.cpr.table_stage import TableStage
 from meanshape.methods.cpr.training_set import Lesson
 from meanshape.methods.cpr.trees import growing, walk
 
+RADIUS = 12
+"""Of the discs that pixels are drawn from, frame pixels."""
+STRENGTH = 1.0
+"""Of the ridge, in units of the trees of all points."""
+
 
 @dataclass(frozen=True, slots=True)
 class Binary:
@@ -26,13 +32,13 @@ class Binary:
     depth: int = 5
     pixels: int = 120  # around each point
     tries: int = 120  # random splits that each node chooses from
-    radius: int = 12  # frame pixels
-    strength: float = 1.0  # of the ridge, in units of the trees of all points
     directions: int = 40  # that updates are stored in
+
+    built_in: ClassVar[Mapping[str, Any]] = {"radius": RADIUS, "strength": STRENGTH}
 
     def margin(self) -> int:
         """Return the frame pixels that are needed around the frame."""
-        return self.radius + 1
+        return RADIUS + 1
 
 
 @dataclass(slots=True)
@@ -47,7 +53,7 @@ class BinaryStage(TableStage):
     def fit(cls, lesson: Lesson, settings: Binary, rng: np.random.Generator) -> tuple[Self, Points]:
         """Return the stage, and what it says of each face when the ridge learnt from the other folds only."""
         count = lesson.shapes.shape[1]
-        pool = Pool.drawn(rng, 1, count * settings.pixels, settings.radius)
+        pool = Pool.drawn(rng, 1, count * settings.pixels, RADIUS)
         pool = Pool(np.repeat(np.arange(count), settings.pixels), pool.offsets)
         wanted = (lesson.truth - lesson.shapes).astype(np.float32)
         pairs, thresholds, reached = _forests(pool, lesson, wanted, settings, rng)
@@ -118,7 +124,7 @@ def _ridge(
     ones = np.ones(columns.size, np.float32)
     binary = csr_matrix((ones, columns, np.arange(count + 1) * trees), shape=(count, trees * size))
     shared = np.asarray((binary @ binary.T).todense())
-    penalty = settings.strength * trees
+    penalty = STRENGTH * trees
 
     def solve(rows: NDArray[np.bool_]) -> Float:
         part = shared[np.ix_(rows, rows)]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from meanshape.core.errors import ConfigError
 from meanshape.methods.cpr.binary_features import Binary
 from meanshape.methods.cpr.ferns import Ferns
 from meanshape.methods.cpr.linear_stage import Linear
-from meanshape.methods.cpr.mesh_cascade import Mesh
+from meanshape.methods.cpr.mesh_cascade import SCALE, Mesh
 from meanshape.methods.cpr.pose_ferns import PoseFerns
 from meanshape.methods.cpr.training_set import Views
 from meanshape.methods.cpr.trees import Trees
@@ -26,15 +26,26 @@ class Config:
     sizes: tuple[int, ...] = (48, 72, 96)  # side of each frame, pixels; the mesh has one of its own
     scales: tuple[float, ...] = (1.2, 1.2, 1.2)  # and in face boxes
     stages: tuple[int, ...] = (1, 1, 1)  # regressions in each frame
-    noise: float = 0.0  # of a coordinate after the last stage, face boxes; a shape prior takes it away
     starts: int = 1  # shapes that the cascade is run from; the coordinates' medians are the answer
-    views: Views = field(default_factory=Views)
     pose: PoseFerns = field(default_factory=PoseFerns)
     mesh: Mesh = field(default_factory=Mesh)
+    # how it learns
+    noise: float = 0.0  # of a coordinate after the last stage, face boxes; a shape prior takes it away
+    views: Views = field(default_factory=Views)
     linear: Linear = field(default_factory=Linear)
     ferns: Ferns = field(default_factory=Ferns)
     trees: Trees = field(default_factory=Trees)
     binary: Binary = field(default_factory=Binary)
+
+    structure: ClassVar[tuple[str, ...]] = (
+        "regressor",
+        "sizes",
+        "scales",
+        "stages",
+        "starts",
+        "pose",
+        "mesh",
+    )
 
     def __post_init__(self) -> None:
         """Check that there is one value a frame."""
@@ -57,7 +68,7 @@ class Config:
     def frames(self) -> list[tuple[int, float]]:
         """The side of each frame that is looked at, pixels and face boxes."""
         if self.regressor == MESH:
-            return [(self.mesh.side, self.mesh.scale)]
+            return [(self.mesh.side, SCALE)]
         return list(zip(self.sizes, self.scales, strict=True))
 
     @property

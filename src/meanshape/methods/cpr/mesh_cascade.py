@@ -9,9 +9,9 @@ the direction, what is read at a place is a sum of a few waves, and so it can be
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,12 @@ CELL = 4
 """Frame pixels per cell of the fine maps; cells of the coarse ones are twice as large."""
 MARGIN = 1
 """Frame pixels that differences need around the frame."""
+SCALE = 1.5
+"""Side of the frame, face boxes."""
+SOFT = 16.0
+"""Grey levels: gradients much weaker than that stay small when made relative."""
+WIDE, BEYOND = 0.7, 0.12
+"""How far the first mesh reaches beyond the points, as a share of their distance, and the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,22 +42,25 @@ class Mesh:
     """What is decided about a cascade that reads meshes. Lengths in face boxes."""
 
     side: int = 144  # of the frame, pixels
-    scale: float = 1.5  # and in face boxes
     strides: tuple[float, ...] = (0.1, 0.07, 0.065, 0.055, 0.055)  # of each stage's places on the mean shape
     coarse: int = 1  # stages, the first ones, that read the coarse maps
     turns: int = 1  # stages, the first ones, after which the frame is set upright by the shape so far
     kept: int = 64  # directions that shapes are kept in,
     first: int = 16  # how many of these, in order of variance, the first stage moves them in,
     directions: int = 48  # and the last; those between, as many in proportion
-    wide: float = 0.7  # how far the first mesh reaches beyond the points, as a share of their distance,
-    beyond: float = 0.12  # and the others
-    soft: float = 16.0  # grey levels: gradients much weaker than that stay small when made relative
     strength: float = 0.2  # of the ridge
+
+    built_in: ClassVar[Mapping[str, Any]] = {
+        "scale": SCALE,
+        "soft": SOFT,
+        "wide": WIDE,
+        "beyond": BEYOND,
+    }
 
     def __post_init__(self) -> None:
         """Check that maps come out even, and that there are stages."""
-        if self.side < 4 * CELL or self.side % (2 * CELL) or not self.scale > 0:
-            raise ConfigError(f"a mesh needs a side that is a multiple of {2 * CELL} and a scale above 0")
+        if self.side < 4 * CELL or self.side % (2 * CELL):
+            raise ConfigError(f"a mesh needs a side that is a multiple of {2 * CELL}, not {self.side}")
         if (
             not self.strides
             or not min(self.strides) > 0
@@ -123,7 +132,7 @@ class MeshCascade:
 
     def look(self, image: Pixels, unit: Matrix) -> Seen:
         """Return what is to be seen of a face whose unit frame `unit` takes to the picture."""
-        frame, turn, shift = window(image, unit, self.settings.side, self.settings.scale)
+        frame, turn, shift = window(image, unit, self.settings.side, SCALE)
         return Seen(pooled(frame), turn, shift)
 
     def __call__(self, seen: Seen, shape: Points, first: int = 0, stages: int | None = None) -> Points:
@@ -133,7 +142,7 @@ class MeshCascade:
         for number, stage in enumerate(self.stages[first:stages], first):
             coarse = number < settings.coarse
             if planes is None or coarse != was:
-                planes, maps, was = relative(seen.planes[coarse], settings.soft), None, coarse
+                planes, maps, was = relative(seen.planes[coarse], SOFT), None, coarse
             if maps is None:
                 maps = upright(planes, turn)
                 factor, offset = in_cells(turn, shift, coarse)

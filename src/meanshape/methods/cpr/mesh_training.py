@@ -17,7 +17,11 @@ from meanshape.core.image import Pixels
 from meanshape.methods.base import Progress
 from meanshape.methods.cpr.descriptors import CHANNELS
 from meanshape.methods.cpr.mesh_cascade import (
+    BEYOND,
     MARGIN,
+    SCALE,
+    SOFT,
+    WIDE,
     Float,
     Mesh,
     MeshCascade,
@@ -44,7 +48,7 @@ class Shown:
 
     def __init__(self, faces: Faces, cascade: MeshCascade, shapes: Points) -> None:
         settings, count = cascade.settings, len(faces.views)
-        matrix = frame_matrix(settings.side, settings.scale)
+        matrix = frame_matrix(settings.side, SCALE)
         cut = matrix + np.array([[0, 0, MARGIN], [0, 0, MARGIN]])
         seen = [pooled(view.frame(cut, settings.side + 2 * MARGIN)) for view in faces.views]
         self.planes: tuple[Pixels, Pixels] = (
@@ -74,7 +78,7 @@ class Shown:
         there = (self.numbers @ self.cascade.grid(places).T).view(np.complex64)
         found = np.empty((len(there), CHANNELS * len(places)), np.float32)
         for n, (turn, shift) in enumerate(zip(self.turn.tolist(), self.shift.tolist(), strict=True)):
-            maps = upright(relative(self.planes[coarse][n], self.cascade.settings.soft), turn)
+            maps = upright(relative(self.planes[coarse][n], SOFT), turn)
             factor, offset = in_cells(turn, shift, coarse)
             read(maps, there[n] * np.complex64(factor) + np.complex64(offset), found[n])
         return found
@@ -92,7 +96,7 @@ def fit_mesh(faces: Faces, mean: Points, shapes: Points, settings: Mesh, progres
     cascade = MeshCascade(settings, mean, _basis(mean, faces.truth, settings.kept))
     shown, known = Shown(faces, cascade, shapes), bool(np.ptp(shapes, axis=0).max() > 1e-3)
     for number, stride in enumerate(settings.strides):
-        beyond = settings.beyond if number or known else settings.wide
+        beyond = BEYOND if number or known else WIDE
         mesh = PiecewiseAffine.over(mean, stride, beyond)
         if not len(mesh.weights):
             raise ShapeError("the mean shape is too small for a mesh")

@@ -91,7 +91,7 @@ class CPR(LandmarkModel):
         self._pose = None
         if config.pose.stages:
             self._pose = PoseCascade.fit(faces, self.mean, config.pose, rng)
-            faces = _aligned(faces, self._pose, config.pose.window)
+            faces = _aligned(faces, self._pose)
             self.mean = _symmetric(faces.truth.mean(0), list(kind.mirror))
         others = faces.truth[rng.integers(0, len(faces.truth), config.starts - 1)]
         self.starts, self._means = _single(np.concatenate([self.mean[None], others])), {}
@@ -162,7 +162,7 @@ class CPR(LandmarkModel):
         if self._mesh is None or self._pose is not None:
             view = look(image, unit, self.config.reach, self.config.density)
             if shape is None and self._pose is not None:
-                moved = self._pose([view], self.config.pose.window)[0]
+                moved = self._pose([view])[0]
                 view, unit = View(view.pixels, compose(moved, view.matrix)), compose(moved, unit)
         # with a shape that is near already, the coarse beginning would only disturb it
         if self._mesh is None:
@@ -274,9 +274,9 @@ def _symmetric(mean: Points, mirror: list[int]) -> Points:
     return _single((mean + mean[mirror] * (-1, 1)) / 2)
 
 
-def _aligned(faces: Faces, pose: PoseCascade, window: float) -> Faces:
+def _aligned(faces: Faces, pose: PoseCascade) -> Faces:
     """Return faces in unit frames that a pose cascade has moved."""
-    moved = pose(faces.views, window)
+    moved = pose(faces.views)
     views = [View(v.pixels, compose(m, v.matrix)) for v, m in zip(faces.views, moved, strict=True)]
     truth = np.stack([_moved(invert(m), shape) for m, shape in zip(moved, faces.truth, strict=True)])
     return Faces(views, truth, faces.folds, faces.faces)

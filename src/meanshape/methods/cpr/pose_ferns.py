@@ -8,9 +8,9 @@ their mean.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,10 @@ AT_ONCE = 256
 """Views that are aligned at once, so that what is computed stays near the processor."""
 WEIGHTS = np.array([17.0, 17.0, 11.0, 9.0])
 """Of squared differences: about one over how much people's own labels differ (squared)."""
+RADIUS = 0.83
+"""Of the disc that pixels are drawn from, face boxes."""
+WINDOW = 1.0
+"""Width of the Parzen window, in deviations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +44,10 @@ class PoseFerns:
     features: int = 64  # pixel pairs drawn at each stage
     ferns: int = 32  # of which each stage keeps the best
     depth: int = 5
-    radius: float = 0.83  # of the disc that pixels are drawn from, face boxes
     restarts: int = 16
     examples: int = 4000
-    window: float = 1.0  # width of the Parzen window, in deviations
+
+    built_in: ClassVar[Mapping[str, Any]] = {"radius": RADIUS, "window": WINDOW}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +122,11 @@ class PoseCascade:
         starts[0] = 0
         return cls(pixels, thresholds, numbers.astype(np.int16), bins, starts)
 
-    def __call__(self, views: Sequence[View], window: float) -> Matrix:
+    def __call__(self, views: Sequence[View]) -> Matrix:
         """Return the similarities (N, 2, 3), unit frame to unit frame, that views' mean shapes lie under."""
-        return np.concatenate(
-            [self._run(views[n : n + AT_ONCE], window) for n in range(0, len(views), AT_ONCE)]
-        )
+        return np.concatenate([self._run(views[n : n + AT_ONCE]) for n in range(0, len(views), AT_ONCE)])
 
-    def _run(self, views: Sequence[View], window: float) -> Matrix:
+    def _run(self, views: Sequence[View]) -> Matrix:
         pictures, runs = Pictures.of(views), len(self.starts)
         poses = np.tile(self.starts.astype(np.float64), (len(views), 1))
         which = np.arange(len(views)).repeat(runs)
@@ -133,7 +135,7 @@ class PoseCascade:
             difference = pictures.differences(which, poses, pixels)
             poses = _corrected(poses, int(number), bins[_bin(difference > threshold[:, None])])
         found = poses.reshape(len(views), runs, NUMBERS)
-        return matrices_of(np.stack([runs[crowded(runs, window)] for runs in found]))
+        return matrices_of(np.stack([runs[crowded(runs)] for runs in found]))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return what is stored."""
@@ -141,11 +143,11 @@ class PoseCascade:
         return {name: getattr(self, name) for name in names}
 
 
-def crowded(poses: Poses, window: float) -> int:
+def crowded(poses: Poses) -> int:
     """Return which of some poses (R, 4) lies where they are densest: their mode, not their mean."""
     off = poses[:, None] - poses[None]
     squared = (off**2 * WEIGHTS**2).sum(-1)
-    return int(np.argmax(np.exp(-squared / (2 * window**2)).sum(1)))
+    return int(np.argmax(np.exp(-squared / (2 * WINDOW**2)).sum(1)))
 
 
 def matrices_of(poses: Poses) -> Matrix:
@@ -218,7 +220,7 @@ def _stage(
 ) -> tuple[tuple[Any, ...], Poses]:
     """Return one stage (pixels, thresholds, number, bins) and the poses after it."""
     left = relative(poses, true)
-    length = settings.radius * np.sqrt(rng.uniform(0, 1, (settings.features, 2)))
+    length = RADIUS * np.sqrt(rng.uniform(0, 1, (settings.features, 2)))
     angle = rng.uniform(0, 2 * np.pi, (settings.features, 2))
     pairs = np.stack([length * np.cos(angle), length * np.sin(angle)], -1)
     difference = pictures.differences(views, poses, pairs)

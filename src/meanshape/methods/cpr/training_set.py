@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,18 +19,23 @@ from meanshape.methods.shared.frames import View, look
 
 WIDER = 1.3
 """How much more of a picture is kept than what an exact box asks for: views are turned and scaled."""
+SCALE = 0.1
+"""Boxes that are moved are scaled by a factor of 1 - so much to 1 + so much."""
+ROTATION = 6.0
+"""Standard deviation of the angle that pictures are turned by, degrees."""
+FOLDS = 3
+"""Faces are split into so many parts, each predicted by what the others taught."""
 
 
 @dataclass(frozen=True, slots=True)
 class Views:
-    """How faces are shown while a cascade learns. Lengths in face boxes, angles in degrees."""
+    """How faces are shown while a cascade learns. Lengths in face boxes."""
 
     count: int = 8  # times each face is seen, every second time mirrored
     shift: float = 0.1  # boxes are moved by up to so much
-    scale: float = 0.1  # and scaled by a factor of 1 - so much to 1 + so much
     exact: float = 0.25  # share of boxes that are left as they are
-    rotation: float = 6.0  # standard deviation of the angle that pictures are turned by
-    folds: int = 3  # faces are split into so many parts, each predicted by what the others taught
+
+    built_in: ClassVar[Mapping[str, Any]] = {"scale": SCALE, "rotation": ROTATION, "folds": FOLDS}
 
 
 @dataclass(slots=True)
@@ -82,7 +88,7 @@ def gather(
     if not known:
         raise ShapeError(f"none of {len(samples)} samples has two points or more")
     whole = filled(np.stack([s.shape.points for s in known if s.shape is not None]))
-    fold = np.arange(len(known)) % max(1, min(settings.folds, len(known)))
+    fold = np.arange(len(known)) % max(1, min(FOLDS, len(known)))
     rng.shuffle(fold)
     views, truth, shown = [], [], []
     wide = WIDER * reach + settings.shift
@@ -142,7 +148,7 @@ def _shown(
     """Return the map from a jittered unit frame to the picture (mirrored, if so), and the points there."""
     if mirror:
         points = points[list(kind.mirror)] * (-1, 1) + (width - 1, 0)
-    angle = np.deg2rad(np.clip(rng.normal(0, settings.rotation), -45, 45)) if settings.rotation else 0.0
+    angle = np.deg2rad(np.clip(rng.normal(0, ROTATION), -45, 45))
     c, s = np.cos(angle), np.sin(angle)
     x, y = box.center
     turn = np.array([[c, -s, x - c * x + s * y], [s, c, y - s * x - c * y]])
@@ -156,5 +162,5 @@ def _shown(
     if rng.random() >= settings.exact:
         dx, dy = rng.uniform(-settings.shift, settings.shift, 2)
         seen = seen.shifted(dx * seen.width, dy * seen.height)
-        seen = seen.scaled(rng.uniform(1 - settings.scale, 1 + settings.scale))
+        seen = seen.scaled(rng.uniform(1 - SCALE, 1 + SCALE))
     return compose(unit_matrix(seen), invert(turn)), points

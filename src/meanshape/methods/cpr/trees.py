@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,9 @@ from meanshape.core.geometry import Points
 from meanshape.methods.cpr.pixel_pool import Pool, principal
 from meanshape.methods.cpr.table_stage import TableStage
 from meanshape.methods.cpr.training_set import Lesson
+
+NEARNESS = 0.1
+"""Pairs are drawn with a chance that falls by e over this distance, face boxes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +32,10 @@ class Trees:
     rate: float = 0.15
     pixels: int = 400
     tries: int = 20  # random splits that each node chooses from
-    nearness: float = 0.1  # pairs are drawn with a chance that falls by e over this distance, face boxes
     radius: int = 12  # of the discs that pixels are drawn from, frame pixels
     directions: int = 24  # that updates are stored in
+
+    built_in: ClassVar[Mapping[str, Any]] = {"nearness": NEARNESS}
 
     def margin(self) -> int:
         """Return the frame pixels that are needed around the frame."""
@@ -75,7 +80,7 @@ class TreeStage(TableStage):
         wanted = (lesson.truth - lesson.shapes).reshape(len(grey), -1).astype(np.float32)
         basis, left = principal(wanted, settings.directions)
         moved, nodes = np.zeros_like(left), (1 << settings.depth) - 1
-        chance = _pair_chances(pool, lesson, settings)
+        chance = _pair_chances(pool, lesson)
         pairs = np.empty((settings.count, nodes, 2), np.int64)
         thresholds = np.empty((settings.count, nodes), np.int16)
         leaves = np.empty((settings.count, nodes + 1, left.shape[1]), np.float32)
@@ -98,10 +103,10 @@ class TreeStage(TableStage):
         return walk(grey, self.pairs, self.thresholds)
 
 
-def _pair_chances(pool: Pool, lesson: Lesson, settings: Trees) -> NDArray[np.float64]:
+def _pair_chances(pool: Pool, lesson: Lesson) -> NDArray[np.float64]:
     """Return the running sum, up to 1, of the chances of all pairs of pixels (P P)."""
     there = lesson.mean[pool.points] + pool.offsets / lesson.density
     distance = np.linalg.norm(there[:, None] - there[None], axis=-1)
-    chance = np.exp(-distance / settings.nearness)
+    chance = np.exp(-distance / NEARNESS)
     np.fill_diagonal(chance, 0)
     return np.asarray(np.minimum(np.cumsum(chance) / chance.sum(), 1.0))

@@ -1,0 +1,102 @@
+"""Settings that a config had once and that are built in now: what was written with them still loads.
+
+A config class names them in two tables, each from the setting to the value that is built in (a table of
+settings to theirs). `built_in` holds those that predicting reads: a folder must hold the same value, or it
+would answer something else. `built_in_recipe` holds those that only training reads: a folder that was
+trained with another value predicts as it did.
+
+    built_in: ClassVar[Mapping[str, Any]] = {"crop_scale": 1.6}
+    built_in_recipe: ClassVar[Mapping[str, Any]] = {"jitter": {"shift": 0.05}, "augmentation": By("augment")}
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from meanshape.core.errors import ConfigError
+
+LAST = "version 0.1.0 at commit 084ddb0"
+"""The last version that had all of them."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class By:
+    """Stands for the values of settings that another one chooses now."""
+
+    setting: str
+
+    def __repr__(self) -> str:
+        """Return how a sentence goes on after "what counts is"."""
+        return f"what {self.setting!r} chooses"
+
+
+def is_built_in(kind: type, key: str) -> bool:
+    """Tell whether a config class had this setting once."""
+    return key in _all(kind)
+
+
+def passed_over(kind: type, key: str, value: Any, path: str, where: str) -> None:
+    """Refuse what was written for a setting that predicting reads, where it is not what is built in.
+
+    Parameters
+    ----------
+    kind : the config class
+    key, value : the setting and what was written for it
+    path : the tables that it is in, each with a dot after it
+    where : the file, or nothing
+
+    Raises
+    ------
+    ConfigError : it is another value
+    """
+    if key in _table(kind, "built_in"):
+        _same(_all(kind)[key], value, path + key, where)
+
+
+def refuse(kind: type, dotted: str, rest: Sequence[str]) -> None:
+    """Say that a setting is built in; `rest` is its name from this class on, table by table."""
+    value = _all(kind)[rest[0]]
+    for key in rest[1:]:
+        value = value.get(key, value) if isinstance(value, Mapping) else value
+    raise ConfigError(
+        f"setting {dotted!r}: {_told(value)} is built in by now; the last to have the setting was {LAST}"
+    )
+
+
+def _same(built: Any, value: Any, path: str, where: str) -> None:
+    if isinstance(built, Mapping) and isinstance(value, Mapping):
+        for key, inner in value.items():
+            if key not in built:
+                raise ConfigError(f"{_at(where)}there is no setting {path}.{key}, and there never was")
+            _same(built[key], inner, f"{path}.{key}", where)
+    elif _plain(value) != _plain(built):
+        raise ConfigError(
+            f"{_at(where)}{path} is {_told(value):.200}, but {_told(built)} is built in by "
+            f"now; the last to read the setting was {LAST}"
+        )
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as TOML holds it."""
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return "none" if value is None else value
+
+
+def _told(value: Any) -> str:
+    return repr(_plain(value))
+
+
+def _all(kind: type) -> Mapping[str, Any]:
+    return {**_table(kind, "built_in"), **_table(kind, "built_in_recipe")}
+
+
+def _table(kind: type, name: str) -> Mapping[str, Any]:
+    table: Mapping[str, Any] = getattr(kind, name, {})
+    return table
+
+
+def _at(where: str) -> str:
+    return f"{where}: " if where else ""

@@ -1,0 +1,109 @@
+"""Configs of all that learns: short, built as the shipped weights are, and able to read older folders."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from meanshape.core import config, registry, toml, weights
+from meanshape.core.errors import ConfigError
+
+LEARNERS = {
+    kind.Config.__module__.split(".")[-2]: kind.Config
+    for name in (*registry.names("methods"), "glance")
+    if dataclasses.is_dataclass((kind := registry.learner(name)).Config)
+}
+MANY = {"cpr": 48, "dan": 37, "dcnn": 28, "emotional_dan": 80, "facepp": 35, "integral": 21, "mtcnn": 43}
+MANY |= {"asm": 30, "tcdcn": 38, "tcnn": 51}
+"""How many settings there may be where 20 are too few, as yet or by nature."""
+
+
+def tables(kind: type, path: str = "") -> Iterator[tuple[str, type]]:
+    """Yield a config class and those of its tables, each with its path."""
+    yield path, kind
+    for item in dataclasses.fields(kind):
+        if dataclasses.is_dataclass(inner := getattr(kind(), item.name)):
+            yield from tables(type(inner), f"{path}{item.name}.")
+
+
+def flat(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the settings in tables of tables."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{path}{key}.")
+        else:
+            yield path + key, value
+
+
+def nested(dotted: str, value: Any) -> dict[str, Any]:
+    """Return tables of tables that hold one setting."""
+    key, *rest = dotted.split(".", 1)
+    return {key: nested(rest[0], value) if rest else value}
+
+
+BUILT_IN = [
+    (name, f"{path}{key}", value)
+    for name, kind in LEARNERS.items()
+    for path, inner in tables(kind)
+    for key, value in flat(getattr(inner, "built_in", {}))
+]
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_a_config_is_short(name):
+    assert len([*flat(config.to_dict(LEARNERS[name]()))]) <= MANY.get(name, 20)
+
+
+@pytest.mark.parametrize(("name", "key", "value"), BUILT_IN)
+def test_what_is_built_in_loads_and_anything_else_is_refused(name, key, value):
+    kind = LEARNERS[name]
+    plain = toml.parse(config.dump({"value": value}))["value"]
+    assert config.from_dict(kind, nested(key, plain)) == kind()
+    with pytest.raises(ConfigError, match=f"{key} is 'other', but .* is built in by now; the last"):
+        config.from_dict(kind, nested(key, "other"))
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_what_is_built_in_is_no_setting(name):
+    for path, kind in tables(LEARNERS[name]):
+        known = {item.name for item in dataclasses.fields(kind)}
+        for gone in (getattr(kind, "built_in", {}), getattr(kind, "built_in_recipe", {})):
+            assert not known & gone.keys()
+            for key, _ in flat(gone):
+                with pytest.raises(ConfigError, match="is built in by now"):
+                    config.override(LEARNERS[name](), {f"{path}{key}": "1"})
+
+
+def structure(made: Any) -> dict[str, Any]:
+    """Return the values of the settings that say what is built, tables by theirs."""
+    found = {}
+    for name in type(made).structure:
+        value = getattr(made, name)
+        inner = structure(value) if hasattr(value, "structure") else {}
+        found |= {f"{name}.{key}": item for key, item in inner.items()} or {name: value}
+    return found
+
+
+@pytest.mark.parametrize("name", [name for name, kind in LEARNERS.items() if hasattr(kind, "structure")])
+def test_defaults_are_the_structure_of_the_shipped_weights(name):
+    shipped = config.load(LEARNERS[name], weights.folder(name) / "config.toml")
+    assert structure(LEARNERS[name]()) == structure(shipped)
+
+
+@pytest.mark.parametrize("name", [name for name, kind in LEARNERS.items() if hasattr(kind, "structure")])
+def test_structure_comes_first(name):
+    names = [item.name for item in dataclasses.fields(LEARNERS[name])]
+    assert tuple(names[: len(LEARNERS[name].structure)]) == LEARNERS[name].structure
+
+
+def test_presets_stand_beside_the_config():
+    assert all(isinstance(made, kind) for kind in LEARNERS.values() for made in presets(kind))
+
+
+def presets(kind: type) -> list[Any]:
+    """Return the presets of a config class."""
+    return [*getattr(sys.modules[kind.__module__], "PRESETS", {}).values()]
