@@ -138,6 +138,24 @@ def test_a_mark_up_of_ones_own_travels_with_the_model(tmp_path):
         MODEL.load(folder)
 
 
+def test_save_writes_through_no_link_in_the_folder(model, tmp_path, monkeypatch):
+    def _save(self, folder):
+        (folder / "parts").mkdir()
+        (folder / "parts/first.npy").write_bytes(b"mine")
+        (folder / "plain.npy").write_bytes(b"mine")
+
+    monkeypatch.setattr(MODEL, "_save", _save)
+    elsewhere, run = tmp_path / "elsewhere", tmp_path / "run"
+    elsewhere.mkdir()
+    run.mkdir()
+    (run / "parts").symlink_to(elsewhere)
+    (run / "plain.npy").symlink_to(elsewhere / "plain.npy")
+    model.save(run)
+    assert not list(elsewhere.iterdir())
+    assert (run / "parts/first.npy").read_bytes() == (run / "plain.npy").read_bytes() == b"mine"
+    assert not (run / "parts").is_symlink() and not (run / "plain.npy").is_symlink()
+
+
 def test_a_failing_save_leaves_nothing(model, tmp_path, monkeypatch):
     def fail(folder):
         (folder / "half.npz").write_bytes(b"half")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from meanshape.core import registry
-from meanshape.core.errors import ConfigError, DataSetError
+from meanshape.core.errors import ConfigError, DataSetError, OutputError
 from meanshape.datasets import load_data
 from meanshape.datasets.synthetic import (
     EMOTIONS,
@@ -17,6 +17,7 @@ from meanshape.datasets.synthetic import (
     samples,
     scene,
     verify,
+    write,
     write_clutter,
 )
 from meanshape.datasets.synthetic.generate import plan
@@ -208,3 +209,16 @@ def test_what_is_trained_on_it_alone_can_be_trained_on():
     assert np.abs(found - model._run(crops, stages=2)[0][:, -1]).max() < 0.05
     with pytest.raises(WeightsError, match="none of its weights has the shape"):
         start_from(torch.nn.Linear(1, 1), folder)
+
+
+def test_write_goes_through_no_link_in_the_folder(tmp_path):
+    elsewhere, folder = tmp_path / "elsewhere", tmp_path / "folder"
+    elsewhere.mkdir()
+    folder.mkdir()
+    (folder / "labels.json").symlink_to(elsewhere / "labels.json")
+    write(folder, 1, 32)
+    assert not (folder / "labels.json").is_symlink() and not list(elsewhere.iterdir())
+    (folder / "test").symlink_to(elsewhere)
+    with pytest.raises(OutputError, match="a link, which is not followed"):
+        write(folder, 1, 32, splits=("test",))
+    assert not list(elsewhere.iterdir())

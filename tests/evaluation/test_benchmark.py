@@ -165,3 +165,97 @@ def test_photos_outside_the_data_are_not_in_the_report(
     assert pictures("--with-photos") == plots + 2 and "outside" in capsys.readouterr().err
     (inside / "mine/2.png").write_bytes(b"no picture")
     assert pictures("--with-photos") == plots + 1
+
+
+@pytest.mark.parametrize("planted", ["cells", "the cell", "report.html", "report.md"])
+def test_no_link_in_the_folder_of_a_report_is_followed(
+    faces: Path, model_folder: Path, inside: Path, planted: str, capsys: Any
+) -> None:
+    asked = ["benchmark", "--model", str(model_folder), "--data", f"synthetic:{faces}", "--report", "report"]
+    (cell,) = benchmark.Grid((str(model_folder),), (f"synthetic:{faces}",)).cells()
+    elsewhere, path = inside / "elsewhere", cell.path(inside / "report")
+    elsewhere.mkdir()
+    (inside / "report").mkdir()
+    if planted == "cells":
+        path.parent.symlink_to(elsewhere)
+    elif planted == "the cell":
+        path.parent.mkdir()
+        (elsewhere / "cell").write_text("{}")
+        path.symlink_to(elsewhere / "cell")
+    else:
+        (inside / "report" / planted).symlink_to(elsewhere / "page")
+    if planted.startswith("report"):
+        assert main(asked) == 0 and (inside / "report" / planted).is_file()
+        assert not (inside / "report" / planted).is_symlink()
+    else:
+        assert main(asked) == FormatError.exit_code
+        assert "a link, which is not followed" in capsys.readouterr().err
+    assert [(file.name, file.read_text()) for file in elsewhere.iterdir()] == (
+        [("cell", "{}")] if planted == "the cell" else []
+    )
+
+
+def test_a_report_in_a_folder_that_is_a_link_is_wanted(faces: Path, model_folder: Path, inside: Path) -> None:
+    (inside / "real").mkdir()
+    (inside / "report").symlink_to("real")
+    asked = ["benchmark", "--model", str(model_folder), "--data", f"synthetic:{faces}", "--report", "report"]
+    assert main(asked) == 0 == main(asked)
+    assert len(list((inside / "real/cells").iterdir())) == 1 and (inside / "real/report.md").is_file()
+
+
+HOSTILE = {
+    "no table": lambda record: [record],
+    "no cell": lambda record: {key: record[key] for key in ("result", "worst")},
+    "a cell that says nothing": lambda record: {**record, "cell": {}},
+    "neither result nor why": lambda record: {"cell": record["cell"]},
+    "threads that are a text": lambda record: {**record, "cell": {**record["cell"], "threads": "1"}},
+    "a machine that is a list": lambda record: {**record, "machine": [1]},
+    "no points drawn": lambda record: {**record, "worst": [{"id": "a", "error": 1, "true": []}]},
+    "points of three": lambda record: {
+        **record,
+        "worst": [{"id": "a", "error": 1, "true": [[1, 2, 3]] * 68, "predicted": None}],
+    },
+    "half a point": lambda record: {
+        **record,
+        "worst": [{"id": "a", "error": 1, "true": [[1, None]] * 68, "predicted": None}],
+    },
+}
+HOSTILE |= {
+    f"{key} {str(value)[:12]}": lambda record, key=key, value=value: {
+        **record,
+        "result": {**record["result"], key: value},
+    }
+    for key, value in (
+        ("nme", 1), ("nme", {"inter_ocular": "1"}), ("nme", {"inter_ocular": 10**400}), ("norm", []),
+        ("nme_interval", [1]), ("markup", "none"), ("markup", {}), ("points", {"a": 1}), ("bytes", "1"),
+        ("errors", [1]), ("errors", {"a": float("nan")}), ("auc", {}), ("by", {"a": 1}), ("groups", None),
+        ("groups", {str(number): 1 for number in range(1001)}), ("ms_per_face", True), ("model", None),
+        ("confidence", {"predicted": [1], "observed": [], "ece": 1}), ("confidence", 1), ("count", 1.5),
+    )
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory, model_folder: Path) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("measured")
+    grid = benchmark.Grid((str(model_folder),), (f"synthetic:{write(folder / 'faces', 3, 64)}",))
+    return benchmark.run(grid, folder / "report")[0]
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_a_cell_that_holds_something_else_is_refused(
+    what: str, measured: dict[str, Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "cell.json"
+    path.write_text(json.dumps(measured))
+    assert benchmark.read_cell(path) == measured
+    path.write_text(json.dumps(HOSTILE[what](measured)))
+    with pytest.raises(FormatError, match="not a cell of a benchmark"):
+        benchmark.read_cell(path)
+
+
+def test_names_with_dollars_are_no_formulas(measured: dict[str, Any]) -> None:
+    name = r"$\frac$ of $x$"
+    result = measured["result"] | {"model": name}
+    page = to_html([{**measured, "result": result}])
+    assert page.count(f">{name}</text>") >= 2  # in the curves, beside its speed

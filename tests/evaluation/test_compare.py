@@ -1,10 +1,13 @@
 """Which of two is better, and whether that can be said."""
 
+import json
+
 import numpy as np
 import pytest
 from known_faces import Oracle, faces
 
-from meanshape.core.errors import DataSetError
+from meanshape.apps.cli import main
+from meanshape.core.errors import DataSetError, FormatError
 from meanshape.evaluation import compare, evaluate
 
 
@@ -80,3 +83,23 @@ def test_what_cannot_be_compared(samples):
     with pytest.raises(DataSetError, match="mark-up"):
         five = evaluate(Oracle(samples, markup="mtfl5"), faces(markup="mtfl5"))
         evaluate(Oracle(samples), samples).compare(five)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"errors": {"face0": "1"}}, {"errors": {"face0": [1]}}, {"errors": {"face0": 10**400}},
+        {"errors": {"face0": float("nan")}}, {"norm": ["inter_ocular"]}, {"model": {}}, {"data": 1},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_file_that_holds_something_else_is_refused(tmp_path, capsys, wrong):
+    path = tmp_path / "found.json"
+    one, other = result([1.0, 2.0], "a"), result([2.0, 3.0], "b")
+    path.write_text(json.dumps({"results": [one, other]}))
+    assert main(["compare", str(path)]) == 0
+    capsys.readouterr()
+    path.write_text(json.dumps({"results": [one | wrong, other | wrong]}))
+    assert main(["compare", str(path)]) == FormatError.exit_code
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"meanshape: {path}: not a result of meanshape evaluate --json (")

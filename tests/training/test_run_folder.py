@@ -192,3 +192,11 @@ def test_the_curves_are_a_picture_with_a_line_for_each_stage(tmp_path: Path) -> 
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
         ("first.jsonl", "second.jsonl", run_folder.CURVES, tcdcn_training.WATCHED)
     )
+
+
+def test_curves_are_drawn_whatever_lies_in_the_folder(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    lines = [RECORD, *({**RECORD, "loss": value} for value in (10**400, float("nan"), float("inf"), -1, 0))]
+    (tmp_path / r"$\frac$.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    assert len(run_folder.read_curves(tmp_path)[r"$\frac$"]) == 3
+    assert run_folder.draw_curves(tmp_path) == tmp_path / "curves.png"

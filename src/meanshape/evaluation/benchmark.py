@@ -11,7 +11,9 @@ import json
 import os
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -20,15 +22,16 @@ import numpy as np
 
 from meanshape.core import config as configs
 from meanshape.core import toml, weights
-from meanshape.core.errors import ConfigError, FormatError, MarkUpError
-from meanshape.core.regular import read_text
+from meanshape.core.errors import ConfigError, FormatError, MarkUpError, writing
+from meanshape.core.files import fitting, read_below, write_below
+from meanshape.core.regular import read_bytes
 from meanshape.core.sample import Sample
 from meanshape.core.shape import Shape
 from meanshape.datasets import load_data, origin, parse_data, thinned
 from meanshape.detectors.base import FaceDetector
+from meanshape.evaluation import records
 from meanshape.evaluation.protocol import evaluate
 from meanshape.evaluation.result import Evaluation
-from meanshape.evaluation.schema import write_file
 from meanshape.evaluation.starts import Remembered, find_start, make_detector
 from meanshape.formats.text import dump_json
 from meanshape.inference.turns import view
@@ -106,11 +109,8 @@ class Cell:
         name, _, split = parse_data(self.data)
         words = (Path(self.model).name, name, split, self.box, f"t{self.threads}")
         whole = [self.model, self.data, self.box, self.threads, self.detector, self.limit]
-        return (
-            folder
-            / "cells"
-            / f"{'-'.join(filter(None, words))}-{_hash([*whole, fingerprint(self.model)])}.json"
-        )
+        stem = f"{'-'.join(filter(None, words))}-{_hash([*whole, fingerprint(self.model)])}"
+        return folder / "cells" / f"{fitting(stem)}.json"
 
 
 def fingerprint(model: str) -> str:
@@ -130,9 +130,11 @@ def run(
 ) -> list[dict[str, Any]]:
     """Measure all cells that are not in the folder yet and return all of them, in the grid's order.
 
-    A model that cannot be compared with a data set's points (no conversion) is left out there.
+    A model that cannot be compared with a data set's points (no conversion) is left out there. The folder
+    may be a link; what lies in it may not.
     """
     cells = list(grid.cells())
+    root = made(folder)
     finder: FaceDetector | None = None
     found: list[dict[str, Any]] = []
     samples: dict[str, list[Sample]] = {}
@@ -140,8 +142,9 @@ def run(
         if progress is not None:
             progress(number, len(cells), f"{cell.model} on {cell.data}, box {cell.box}")
         path = cell.path(folder)
-        if path.exists():
-            found.append(read_cell(path))
+        name = path.relative_to(folder).as_posix()
+        with suppress(FileNotFoundError):
+            found.append(_cell(path, partial(read_below, root, name)))
             continue
         if cell.box == "detector" and finder is None:
             finder = Remembered(make_detector(grid.detector or None))
@@ -152,9 +155,17 @@ def run(
         except MarkUpError as error:
             record = {"left_out": str(error), "cell": _told(cell)}
         record |= {"machine": machine(), "commit": commit}
-        write_file(path, dump_json(record) + "\n")
+        with writing(path):
+            write_below(root, name, f"{dump_json(record)}\n".encode(), make=True)
         found.append(record)
     return found
+
+
+def made(folder: Path) -> Path:
+    """Make the folder of a report, and return where it lies."""
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder.resolve()
 
 
 def cells_in(folder: Path) -> list[Path]:
@@ -168,9 +179,21 @@ def cells_in(folder: Path) -> list[Path]:
 def read_cell(path: Path) -> dict[str, Any]:
     """Return a cell's record."""
     try:
-        record: dict[str, Any] = json.loads(read_text(path))
+        return _cell(path, partial(read_bytes, path))
+    except FileNotFoundError as error:
+        raise FormatError("there is no such file", path=path) from error
+
+
+def _cell(path: Path, read: Callable[[], bytes]) -> dict[str, Any]:
+    """Return the record of a cell; that there is none stays a `FileNotFoundError`."""
+    try:
+        record: dict[str, Any] = json.loads(read())
+        records.check(record)
+    except FileNotFoundError:
+        raise
     except (OSError, ValueError, RecursionError) as error:
-        raise FormatError(f"not a cell of a benchmark ({error}); remove it", path=path) from error
+        said = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise FormatError(f"not a cell of a benchmark ({said}); remove it", path=path) from error
     return record
 
 

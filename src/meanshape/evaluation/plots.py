@@ -33,7 +33,10 @@ def curves(results: Sequence[Result]) -> str:
         errors = np.array([error for error in result["errors"].values() if error is not None])
         if len(errors):
             axes.plot(
-                x, [100 * float((errors <= limit).mean()) for limit in x], label=result["model"], lw=1.6
+                x,
+                [100 * float((errors <= limit).mean()) for limit in x],
+                label=shown(result["model"]),
+                lw=1.6,
             )
     axes.set(xlabel="error, %", ylabel="faces, %", xlim=(0, MOST), ylim=(0, 100))
     axes.legend(frameon=False, loc="lower right", fontsize=8)
@@ -49,7 +52,9 @@ def speed(results: Sequence[Result]) -> str:
             continue
         size = 30 + 25 * (result["bytes"] or 0) / 1e6
         axes.scatter(time, error, s=size, color=f"C{number % 10}", alpha=0.75, lw=0)
-        axes.annotate(result["model"], (time, error), xytext=(6, 4), textcoords="offset points", fontsize=8)
+        axes.annotate(
+            shown(result["model"]), (time, error), xytext=(6, 4), textcoords="offset points", fontsize=8
+        )
     axes.set(xlabel="milliseconds per face", ylabel="error, %", xscale="log")
     return _svg(figure)
 
@@ -61,8 +66,10 @@ def groups(results: Sequence[Result]) -> str:
     width = 0.8 / max(len(results), 1)
     for number, result in enumerate(results):
         values = [result["groups"].get(name) or 0 for name in names]
-        axes.bar(np.arange(len(names)) + number * width, values, width, label=result["model"])
-    axes.set_xticks(np.arange(len(names)) + 0.4 - width / 2, [name.replace("_", " ") for name in names])
+        axes.bar(np.arange(len(names)) + number * width, values, width, label=shown(result["model"]))
+    axes.set_xticks(
+        np.arange(len(names)) + 0.4 - width / 2, [shown(name.replace("_", " ")) for name in names]
+    )
     axes.tick_params(axis="x", rotation=35)
     axes.set(ylabel="error, %")
     axes.legend(frameon=False, fontsize=8)
@@ -78,7 +85,7 @@ def on_face(result: Result, mean: Sequence[Sequence[float]]) -> str:
         x, y, c=values, s=[20 + 12 * (value or 0) for value in values], cmap="viridis_r", lw=0
     )
     figure.colorbar(marks, ax=axes, shrink=0.6, label="error, %")
-    axes.set(aspect="equal", title=result["model"])
+    axes.set(aspect="equal", title=shown(result["model"]))
     axes.invert_yaxis()
     axes.axis("off")
     return _svg(figure)
@@ -115,7 +122,9 @@ def robustness(rows: Sequence[Robustness]) -> str:
         for number, model in enumerate(models):
             own = [row for row in rows if row.model == model and row.perturbation in ("none", change)]
             x = range(len(own))
-            axis.plot(x, [row.median for row in own], "o-", ms=2.5, lw=1.3, color=f"C{number}", label=model)
+            axis.plot(
+                x, [row.median for row in own], "o-", ms=2.5, lw=1.3, color=f"C{number}", label=shown(model)
+            )
             axis.plot(x, [row.p90 for row in own], ":", lw=1, color=f"C{number}")
         axis.set_xticks(range(len(own)), ["none", *(f"{row.level:g}" for row in own[1:])])
         axis.set(xlabel=own[-1].unit, yscale="log")
@@ -144,12 +153,17 @@ def reliability(found: Mapping[str, Mapping[str, Any]]) -> str:
         axis.plot((0, 100), (0, 100), color=LINE, lw=1)
         axis.plot(one["predicted"], one["observed"], "o-", ms=3.5, lw=1.3, color="#2f6fd2")
         axis.set(xlim=(0, 100), ylim=(0, 100), aspect="equal", xticks=(0, 50, 100), yticks=(0, 50, 100))
-        axis.set_title(f"{name}, off by {one['ece']:.1f}", fontsize=9)
+        axis.set_title(f"{shown(name)}, off by {one['ece']:.1f}", fontsize=9)
     for axis in every[len(found) :]:
         axis.axis("off")
     figure.supxlabel("confidence, %", fontsize=9)
     figure.supylabel("points within 5 %, %", fontsize=9)
     return _svg(figure)
+
+
+def shown(name: str) -> str:
+    """Return a name that Matplotlib draws as it is: between two dollars it would read a formula."""
+    return name.replace("$", r"\$")
 
 
 def _error(result: Result) -> float | None:

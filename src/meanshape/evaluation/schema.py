@@ -14,12 +14,15 @@ from typing import Any
 
 from meanshape.core.errors import FormatError, OutputError
 from meanshape.core.metrics import NORMALISERS
+from meanshape.evaluation import records
 from meanshape.evaluation.labels import GROUPED_BY, accuracy, balanced_accuracy
 from meanshape.evaluation.result import Evaluation
 from meanshape.evaluation.slices import as_plain
 from meanshape.formats.text import dump_json, parse_json, read_text, write_text
 
 THRESHOLDS = (8, 10)
+SAID = ("model", "data", "split", "norm", "markup", "box")
+"""What a result is compared by."""
 PACKAGES = ("meanshape", "numpy", "onnxruntime", "opencv-python-headless", "pillow", "scipy")
 
 
@@ -92,6 +95,11 @@ def read_results(path: str | Path) -> list[dict[str, Any]]:
     for found in results:
         if not isinstance(found, dict) or not isinstance(found.get("errors"), dict):
             raise FormatError("a result has no errors by sample id", path)
+        try:
+            records.fits({key: found.get(key) for key in SAID}, {records.EACH: (str, None)})
+            records.fits(found["errors"], records.NUMBERS, "errors")
+        except ValueError as error:
+            raise FormatError(f"not a result of meanshape evaluate --json ({error})", path) from error
     return results
 
 

@@ -340,15 +340,19 @@ def _boxed(sample: Sample) -> Sample:
 
 
 def _move(inner: Path, folder: Path) -> None:
-    """Put a finished folder in its place: renamed if that is free, else file by file, the card last."""
+    """Put a finished folder in its place: renamed if that is free, else file by file, the card last.
+
+    Links that lie in the folder are replaced, not followed.
+    """
     if not folder.exists():
         inner.replace(folder)
         return
-    for path in sorted(inner.rglob("*"), key=lambda path: path.name == weights.CARD):
+    for path in sorted(inner.rglob("*"), key=lambda path: (path.name == weights.CARD, path)):
         goal = folder / path.relative_to(inner)
         if path.is_dir():
+            if goal.is_symlink():
+                goal.unlink()
             goal.mkdir(exist_ok=True)
         else:
-            goal.parent.mkdir(parents=True, exist_ok=True)
             path.replace(goal)
     shutil.rmtree(inner, ignore_errors=True)

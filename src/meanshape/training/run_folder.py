@@ -22,6 +22,8 @@ from meanshape.core.sample import Sample
 
 RECORD, CURVES = "asked.json", "curves.png"
 DRAWN = ("seconds", "loss", "error")
+LARGEST = 1e15
+"""What a figure stays below; of larger ones, as of NaN, no curve can be drawn."""
 PACKAGES = ("meanshape", "numpy", "torch", "onnx", "onnxruntime", "opencv-python-headless")
 
 
@@ -153,7 +155,7 @@ def read_curves(folder: Path) -> dict[str, list[dict[str, Any]]]:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST
 
 
 def draw_curves(folder: Path) -> Path | None:
@@ -170,7 +172,9 @@ def draw_curves(folder: Path) -> Path | None:
     for name, records in curves.items():
         minutes = np.array([record["seconds"] for record in records]) / 60
         for axis, key in zip(axes, ("loss", "error"), strict=True):
-            axis.plot(minutes, [record[key] for record in records], label=name)
+            axis.plot(
+                minutes, [record[key] for record in records], label=name.replace("$", r"\$")
+            )  # no formula
     _label(axes, ("training loss", "validation error, % of the inter-pupil distance"))
     path = folder / CURVES
     with writing(path), replacing(path) as file:

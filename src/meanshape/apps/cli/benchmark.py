@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from meanshape.apps.cli import _console as console
-from meanshape.core.errors import ConfigError
+from meanshape.core.errors import ConfigError, writing
+from meanshape.core.files import write_below
 
 if TYPE_CHECKING:
     from meanshape.evaluation.benchmark import Grid
@@ -43,7 +44,6 @@ def benchmark(
     from meanshape.evaluation import benchmark as grids
     from meanshape.evaluation import plots
     from meanshape.evaluation.report import to_html, to_markdown
-    from meanshape.evaluation.schema import write_file
     from meanshape.training.run_folder import commit
 
     plots.needed()
@@ -63,9 +63,11 @@ def benchmark(
             )
     records += [grids.read_cell(path) for folder in others or () for path in grids.cells_in(folder)]
     photo = _photos(grid) if with_photos else None
-    write_file(report / "report.html", to_html(records, photo))
     table = to_markdown(records)
-    write_file(report / "report.md", table)
+    root = grids.made(report)  # it may be a link; what lies in it may not
+    for name, text in (("report.html", to_html(records, photo)), ("report.md", table)):
+        with writing(report / name):
+            write_below(root, name, text.encode())
     console.show(table)
     console.say(f"written: {report / 'report.html'}, {report / 'report.md'}", plain=True)
 

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meanshape.core.errors import DataSetError, FormatError
-from meanshape.core.image import write_image
+from meanshape.core.errors import DataSetError, FormatError, writing
+from meanshape.core.files import write_below
+from meanshape.core.image import encode
 from meanshape.core.origin import Origin
 from meanshape.core.sample import Sample
 from meanshape.core.shape import Shape
@@ -122,20 +123,26 @@ def write(
     **options: Any,
 ) -> Path:
     """Render faces to files: `SPLIT/NAME.png` and `SPLIT/NAME.pts`, and the labels in `labels.json`."""
-    root = Path(folder)
     labels: dict[str, dict[str, Any]] = {}
     chosen = parse(options)
+
+    def put(name: str, data: bytes) -> None:
+        with writing(Path(folder) / name):
+            write_below(root, name, data, make=True)
+
+    with writing(folder):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        root = Path(folder).resolve()  # it may be a link; what lies in it may not
     for split in splits:
         card.check_split(split)
-        (root / split).mkdir(parents=True, exist_ok=True)
         for k in range(count):
             pixels, visible, made = picture((seed, list(card.splits).index(split), k), size, chosen)
             name = f"{split}/{k:06d}"
-            write_image(root / f"{name}.png", pixels)
-            pts.write_points(root / f"{name}.pts", made.points)
+            put(f"{name}.png", encode(f"{name}.png", pixels))
+            put(f"{name}.pts", pts.render(made.points).encode())
             labels[name] = {**made.attributes, "hidden": np.flatnonzero(~visible).tolist()}
-    (root / LABELS).write_text(json.dumps(labels, indent=1), "utf-8")
-    return root
+    put(LABELS, json.dumps(labels, indent=1).encode())
+    return Path(folder)
 
 
 def _labels(root: Path) -> dict[str, dict[str, Any]]:
