@@ -22,13 +22,13 @@ from meanshape.datasets import mtfl
 from meanshape.methods.mtcnn import Config
 from meanshape.methods.mtcnn import network as nets
 from meanshape.methods.mtcnn.training import build, gather
-from meanshape.methods.mtcnn.training.stage import train_stage
+from meanshape.methods.mtcnn.training.stage import shares, train_stage
 from meanshape.methods.mtcnn.training.windows import NEGATIVE, POSITIVE, Samples, from_faces, from_photos
 
 
-def windows(samples, photos, recipe, views: int, count: int, seed: int):  # type: ignore[no-untyped-def]
+def windows(samples, photos, rules, views: int, count: int, seed: int):  # type: ignore[no-untyped-def]
     rng = np.random.default_rng(seed)
-    pools = from_faces(gather(samples), 12, recipe, rng, views)
+    pools = from_faces(gather(samples), 12, rules, rng, views)
     random = Samples.negatives(from_photos(photos, count, 12, rng))
     pools[NEGATIVE] = Samples.join([pools[NEGATIVE], random])
     return pools, random
@@ -57,12 +57,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    config = Config.shipped()
+    config = Config()
+    rules = config.recipe.rules
     photos = [read_image(p) for p in sorted(args.negatives.glob("*.jpg"))]
     held_out = photos[::6]
     kept = [p for n, p in enumerate(photos) if n % 6]
-    train, _ = windows(mtfl.samples(args.mtfl, "train")[: args.faces], kept, config.recipe, 4, 60_000, 0)
-    test, random = windows(mtfl.samples(args.mtfl, "validation"), held_out, config.recipe, 2, 100_000, 1)
+    train, _ = windows(mtfl.samples(args.mtfl, "train")[: args.faces], kept, rules, 4, 60_000, 0)
+    test, random = windows(mtfl.samples(args.mtfl, "validation"), held_out, rules, 2, 100_000, 1)
     for seed in range(args.seeds):
         for keep in (0.7, 1.0):
             torch.manual_seed(seed)
@@ -70,7 +71,8 @@ def main() -> None:
             net = build(config, 0)
             train_stage(
                 net, train, recipe, nets.loss,
-                steps=args.steps, alpha=recipe.alpha_first, seed=seed, report=lambda text: None,
+                steps=args.steps, counts=shares(recipe.batch), alpha=rules.alpha_first,
+                seed=seed, report=lambda text: None,
             )  # fmt: skip
             told = {"keep": keep, "seed": seed, "steps": args.steps}
             print(json.dumps(told | {"false_per_million_at": judged(net, test, random)}), flush=True)

@@ -25,6 +25,7 @@ class Net:
     steps: int = 100
     crop: Crop = field(default_factory=Crop)
 
+    before: ClassVar[Mapping[str, Any]] = {"steps": 10}
     built_in: ClassVar[Mapping[str, Any]] = {"jitter": {"shift": 0.05, "inner": {"turn": 8.0}}}
     built_in_recipe: ClassVar[Mapping[str, Any]] = {"warm_up": 300, "augmentation": By("augment")}
 
@@ -79,6 +80,15 @@ def test_setting_one_says_that_it_is_built_in(key, built):
         f"setting '{key}': {built} is built in by now; "
         "the last to have the setting was version 0.1.0 at commit 084ddb0"
     )
+
+
+def test_a_file_means_what_was_the_default_when_it_was_written(tmp_path):
+    file = tmp_path / "config.toml"
+    file.write_text("[crop]\nside = 32")
+    assert config.load(Net, file) == Net(steps=10, crop=Crop(32))
+    file.write_text("steps = 20")
+    assert config.load(Net, file) == Net(steps=20)
+    assert config.from_toml(Net, "") == Net()
 
 
 def test_a_setting_that_never_was_is_still_an_error():

@@ -15,7 +15,7 @@ pytest.importorskip("onnx")
 
 from numpy.lib.stride_tricks import sliding_window_view  # noqa: E402
 
-from meanshape.methods.mtcnn import Config, cascade, training  # noqa: E402
+from meanshape.methods.mtcnn import PRESETS, Config, cascade, training  # noqa: E402
 from meanshape.methods.mtcnn import network as nets  # noqa: E402
 from meanshape.methods.mtcnn.config import Recipe  # noqa: E402
 from meanshape.methods.mtcnn.training import stage  # noqa: E402
@@ -141,12 +141,12 @@ def pools() -> dict[int, Samples]:
 
 
 def test_a_batch_holds_three_one_one_two() -> None:
-    for recipe, wanted in (
-        (Recipe(batch=70), [30, 10, 10, 20]),
-        (Recipe(batch=384), [164, 54, 54, 109]),
-        (replace(Recipe(batch=80), ratio=(1, 2, 4, 1)), [10, 20, 40, 10]),
+    for counts, wanted in (
+        (stage.shares(70), [30, 10, 10, 20]),
+        (stage.shares(384), [164, 54, 54, 109]),
+        (stage.shares(80, (1, 2, 4, 1)), [10, 20, 40, 10]),
     ):
-        kinds = stage.batch(pools(), recipe, np.random.default_rng(0), torch.Generator().manual_seed(0))[1]
+        kinds = stage.batch(pools(), counts, np.random.default_rng(0), torch.Generator().manual_seed(0))[1]
         assert [int((kinds == kind).sum()) for kind in KINDS] == wanted
 
 
@@ -156,7 +156,7 @@ def test_mirrored_windows_have_mirrored_targets(monkeypatch: pytest.MonkeyPatch)
     pixels, kinds, boxes, points = (
         part.numpy()
         for part in stage.batch(
-            pools(), Recipe(batch=70), np.random.default_rng(1), torch.Generator().manual_seed(1)
+            pools(), stage.shares(70), np.random.default_rng(1), torch.Generator().manual_seed(1)
         )
     )
     flipped = pixels[:, 0, 9, 0] > 128
@@ -176,19 +176,25 @@ def test_mirrored_windows_have_mirrored_targets(monkeypatch: pytest.MonkeyPatch)
 def test_points_weigh_more_in_o_net(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     asked: list[tuple[Any, ...]] = []
 
-    def learn(net: Any, pools: Any, recipe: Recipe, loss: Any, *, alpha: Any, **rest: Any) -> None:
-        asked.append((type(net).__name__, alpha, recipe.ratio))
+    def learn(
+        net: Any, pools: Any, recipe: Recipe, loss: Any, *, alpha: Any, counts: Any, **rest: Any
+    ) -> None:
+        asked.append((type(net).__name__, alpha, [*counts.values()]))
 
     monkeypatch.setattr(training, "gather", lambda samples: None)
     monkeypatch.setattr(training, "_pools", lambda *given: {})
     monkeypatch.setattr(training, "train_stage", learn)
     monkeypatch.setattr(training, "nets", SimpleNamespace(**{**vars(nets), "export": lambda net, path: None}))
-    config = replace(Config(), recipe=replace(Recipe(), ratio_last=(1, 2, 3, 4)))
-    training.train([], None, tmp_path, config, 0, lambda share, text: None)
+    training.train([], None, tmp_path / "paper", PRESETS["paper"], 0, lambda share, text: None)
+    config = replace(Config(), recipe=replace(Recipe(), again=0))
+    training.train([], None, tmp_path / "ours", config, 0, lambda share, text: None)
     assert asked == [
-        ("PNet", (1.0, 0.5, 0.5), (3, 1, 1, 2)),
-        ("RNet", (1.0, 0.5, 0.5), (3, 1, 1, 2)),
-        ("ONet", (1.0, 0.5, 1.0), (1, 2, 3, 4)),
+        ("PNet", (1.0, 0.5, 0.5), [164, 54, 54, 109]),
+        ("RNet", (1.0, 0.5, 0.5), [164, 54, 54, 109]),
+        ("ONet", (1.0, 0.5, 1.0), [164, 54, 54, 109]),
+        ("PNet", (1.0, 1.0, 0.5), [192, 64, 64, 128]),
+        ("RNet", (1.0, 1.0, 0.5), [192, 64, 64, 128]),
+        ("ONet", (1.0, 2.0, 4.0), [35, 17, 17, 88]),
     ]
 
 
@@ -199,7 +205,7 @@ def test_windows_are_sorted_by_their_overlap() -> None:
     by = 100 * (1 - overlaps) / (1 + overlaps)  # IoU of a square shifted by d: (100 - d) / (100 + d)
     windows = face + np.stack([by, 0 * by, by, 0 * by], 1)
     scene = Scene(np.zeros((9, 9, 3), np.uint8), face, np.zeros((1, 5, 2)))
-    kinds, _ = sort_windows(windows, scene, Recipe(), complete=True)
+    kinds, _ = sort_windows(windows, scene, complete=True)
     assert kinds.tolist() == [NEGATIVE, NEGATIVE, -1, -1, PART, PART, POSITIVE, POSITIVE]
 
 

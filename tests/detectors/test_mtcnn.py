@@ -16,7 +16,7 @@ from meanshape.core.box import Box
 from meanshape.core.errors import ConfigError
 from meanshape.core.sample import Sample
 from meanshape.datasets.synthetic import scene
-from meanshape.methods.mtcnn import Config, cascade
+from meanshape.methods.mtcnn import PRESETS, cascade
 from meanshape.methods.mtcnn import model as method
 from meanshape.methods.mtcnn.training.faces import BoxRule, five_of_68, from_canonical, tight, to_canonical
 
@@ -124,9 +124,9 @@ def test_crops_keep_pixels_and_are_grey_outside() -> None:
 def test_box_conventions_convert_there_and_back() -> None:
     boxes = np.array([[10.0, 20, 110, 130], [5, 5, 8, 9]])
     assert np.allclose(from_canonical(to_canonical(boxes)), boxes)
-    assert np.allclose(cascade.from_part(to_canonical(boxes), Config().canonical), boxes)
+    assert np.allclose(cascade.from_part(to_canonical(boxes), PRESETS["paper"].canonical), boxes)
     box = Box(10, 20, 110, 130)
-    assert np.allclose(box.part(Config().canonical).as_list(), to_canonical(boxes)[0])
+    assert np.allclose(box.part(PRESETS["paper"].canonical).as_list(), to_canonical(boxes)[0])
 
 
 def test_box_rule_follows_shift_and_scale() -> None:
@@ -144,7 +144,7 @@ def test_networks_have_the_layers_of_the_paper() -> None:
     pytest.importorskip("torch")
     from meanshape.methods.mtcnn import training as mtcnn_training
 
-    count = [sum(p.numel() for p in mtcnn_training.build(Config(), i).parameters()) for i in range(3)]
+    count = [sum(p.numel() for p in mtcnn_training.build(PRESETS["paper"], i).parameters()) for i in range(3)]
     # the released P- and R-Net have no landmark task: 6,632 and 100,178 without its 330 and 1,290
     assert count == [6_632 + 330, 100_178 + 1_290, 389_040]
 

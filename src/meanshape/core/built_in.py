@@ -7,6 +7,8 @@ trained with another value predicts as it did.
 
     built_in: ClassVar[Mapping[str, Any]] = {"crop_scale": 1.6}
     built_in_recipe: ClassVar[Mapping[str, Any]] = {"jitter": {"shift": 0.05}, "augmentation": By("augment")}
+
+A third, `before`, says what a file means that was written before a setting was, where its default is another.
 """
 
 from __future__ import annotations
@@ -53,6 +55,11 @@ def passed_over(kind: type, key: str, value: Any, path: str, where: str) -> None
     """
     if key in _table(kind, "built_in"):
         _same(_all(kind)[key], value, path + key, where)
+
+
+def before(kind: type) -> Mapping[str, Any]:
+    """Return what files mean that were written before there were these settings of a config class."""
+    return _table(kind, "before")
 
 
 def refuse(kind: type, dotted: str, rest: Sequence[str]) -> None:

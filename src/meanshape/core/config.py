@@ -78,13 +78,13 @@ def to_toml(config: Any) -> str:
     return dump(to_dict(config))
 
 
-def from_toml(kind: type[T], text: str, *, where: str = "") -> T:
-    """Return a config from TOML text."""
+def from_toml(kind: type[T], text: str, *, where: str = "", written: bool = False) -> T:
+    """Return a config from TOML text; `written` says that a fit wrote it, maybe before some settings were."""
     try:
         values = toml.parse(text)
     except ValueError as error:
         raise ConfigError(f"{_at(where)}not TOML ({error})") from error
-    return from_dict(kind, values, where=where)
+    return from_dict(kind, {**built_in.before(kind), **values} if written else values, where=where)
 
 
 def save(config: Any, path: str | Path) -> None:
@@ -99,7 +99,7 @@ def load(kind: type[T], path: str | Path) -> T:
         text = read_text(path, toml.LARGEST)
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read ({error})") from error
-    return from_toml(kind, text, where=str(path))
+    return from_toml(kind, text, where=str(path), written=True)
 
 
 def dump(values: Mapping[str, Any]) -> str:

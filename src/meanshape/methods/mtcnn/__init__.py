@@ -9,7 +9,7 @@ where the eye centres, the nose tip and the mouth corners are. One loss trains t
 where beta is 1 for the tasks that the kind of the sample trains (face: positives and negatives; box:
 positives and parts; points: landmark windows) and only the hardest 70 % of a batch train the face task.
 
-`Config` holds the paper's values. The shipped weights (`Config.shipped()`) differ where one CPU core and a
+`--preset paper` holds the paper's values. The shipped weights (`Config()`) differ where one CPU core and a
 few thousand photos ask for it: ReLU for PReLU and channels in multiples of 8, which ONNX Runtime fuses and
 vectorises (P-Net takes a third of the time); batch normalisation while training, folded into the
 convolutions after; smooth L1 for the box and point losses; every window with a face trains all tasks;

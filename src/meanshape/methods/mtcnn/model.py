@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from meanshape.core.runtime import Provider
 
 STAGES = ("pnet", "rnet", "onet")
+MIN_FACE = 40.0
+"""Pixels of the smallest face that is looked for, unless the caller says."""
 FILES = tuple(f"{stage}.onnx" for stage in STAGES)
 
 
@@ -76,7 +78,7 @@ class Cascade:
         return across * down
 
     def _scan(self, min_face: float | None, factor: float | None) -> cascade.Scan:
-        smallest = self.config.min_face if min_face is None else min_face
+        smallest = MIN_FACE if min_face is None else min_face
         step = self.config.factor if factor is None else factor
         return cascade.Scan(smallest * self.config.stretch, step, self.config.stride)
 
@@ -107,8 +109,10 @@ class MTCNN(LandmarkModel):
         return cls(
             Config(
                 pnet=(8, 8, 8), rnet=(8, 8, 16, 32), onet=(8, 16, 16, 32, 64),
-                activation="relu", norm=True, stems=("stride", "strides", "pool"), stride=4, looks=2,
-                recipe=Recipe.tiny(),
+                recipe=Recipe(
+                    random_windows=(300, 100, 100), scenes=4, empty_scenes=4, again=20, batch=64,
+                    steps=(80, 60, 160),
+                ),
             )
         )  # fmt: skip
 
@@ -196,7 +200,7 @@ def train_mtcnn(
         samples,
         negatives,
         Path(out),
-        config or Config.shipped(),
+        config or Config(),
         seed,
         progress or (lambda share, text: None),
     )

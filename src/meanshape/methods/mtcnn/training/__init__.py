@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +23,7 @@ from meanshape.methods.mtcnn.config import Recipe
 from meanshape.methods.mtcnn.training.faces import Faces, Floats, make_faces
 from meanshape.methods.mtcnn.training.mining import mine, patch_scenes, sort_windows
 from meanshape.methods.mtcnn.training.scenes import Scene, background, scenes
-from meanshape.methods.mtcnn.training.stage import train_stage
+from meanshape.methods.mtcnn.training.stage import shares, train_stage
 from meanshape.methods.mtcnn.training.windows import (
     LANDMARK,
     NEGATIVE,
@@ -43,6 +42,8 @@ if TYPE_CHECKING:
 
 NAMES = ("pnet", "rnet", "onet")
 SIZES = (12, 24, 48)
+VIEWS = (6, 4, 4)
+"""Windows cut per face, kind and stage."""
 Pools = dict[int, Samples]
 
 
@@ -58,7 +59,7 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     _resume(out, config)
     faces, photos, recipe = gather(samples), read_photos(negatives, seed), config.recipe
-    again = recipe.again > 0
+    rules, again = recipe.rules, recipe.again > 0
     for turn, (number, second) in enumerate(
         [(0, False), *([(0, True)] if again else []), (1, False), (2, False)]
     ):
@@ -78,9 +79,10 @@ def train(
             with of_this_run(before):
                 net.load_state_dict(read_checkpoint(before)["net"])
         train_stage(
-            net, pools, _of_stage(recipe, number), nets.loss,
+            net, pools, recipe, nets.loss,
             steps=steps,
-            alpha=recipe.alpha_last if number == 2 else recipe.alpha_first,
+            counts=counts(recipe, number),
+            alpha=rules.alpha_last if number == 2 else rules.alpha_first,
             seed=seed,
             checkpoint=checkpoint,
             report=lambda text, share=share, name=name: progress(share, f"{name}: {text}"),  # type: ignore[misc]
@@ -107,9 +109,12 @@ def _done(checkpoint: Path, steps: int) -> bool:
         return int(read_checkpoint(checkpoint)["step"]) >= steps
 
 
-def _of_stage(recipe: Recipe, number: int) -> Recipe:
-    """Return the recipe with O-Net's own ratio and batch where it is O-Net's turn."""
-    return replace(recipe, ratio=recipe.ratio_last, batch=recipe.batch_last) if number == 2 else recipe
+def counts(recipe: Recipe, number: int) -> dict[int, int]:
+    """Return how many windows of each kind a batch of a stage holds."""
+    rules = recipe.rules
+    return (
+        shares(min(recipe.batch, rules.batch_last), rules.ratio_last) if number == 2 else shares(recipe.batch)
+    )
 
 
 def _pools(
@@ -174,11 +179,11 @@ def _proposals(
 ) -> Pools:
     """Return windows drawn at random: what P-Net learns from, and a part of what the others do."""
     size, count = SIZES[number], recipe.random_windows[number]
-    pools = from_faces(faces, size, recipe, rng, recipe.views[number])
+    pools = from_faces(faces, size, recipe.rules, rng, VIEWS[number])
     for samples in pools.values():
-        hang_over(samples.pixels, recipe.cut, rng)
+        hang_over(samples.pixels, recipe.rules.cut, rng)
     drawn = [from_photos(photos, count, size, rng), textures(max(1, count // 20), size, rng)]
-    hang_over(drawn[0], recipe.cut, rng)
+    hang_over(drawn[0], recipe.rules.cut, rng)
     pools[NEGATIVE] = Samples.join([pools[NEGATIVE], *map(Samples.negatives, drawn)])
     return pools
 
@@ -224,7 +229,7 @@ def _mistaken(
         for scene in items:
             scan = cascade.Scan(float(rng.choice([30, 40])), 0.709, config.stride)
             seen, pixels = cascade.cells(scene.image, pnet, scan, 0.4)
-            wrong = sort_windows(seen, scene, recipe, complete)[0] == NEGATIVE
+            wrong = sort_windows(seen, scene, complete)[0] == NEGATIVE
             cells.append(rng.permutation(pixels[wrong])[:most])
     mined = Samples.negatives(np.concatenate(cells))
     pools[NEGATIVE] = Samples.join(
@@ -256,9 +261,9 @@ def _harder(
     groups = scenes(faces, photos, recipe.scenes, rng)
     real = rng.permutation(len(faces))[: recipe.patches].tolist()
     mined = [
-        mine(groups, find, cut, size, recipe, complete=True, most=most),
-        mine(_empty(photos, recipe.empty_scenes, rng), find, cut, size, recipe, complete=True, most=most),
-        mine(patch_scenes(faces, real, rng), find, cut, size, recipe, complete=False, most=20),
+        mine(groups, find, cut, size, complete=True, most=most),
+        mine(_empty(photos, recipe.empty_scenes, rng), find, cut, size, complete=True, most=most),
+        mine(patch_scenes(faces, real, rng), find, cut, size, complete=False, most=20),
     ]
     kinds = (NEGATIVE, POSITIVE, PART, LANDMARK)
     return {k: Samples.join([pools[k], *(m[k] for m in mined if k in m)]) for k in kinds}

@@ -8,10 +8,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from meanshape.methods.mtcnn.config import Recipe
 from meanshape.methods.mtcnn.training.faces import Bytes, Faces, Floats
 from meanshape.methods.mtcnn.training.scenes import Scene
-from meanshape.methods.mtcnn.training.windows import NEGATIVE, PART, POSITIVE, Samples, targets
+from meanshape.methods.mtcnn.training.windows import (
+    NEGATIVE,
+    NEGATIVE_BELOW,
+    PART,
+    PART_ABOVE,
+    POSITIVE,
+    POSITIVE_ABOVE,
+    Samples,
+    targets,
+)
 
 Find = Callable[[Bytes], Floats]  # a photo -> square windows (N, 4) that the earlier stages pass on
 Cut = Callable[[Bytes, Floats, int], Bytes]  # a photo and squares -> crops (N, size, size, 3)
@@ -27,7 +35,7 @@ def overlaps(windows: Floats, boxes: Floats) -> Floats:
 
 
 def sort_windows(
-    windows: Floats, scene: Scene, recipe: Recipe, complete: bool
+    windows: Floats, scene: Scene, complete: bool
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return each window's kind (-1: of no use) and the face it is nearest to.
 
@@ -43,9 +51,9 @@ def sort_windows(
     near = scene.boxes[nearest]
     centre = (windows[:, :2] + windows[:, 2:]) / 2
     inside = ((centre > near[:, :2]) & (centre < near[:, 2:])).all(1)
-    kind[(best < recipe.negative_below) & (inside | complete)] = NEGATIVE
-    kind[(best >= recipe.part_above) & (best < recipe.positive_above)] = PART
-    kind[best >= recipe.positive_above] = POSITIVE
+    kind[(best < NEGATIVE_BELOW) & (inside | complete)] = NEGATIVE
+    kind[(best >= PART_ABOVE) & (best < POSITIVE_ABOVE)] = PART
+    kind[best >= POSITIVE_ABOVE] = POSITIVE
     return kind, nearest
 
 
@@ -54,7 +62,6 @@ def mine(
     find: Find,
     cut: Cut,
     size: int,
-    recipe: Recipe,
     *,
     complete: bool,
     most: int = 80,
@@ -67,7 +74,7 @@ def mine(
         windows = find(scene.image)
         if not len(windows):
             continue
-        kind, nearest = sort_windows(windows, scene, recipe, complete)
+        kind, nearest = sort_windows(windows, scene, complete)
         for k, samples in found.items():
             rows = np.flatnonzero(kind == k)
             if k == NEGATIVE and len(rows) > most:

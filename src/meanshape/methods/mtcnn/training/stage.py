@@ -18,14 +18,15 @@ from meanshape.methods.mtcnn.training.windows import LANDMARK, NEGATIVE, PART, P
 from meanshape.training.loop import backward, channels_last, of_this_run, read_checkpoint, write_checkpoint
 
 Loss = Callable[..., tuple[Tensor, dict[str, float]]]
+RATIO = (3, 1, 1, 2)
+"""The paper's: negative : positive : part : landmark."""
 MIRROR = [1, 0, 2, 4, 3, 6, 5, 7, 9, 8]  # x1..x5 y1..y5 under left-right
 
 
-def shares(recipe: Recipe) -> dict[int, int]:
+def shares(size: int, ratio: tuple[int, int, int, int] = RATIO) -> dict[int, int]:
     """Return how many windows of each kind a batch holds."""
-    total = sum(recipe.ratio)
-    names = (NEGATIVE, POSITIVE, PART, LANDMARK)
-    return {k: max(2, recipe.batch * r // total) for k, r in zip(names, recipe.ratio, strict=True)}
+    kinds = (NEGATIVE, POSITIVE, PART, LANDMARK)
+    return {k: max(2, size * r // sum(ratio)) for k, r in zip(kinds, ratio, strict=True)}
 
 
 def colour(x: Tensor, generator: torch.Generator) -> Tensor:
@@ -48,10 +49,10 @@ def colour(x: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def batch(
-    pools: dict[int, Samples], recipe: Recipe, rng: np.random.Generator, generator: torch.Generator
+    pools: dict[int, Samples], counts: dict[int, int], rng: np.random.Generator, generator: torch.Generator
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Draw one batch: pixels, kinds, box offsets, points."""
-    picks = [(k, pools[k].take(rng.integers(len(pools[k]), size=n))) for k, n in shares(recipe).items()]
+    """Draw one batch of so many windows of each kind: pixels, kinds, box offsets, points."""
+    picks = [(k, pools[k].take(rng.integers(len(pools[k]), size=n))) for k, n in counts.items()]
     pixels = torch.from_numpy(np.concatenate([p.pixels for _, p in picks])).permute(0, 3, 1, 2).float()
     boxes = torch.from_numpy(np.concatenate([p.boxes for _, p in picks]))
     points = torch.from_numpy(np.concatenate([p.points for _, p in picks]))
@@ -82,18 +83,18 @@ def train_stage(
     loss: Loss,
     *,
     steps: int,
+    counts: dict[int, int],
     alpha: tuple[float, float, float],
     seed: int = 0,
     checkpoint: Path | None = None,
     report: Callable[[str], None] = print,
-    rate: float | None = None,
 ) -> dict[str, float]:
     """Train `net` on the pools for `steps` batches; goes on from `checkpoint` if that exists."""
     keep_memory()
     rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     channels_last(net)
-    peak = recipe.rate if rate is None else rate
-    optimiser = torch.optim.AdamW(net.parameters(), lr=peak, weight_decay=recipe.decay)
+    rules = recipe.rules
+    optimiser = torch.optim.AdamW(net.parameters(), lr=rules.rate, weight_decay=rules.decay)
     warm = min(200, steps // 10 + 1)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimiser,
@@ -116,10 +117,10 @@ def train_stage(
     seen: dict[str, float] = {}
     begun = time.perf_counter()
     for step in range(first, steps):
-        pixels, kind, boxes, points = batch(pools, recipe, rng, generator)
+        pixels, kind, boxes, points = batch(pools, counts, rng, generator)
         total, parts = loss(
             net(pixels), kind, boxes, points,
-            alpha=alpha, keep=recipe.keep, regression=recipe.regression, share=recipe.share_labels,
+            alpha=alpha, keep=recipe.keep, regression=rules.regression, share=rules.share_labels,
         )  # fmt: skip
         optimiser.zero_grad()
         backward(total)

@@ -9,10 +9,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from meanshape.methods.mtcnn.config import Recipe
+from meanshape.methods.mtcnn.config import Rules
 from meanshape.methods.mtcnn.training.faces import GREY, Bytes, Faces, Floats, View
 
 NEGATIVE, POSITIVE, PART, LANDMARK = range(4)
+NEGATIVE_BELOW, PART_ABOVE, POSITIVE_ABOVE = 0.3, 0.4, 0.65
+"""Of the intersection over union of a square window with the labelled box; between 0.3 and 0.4 of no use."""
+WINDOW_SIZE, WINDOW_SHIFT = (0.8, 1.25), 0.2
+"""Of positive windows: in the face's short and long side, in its width and height."""
 
 
 @dataclass
@@ -123,7 +127,7 @@ def warp_level(
 
 
 def from_faces(
-    faces: Faces, size: int, recipe: Recipe, rng: np.random.Generator, views: int
+    faces: Faces, size: int, rules: Rules, rng: np.random.Generator, views: int
 ) -> dict[int, Samples]:
     """Cut positives, parts, landmark windows and overlapping negatives from every face, `views` times each.
 
@@ -133,24 +137,24 @@ def from_faces(
     kinds: dict[int, list[Samples]] = {k: [] for k in range(4)}
     spread = {
         NEGATIVE: ((0.15, 2.4), 0.5),
-        POSITIVE: (recipe.window_size, recipe.window_shift),
+        POSITIVE: (WINDOW_SIZE, WINDOW_SHIFT),
         PART: ((0.6, 1.6), 0.45),
-        LANDMARK: (recipe.landmark_size, recipe.landmark_shift),
+        LANDMARK: (rules.landmark_size, rules.landmark_shift),
     }
     n, pyramids = len(faces), [pyramid(p) for p in faces.patches]
     for _ in range(views):
         index = np.arange(n)
-        angles = rng.normal(0, recipe.angle, n) * (rng.random(n) < 0.7)
+        angles = rng.normal(0, rules.angle, n) * (rng.random(n) < 0.7)
         view = faces.turned(index, np.clip(angles, -45, 45), rng.random(n) < 0.5)
         for kind in range(4):
             windows = _around(view.boxes, *spread[kind], rng)
             overlap = iou(windows, view.boxes)
             good = (
-                overlap < recipe.negative_below
+                overlap < NEGATIVE_BELOW
                 if kind == NEGATIVE
-                else (overlap >= recipe.part_above) & (overlap < recipe.positive_above)
+                else (overlap >= PART_ABOVE) & (overlap < POSITIVE_ABOVE)
                 if kind == PART
-                else overlap >= recipe.positive_above
+                else overlap >= POSITIVE_ABOVE
             )
             rows = np.flatnonzero(good)
             boxes, points = targets(windows[rows], view.boxes[rows], view.points[rows])
