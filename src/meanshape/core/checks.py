@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from meanshape.core.errors import ShapeError
+from meanshape.core.errors import MeanshapeError, ShapeError
 
 
 def number(value: Any, what: str, error: type[ValueError]) -> float:
@@ -51,6 +51,8 @@ def array(values: Any, error: type[ValueError], wanted: str) -> NDArray[Any]:
                 values = values.float()
         found = np.asarray(values)
         return found.astype(np.float32) if found.dtype.name == "bfloat16" else found
+    except MeanshapeError:  # of a picture that is read only now
+        raise
     except (TypeError, ValueError, RuntimeError) as reason:
         raise error(f"wanted {wanted}, not {type(values).__name__}: {reason}") from None
 

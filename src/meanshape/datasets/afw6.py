@@ -28,7 +28,7 @@ from meanshape.datasets.parts.survey import Survey
 
 card = load_card(__file__)
 MARKUP, POINTS = "afw6", 6
-FACES = 100_000
+FACES = 20_000
 """As many there may be."""
 
 
@@ -77,19 +77,26 @@ def _rows(path: Path) -> list[tuple[str, list[tuple[NDArray[Any], NDArray[Any]]]
     """Each photo's name, and for each of its faces the box (2, 2) and the points (6, 2)."""
     with mat.h5(path) as file:
         try:
-            cells, left = mat.array(file["anno"], FACES), FACES
+            cells, left = mat.array(mat.node(file, "anno"), FACES), FACES
             rows = []
             for name, boxes, _, points in cells.T:
-                faces = [mat.array(file[many], left).ravel() for many in (boxes, points)]
+                faces = [mat.array(mat.node(file, many), left).ravel() for many in (boxes, points)]
                 left -= len(faces[0])
                 both = [
-                    (mat.array(file[box], 4).T, mat.array(file[shape], 2 * POINTS).T)
+                    (_corners(mat.node(file, box)), mat.array(mat.node(file, shape), 2 * POINTS).T)
                     for box, shape in zip(*faces, strict=True)
                 ]
-                rows.append((mat.text(file[name]), both))
-        except (KeyError, ValueError, TypeError, AttributeError, OSError) as error:
+                rows.append((mat.text(mat.node(file, name)), both))
+        except mat.FAULTS as error:
             raise FormatError(f"it is not as AFW's anno.mat is: {error}", path) from error
     return rows
+
+
+def _corners(node: Any) -> NDArray[Any]:
+    corners = mat.array(node, 4).T
+    if corners.shape != (2, 2) or np.isinf(corners).any():
+        raise ValueError(f"wanted a box (2, 2), got {corners.tolist()}")
+    return corners
 
 
 def _shape(path: Path, identity: str, points: NDArray[Any]) -> Shape:

@@ -30,8 +30,8 @@ from meanshape.datasets.parts.survey import Survey
 
 card = load_card(__file__)
 MARKUP, POINTS = "lfpw29", 29
-NUMBERS, PICTURE = 10_000_000, 2**26
-"""How many there may be of labels, and of one picture."""
+NUMBERS, PICTURE, FAR = 2_000_000, 2**26, 1e9
+"""How many there may be of labels, and of one picture; and how far away a box."""
 END = {"train": "Tr", "test": "T"}
 
 
@@ -80,12 +80,16 @@ def _numbers(path: Path, end: str) -> tuple[NDArray[np.float64], NDArray[np.floa
     """The labels (N, 87) and boxes (N, 4) of a file."""
     with mat.h5(path) as file:
         try:
-            labels, boxes = (mat.array(file[f"{name}{end}"], NUMBERS).T for name in ("phis", "bboxes"))
-            pictures = file[f"Is{end}"].size
-        except (KeyError, OSError, ValueError, AttributeError) as error:
+            labels, boxes = (
+                mat.array(mat.node(file, f"{name}{end}"), NUMBERS).T for name in ("phis", "bboxes")
+            )
+            pictures = mat.node(file, f"Is{end}").size
+        except mat.FAULTS as error:
             raise FormatError(f"it is not as COFW's files are: {error}", path) from error
     if labels.shape != (pictures, 3 * POINTS) or boxes.shape != (pictures, 4):
         raise FormatError(f"{pictures} pictures came with labels {labels.shape}, boxes {boxes.shape}", path)
+    if (np.abs(boxes) > FAR).any():
+        raise FormatError("a box that is in no picture", path)
     return labels.astype(np.float64), boxes.astype(np.float64)
 
 
@@ -93,9 +97,11 @@ def _picture(path: Path, name: str, number: int) -> NDArray[np.uint8]:
     """The picture (H, W) or (H, W, 3) in a cell."""
     with mat.h5(path) as file:
         try:
-            cells = mat.array(file[name], NUMBERS).ravel()
-            return np.ascontiguousarray(mat.array(file[cells[number]], PICTURE).astype(np.uint8).T)
-        except (KeyError, IndexError, OSError, ValueError) as error:
+            picture = mat.array(mat.node(file, mat.reference(mat.node(file, name), number)), PICTURE)
+            if picture.dtype != np.uint8:
+                raise ValueError(f"wanted bytes, got {picture.dtype}")
+            return np.ascontiguousarray(picture.T)
+        except mat.FAULTS as error:
             raise ImageError(f"{path}, picture {number + 1}: {error}") from error
 
 

@@ -37,7 +37,7 @@ def survey(root: str | Path, split: str | None = None) -> Survey:
     path = first_of(root, "helen.mat", "data/helen.mat")
     if path is None:
         raise DataSetError(f"there is no helen.mat in {root}")
-    names = [str(np.ravel(cell)[0]) for cell in mat.load(path, "imgs").ravel()]
+    names = mat.texts(path, "imgs")
     labels, result = mat.load(path, "Pts").ravel(), Survey()
     if len(labels) != len(names):
         raise FormatError(f"{len(names)} names came with {len(labels)} labels", path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,10 @@ from meanshape.datasets.parts import mat5
 
 LETTERS = 4096
 """Of the name of a photo."""
+FILTERS = (1, 2, 3)
+"""HDF5's numbers of deflate, shuffle and fletcher32: what MATLAB packs arrays with, and no plug-in."""
+FAULTS = (KeyError, IndexError, ValueError, TypeError, AttributeError, OSError, RuntimeError, MemoryError)
+"""What h5py and NumPy raise where a version 7.3 file is not as it should be."""
 ORIGIN = 1.0
 """MATLAB calls the centre of the top-left pixel (1, 1)."""
 
@@ -33,6 +38,14 @@ def load(path: Path, name: str) -> NDArray[Any]:
     if name not in values:
         raise FormatError(f"it holds no variable {name!r}", path=path)
     return np.asarray(values[name])
+
+
+def texts(path: Path, name: str) -> list[str]:
+    """Return the texts in a cell array of a version 5 file."""
+    cells = [np.ravel(cell) for cell in load(path, name).ravel()]
+    if any(cell.size != 1 or not isinstance(cell[0], str) for cell in cells):
+        raise FormatError(f"wanted a text in each cell of {name!r}", path=path)
+    return [str(cell[0]) for cell in cells]
 
 
 def points(path: Path, name: str, counts: Iterable[int]) -> NDArray[np.float64]:
@@ -63,26 +76,66 @@ def h5(path: Path, mode: str = "r") -> Any:
         if mode == "r":
             open_regular(path).close()
         return h5py.File(path, mode)
-    except OSError as error:
+    except FAULTS as error:
         raise FormatError(f"not a MATLAB file of version 7.3: {error}", path=path) from error
+
+
+def node(file: Any, key: Any) -> Any:
+    """Return what a version 7.3 file holds itself under a name, or where a reference in it says.
+
+    HDF5 follows links, soft ones and those into other files, like any name; nothing of MATLAB's is one.
+    """
+    import h5py
+
+    if isinstance(key, str):
+        link = file.get(key, getlink=True)
+        if not isinstance(link, h5py.HardLink):
+            raise ValueError(f"it holds no variable {key!r}" if link is None else f"{key!r} is a link")
+    elif type(key) is not h5py.Reference:
+        raise ValueError(f"wanted a reference, got {type(key).__name__}")
+    return file[key]
 
 
 def array(node: Any, most: int) -> NDArray[Any]:
     """Return what an array of a version 7.3 file holds: numbers or references, `most` of them at most.
 
-    A file of a few bytes may promise terabytes of one number.
+    A file of a few bytes may promise terabytes of one number, in one part that is unpacked whole.
     """
-    size, kind = getattr(node, "size", None), getattr(getattr(node, "dtype", None), "kind", "")
-    if size is None or kind not in "biufO" or not kind:
-        raise ValueError(f"wanted an array of numbers, got {node!r:.80}")
-    if size > most:
-        raise ValueError(f"an array of {size:,} numbers, where {most:,} may be")
+    _check(node)
+    if node.size > most:
+        raise ValueError(f"an array of {node.size:,} numbers, where {most:,} may be")
     return np.array(node)
+
+
+def reference(node: Any, number: int) -> Any:
+    """Return one reference of an array of them, by its number."""
+    _check(node)
+    return node[np.unravel_index(number, node.shape)]
+
+
+def _check(node: Any) -> None:
+    """Refuse what MATLAB writes no array as: other kinds, other filters, and what lies in other files."""
+    import h5py
+
+    size, kind = getattr(node, "size", None), getattr(getattr(node, "dtype", None), "kind", "")
+    refers = kind == "O" and h5py.check_ref_dtype(node.dtype) is h5py.Reference
+    if size is None or not (refers or (kind and kind in "biuf")):
+        raise ValueError(f"wanted an array of numbers, got {node!r:.80}")
+    plan = node.id.get_create_plist()
+    if plan.get_layout() == h5py.h5d.VIRTUAL or plan.get_external_count():
+        raise ValueError("an array whose numbers lie in another file")
+    if any(plan.get_filter(number)[0] not in FILTERS for number in range(plan.get_nfilters())):
+        raise ValueError("an array that is packed as MATLAB packs none")
+    if max(size, math.prod(node.chunks or ())) * node.dtype.itemsize > mat5.LARGEST:
+        raise ValueError(f"an array that unpacks to more than {mat5.LARGEST:,} bytes")
 
 
 def text(node: Any) -> str:
     """Return the text that MATLAB keeps as an array of character codes."""
-    return "".join(chr(int(code)) for code in array(node, LETTERS).ravel())
+    codes = array(node, LETTERS)
+    if codes.dtype.kind != "u":
+        raise ValueError("wanted a text")
+    return "".join(map(chr, codes.ravel().tolist()))
 
 
 def write_cells(file: Any, name: str, rows: Iterable[Iterable[Any]]) -> None:

@@ -10,6 +10,7 @@ import math
 import struct
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import islice
 
 from meanshape.core.errors import FormatError
@@ -19,10 +20,21 @@ SIZES = {1: 1, 2: 1, 3: 2, 4: 2, 5: 4, 6: 4, 7: 4, 9: 8, 12: 8, 13: 8, 16: 1, 17
 MATRIX, COMPRESSED, INT32, UINT32 = 14, 15, 5, 6
 CELL, STRUCT, CHAR, NUMBERS = 1, 2, 4, range(6, 16)
 LARGEST, DEEPEST, MANY, NUMBERS_IN_ALL = 2**27, 8, 2**17, 2**24
-"""Bytes that a file's variables may unpack to, matrices that may lie in one another, elements of one matrix,
-and numbers in one: eight bytes each in memory, however they are packed."""
+"""Bytes that a file's variables may unpack to, matrices that may lie in one another, matrices of a file, and
+numbers in a variable: eight bytes each in memory, however they are packed."""
+
+ENOUGH = 6
+"""Elements of a matrix beside its cells: flags, dimensions, name, fields' names; and one too many."""
 
 Element = tuple[int, memoryview]
+
+
+@dataclass(slots=True)
+class Left:
+    """What a file may still hold: matrices, whether in one another or not, and numbers of a variable."""
+
+    matrices: int = MANY
+    numbers: int = NUMBERS_IN_ALL
 
 
 def check(data: bytes) -> None:
@@ -30,15 +42,17 @@ def check(data: bytes) -> None:
     order = {b"IM": "<", b"MI": ">"}.get(data[126:128])
     if order is None or len(data) < 128:
         raise FormatError("not a MATLAB file of version 5")
-    left = LARGEST
+    left, rest = LARGEST, Left()
     for kind, content in _elements(memoryview(data)[128:], order):
         if kind == COMPRESSED:
             unpacked = _unpacked(content, left)
             left -= len(unpacked)
             for inner, whole in _elements(memoryview(unpacked), order):
-                _check_matrix(inner, whole, order, 0)
+                rest.numbers = NUMBERS_IN_ALL
+                _check_matrix(inner, whole, order, rest, 0)
         else:
-            _check_matrix(kind, content, order, 0)
+            rest.numbers = NUMBERS_IN_ALL
+            _check_matrix(kind, content, order, rest, 0)
 
 
 def _unpacked(content: memoryview, most: int) -> bytes:
@@ -67,15 +81,18 @@ def _elements(data: memoryview, order: str) -> Iterator[Element]:
         at += 8 + step + (0 if kind == COMPRESSED else -step % 8)
 
 
-def _check_matrix(kind: int, content: memoryview, order: str, depth: int) -> None:
+def _check_matrix(kind: int, content: memoryview, order: str, left: Left, depth: int) -> None:
     """Check a matrix and what it holds."""
-    if kind != MATRIX or depth > DEEPEST:
+    if kind != MATRIX:
         raise FormatError(f"an element of type {kind} where a matrix should be")
+    if depth > DEEPEST:
+        raise FormatError(f"more than {DEEPEST} matrices in one another")
+    left.matrices -= 1
+    if left.matrices < 0:
+        raise FormatError(f"more than {MANY:,} variables, cells and fields")
     if not len(content):
         return  # an empty cell
-    parts = list(islice(_elements(content, order), MANY + 1))
-    if len(parts) > MANY:
-        raise FormatError(f"a matrix of more than {MANY:,} cells or fields")
+    parts = list(islice(_elements(content, order), left.matrices + ENOUGH))  # of more, their count is wrong
     if len(parts) < 3:
         raise FormatError("a matrix without flags, dimensions and name")
     (flags, word), (dims, sizes) = parts[:2]
@@ -83,12 +100,15 @@ def _check_matrix(kind: int, content: memoryview, order: str, depth: int) -> Non
         raise FormatError("a matrix without flags, dimensions and name")
     shape = struct.unpack(f"{order}{len(sizes) // 4}i", sizes)
     count = math.prod(shape) if min(shape) >= 0 else NUMBERS_IN_ALL + 1
-    if count > NUMBERS_IN_ALL or len(shape) < 2:
-        raise FormatError(f"a matrix of dimensions {shape}")
-    _check_content(struct.unpack(f"{order}II", word)[0], count, parts[3:], order, depth)
+    if count > NUMBERS_IN_ALL or not 2 <= len(shape) <= 32:
+        raise FormatError(f"a matrix of dimensions {shape!s:.80}")
+    left.numbers -= count
+    if left.numbers < 0:
+        raise FormatError(f"more than {NUMBERS_IN_ALL:,} numbers in a variable")
+    _check_content(struct.unpack(f"{order}II", word)[0], count, parts[3:], order, left, depth)
 
 
-def _check_content(flags: int, count: int, parts: list[Element], order: str, depth: int) -> None:
+def _check_content(flags: int, count: int, parts: list[Element], order: str, left: Left, depth: int) -> None:
     """Check that a matrix holds as much as its dimensions say."""
     kind, planes = flags & 0xFF, 2 if flags & 0x800 else 1
     if kind in (CELL, STRUCT):
@@ -100,10 +120,12 @@ def _check_content(flags: int, count: int, parts: list[Element], order: str, dep
                 raise FormatError(f"a structure whose names have {length} letters")
             count *= len(parts[1][1]) // length
             parts = parts[2:]
+        if count > left.matrices:
+            raise FormatError(f"more than {MANY:,} variables, cells and fields")
         if len(parts) != count:
             raise FormatError(f"{count} cells or fields promised, {len(parts)} there")
         for inner, content in parts:
-            _check_matrix(inner, content, order, depth + 1)
+            _check_matrix(inner, content, order, left, depth + 1)
     elif kind == CHAR or kind in NUMBERS:
         if not (count == 0 and not parts) and len(parts) != planes:
             raise FormatError(f"{planes} blocks of numbers promised, {len(parts)} there")
