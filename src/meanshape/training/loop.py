@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from meanshape.core.errors import OutputError, WeightsError
 from meanshape.core.files import replacing
 from meanshape.core.regular import open_regular
+from meanshape.training import checked
 from meanshape.training.distributed import join, shared
 from meanshape.training.run_folder import add_record
 
@@ -89,6 +90,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint: tensors and numbers, never the part of pickle that runs programs."""
     try:
         with open_regular(path) as file:
+            checked.check_stored(file)
             state = torch.load(file, weights_only=True)
     except Exception as error:  # torch raises what zip files, pickle and it itself raise
         raise WeightsError(f"{path}: no checkpoint that can be read ({error}); remove it") from error
@@ -104,7 +106,7 @@ def of_this_run(path: Path) -> Iterator[None]:
         yield
     except WeightsError:
         raise
-    except (KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+    except (KeyError, ValueError, TypeError, AttributeError, RuntimeError, OverflowError) as error:
         raise WeightsError(
             f"{path}: a checkpoint of another network ({_first_line(error)}); "
             "choose another folder, or remove it"
@@ -182,12 +184,15 @@ class Trainer:
             return
         state = read_checkpoint(path)
         with of_this_run(path):
-            self.module.load_state_dict(state["module"])
-            self.average.load_state_dict(state["average"])
-            self.optimiser.load_state_dict(state["optimiser"])
+            own = self.module.state_dict()
+            self.module.load_state_dict(checked.tensors(state["module"], own, "module"))
+            self.average.load_state_dict(checked.tensors(state["average"], own, "average"))
+            self.optimiser.load_state_dict(checked.of_optimiser(state["optimiser"], self.optimiser))
             torch.set_rng_state(state["rng"])
-            self.step, self.seconds, self.stale = state["step"], state["seconds"], state["stale"]
-            self.best, self.best_state = state["best"], state["best_state"]
+            self.step, self.stale = checked.whole(state, "step"), checked.whole(state, "stale")
+            self.seconds, self.best = checked.seconds(state), checked.figures(state)
+            best = state["best_state"]
+            self.best_state = checked.tensors(best, own, "best_state") if self.best or best else {}
 
     def checkpoint(self) -> None:
         """Write all that resuming needs, atomically."""

@@ -28,6 +28,7 @@ from meanshape.core.sample import Sample
 from meanshape.methods.dan.network import warp as seen_in
 from meanshape.methods.emotional_dan.network import EmotionalDANNet
 from meanshape.training.augment import Augmentation, as_pixels, jitter_matrix
+from meanshape.training.checked import check_stored
 from meanshape.training.layers import grey
 from meanshape.training.sampling import Batch, CropSampler
 
@@ -103,7 +104,7 @@ def build(
 ) -> EmotionBank:
     """Run the cascade over labelled faces; with a ``cache`` file, once for a run and its resumptions."""
     if cache is not None and cache.exists():
-        return _kept(cache, module.size, markup)
+        return _kept(cache, module.size, markup, len(labels))
     frames, placed, numbers = [], [], []
     with ThreadPoolExecutor(1) as pool:
         parts = [samples[i : i + TOGETHER] for i in range(0, len(samples), TOGETHER)]
@@ -123,11 +124,25 @@ def build(
     return bank
 
 
-def _kept(cache: Path, size: int, markup: MarkUp) -> EmotionBank:
+def _kept(cache: Path, size: int, markup: MarkUp, labels: int) -> EmotionBank:
     """The frames that a run has cut already."""
     try:
-        with open_regular(cache) as file, np.load(file, allow_pickle=False) as kept:
-            return EmotionBank(kept["frames"], kept["placed"], kept["labels"], size, markup.mirror)
+        with open_regular(cache) as file:
+            check_stored(file)
+            with np.load(file, allow_pickle=False) as kept:
+                frames, placed, numbers = kept["frames"], kept["placed"], kept["labels"]
+        count, side = frames.shape[:2]
+        for array, kind, shape in (
+            (frames, "u", (count, side, side)),
+            (placed, "f", (count, len(markup), 2)),
+            (numbers, "i", (count,)),
+        ):
+            if array.dtype.kind != kind or array.shape != shape:
+                raise ValueError(f"arrays {frames.shape}, {placed.shape} and {numbers.shape}")
+        known = count and side and ((numbers >= 0) & (numbers < labels)).all()
+        if not known or not np.isfinite(placed).all() or frames.dtype != np.uint8:
+            raise ValueError("values of no frames")
+        return EmotionBank(frames, placed, numbers, size, markup.mirror)
     except Exception as error:  # NumPy raises what zip files, its own format and it itself raise
         raise WeightsError(f"{cache}: no frames that can be read ({error}); remove it") from error
 

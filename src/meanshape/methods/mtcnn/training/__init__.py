@@ -35,6 +35,7 @@ from meanshape.methods.mtcnn.training.windows import (
     hang_over,
     textures,
 )
+from meanshape.training import checked
 from meanshape.training.loop import of_this_run, read_checkpoint
 
 if TYPE_CHECKING:
@@ -77,7 +78,8 @@ def train(
         if second:
             before = out / f"{NAMES[0]}.checkpoint.pt"
             with of_this_run(before):
-                net.load_state_dict(read_checkpoint(before)["net"])
+                state = read_checkpoint(before)
+                net.load_state_dict(checked.tensors(state["net"], net.state_dict(), "net"))
         train_stage(
             net, pools, recipe, nets.loss,
             steps=steps,
@@ -106,7 +108,7 @@ def _done(checkpoint: Path, steps: int) -> bool:
     if not checkpoint.exists():
         return False
     with of_this_run(checkpoint):
-        return int(read_checkpoint(checkpoint)["step"]) >= steps
+        return checked.whole(read_checkpoint(checkpoint), "step") >= steps
 
 
 def counts(recipe: Recipe, number: int) -> dict[int, int]:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from meanshape.methods.mtcnn.config import Recipe
 from meanshape.methods.mtcnn.training.windows import LANDMARK, NEGATIVE, PART, POSITIVE, Samples
+from meanshape.training import checked
 from meanshape.training.loop import backward, channels_last, of_this_run, read_checkpoint, write_checkpoint
 
 Loss = Callable[..., tuple[Tensor, dict[str, float]]]
@@ -106,12 +107,7 @@ def train_stage(
     )
     first = 0
     if checkpoint is not None and checkpoint.exists():
-        state = read_checkpoint(checkpoint)
-        with of_this_run(checkpoint):
-            net.load_state_dict(state["net"])
-            optimiser.load_state_dict(state["optimiser"])
-            schedule.load_state_dict(state["schedule"])
-            first = int(state["step"])
+        first = restore(checkpoint, net, optimiser, schedule)
         rng, generator = np.random.default_rng(seed + first), generator.manual_seed(seed + first)
     net.train()
     seen: dict[str, float] = {}
@@ -135,6 +131,18 @@ def train_stage(
             save(checkpoint, net, optimiser, schedule, step + 1)
     net.eval()
     return seen
+
+
+def restore(path: Path, net: nn.Module, optimiser: Any, schedule: Any) -> int:
+    """Go on from a checkpoint; return its step."""
+    state = read_checkpoint(path)
+    with of_this_run(path):
+        net.load_state_dict(checked.tensors(state["net"], net.state_dict(), "net"))
+        optimiser.load_state_dict(checked.of_optimiser(state["optimiser"], optimiser))
+        schedule.load_state_dict(checked.of_schedule(state["schedule"], schedule))
+        for group, rate in zip(optimiser.param_groups, schedule.get_last_lr(), strict=True):
+            group["lr"] = rate
+        return checked.whole(state, "step")
 
 
 def save(path: Path, net: nn.Module, optimiser: Any, schedule: Any, step: int) -> None:
