@@ -60,9 +60,8 @@ class StageTask:
         self.observe: Tensor | None = None  # (L, K): what a sample of the other mark-up shows of a shape
         if sampler.bank.partial is not None:
             markup = sampler.bank.markup
-            self.observe = torch.from_numpy(
-                markup.conversion(sampler.bank.partial).weights(len(markup))
-            ).float()
+            weights = markup.conversion(sampler.bank.partial).weights(len(markup))
+            self.observe = torch.tensor(weights, dtype=torch.float32)  # copied: they are not writable
 
     def batch(self, step: int) -> Batch:
         """Augmented crops of batch ``step``."""
