@@ -141,7 +141,7 @@ def costs(said: np.ndarray, true: np.ndarray, cell: tuple[int, float, float, flo
 
 def test_the_loss_is_that_of_scores_boxes_and_points() -> None:
     """Quality focal loss with the IoU as target, complete IoU, smooth L1, and their gradients."""
-    rng, config = np.random.default_rng(6), Config(side=64, box_weight=1.3, points_weight=0.7)
+    rng, config = np.random.default_rng(6), Config(side=64)
     task = training.Task(SimpleNamespace(), SimpleNamespace(), config, 0)  # type: ignore[arg-type]
     said = rng.normal(0, 0.4, (2, 15, 84))
     every, rows = cells(64), []
@@ -176,7 +176,7 @@ def test_the_loss_is_that_of_scores_boxes_and_points() -> None:
         value = (counts * (target - share) ** 2 * entropy).sum()
         for n, c, *true in rows:
             overlap, apart, form, points = costs(said[n, :, c], np.array(true), every[c])
-            value += 1.3 * (overlap + apart + alpha[n, c] * form) + 0.7 * points
+            value += 2.0 * (overlap + apart + alpha[n, c] * form) + points
         return float(value / len(rows))
 
     assert loss.item() == pytest.approx(total(said), rel=1e-5)

@@ -43,6 +43,7 @@ NOTHING = -8.0  # the logit of a closer look that sees no face there
 INSIDE = 0.8  # of two answers, the share of one in the other from which they mean one face
 MIRROR = (1, 0, 2, 4, 3)
 SMALLEST = 10
+SMALLEST_SEEN = 16.0  # pixels that the smallest face has in the picture that the network sees
 TILE, SHARED = 1536, 384  # pixels of the sides of a tile, and of what neighbours share
 
 
@@ -155,7 +156,7 @@ class Glance(FaceDetector):
 
     def _scales(self, height: int, width: int, min_face: float) -> list[float]:
         """Return by what the picture is resized for each look."""
-        scales = [self.config.smallest / min_face]
+        scales = [SMALLEST_SEEN / min_face]
         while max(height, width) * scales[-1] > COVERED * LARGEST:
             scales.append(scales[-1] / STEP)
         return scales

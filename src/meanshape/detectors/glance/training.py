@@ -32,6 +32,9 @@ SCALES = (1.0, 0.6, 1.5)  # of the photos without people, one after the other
 FORGOTTEN = 0.8  # of a photo's difficulty, from one measurement to the next
 MINED = 1000  # steps between two of them
 HELD = 6  # batches that the validation figure is the loss of
+FRESH = 9  # pictures of a batch, at most, that are new; the others are earlier ones, mirrored
+BOX_WEIGHT = 2.0  # of the box's loss; that of the score and that of the points weigh 1
+WEIGHT_DECAY = 0.02
 
 Picture = tuple[Pixels, Floats, Floats]
 
@@ -50,7 +53,7 @@ class Task:
 
     def batch(self, step: int) -> Batch:
         """Return the pictures of a step: new ones, and mirror images of earlier ones."""
-        fresh = min(self.config.fresh, self.config.batch)
+        fresh = min(FRESH, self.config.batch)
         new = [self._picture(step, i) for i in range(fresh)]
         rng = np.random.default_rng((self.seed, step, self.config.batch))
         for _ in range(self.config.batch - fresh):
@@ -94,8 +97,8 @@ class Task:
         wanted[number, cell] = FLOOR + (1 - FLOOR) * right.detach()
         points = self.centers[cell][:, None] + said[:, 5:].reshape(-1, 5, 2) * unit[:, None]
         total = score_loss(answer[..., 0], wanted, batch["counts"]) / count
-        total = total + self.config.box_weight * boxes.sum() / count
-        return total + self.config.points_weight * points_loss(points, rows[:, 2:]) / count
+        total = total + BOX_WEIGHT * boxes.sum() / count
+        return total + points_loss(points, rows[:, 2:]) / count
 
     def validate(self, module: nn.Module) -> dict[str, float]:
         """Return the mean loss of a few batches that are always the same; mine the photos without people."""
@@ -196,7 +199,7 @@ def learn(
     channels_last(net)
     schedule = Schedule(
         steps=config.steps, batch=config.batch, rate=config.learning_rate, warmup=min(300, config.steps // 5),
-        weight_decay=config.weight_decay, ema=config.average, clip=5.0, validate_steps=MINED,
+        weight_decay=WEIGHT_DECAY, ema=config.average, clip=5.0, validate_steps=MINED,
     )  # fmt: skip
     Trainer(net, Task(compose, held, config, seed), schedule, folder, "glance", seed).run(progress)
     return net

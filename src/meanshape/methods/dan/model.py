@@ -16,7 +16,6 @@ from meanshape.core.shape import Shape
 from meanshape.methods.dan.config import Config
 from meanshape.methods.shared.deep_model import GRAPH, MEAN, Run, Samples, UprightModel
 from meanshape.methods.shared.steps import Step, heatmap
-from meanshape.training.augment import Augmentation
 from meanshape.training.sampling import square_mean
 
 
@@ -33,7 +32,6 @@ class DAN(UprightModel):
     @classmethod
     def tiny(cls) -> Self:
         """A two-stage network for a few dozen faces."""
-        plain = Augmentation(rotation=5, colour=0, grey=0, blur=0, jpeg=0, noise=0, occluder=0)
         return cls(
             Config(
                 crop_size=32,
@@ -47,7 +45,7 @@ class DAN(UprightModel):
                 steps=(200, 80),
                 warmup=10,
                 ema=0.98,
-                augmentation=plain,
+                augment="slight",
             )
         )
 

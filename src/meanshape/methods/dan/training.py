@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from meanshape.methods.dan.config import Config
 
 GRAPH = "model.onnx"
+PARTIAL_WEIGHT = 0.5
+"""Of the loss on samples of another mark-up."""
 
 
 def build(config: Config, mean: NDArray[np.float64]) -> DANNet:
@@ -78,7 +80,7 @@ class StageTask:
         if self.observe is not None and share:
             seen = torch.einsum("lk,nkd->nld", self.observe, shape)
             partial = self._mean(seen, batch["partial"], batch["norm"])
-            loss = (1 - share) * loss + share * self.config.partial_weight * partial
+            loss = (1 - share) * loss + share * PARTIAL_WEIGHT * partial
         located = self._localise(module, batch["points"])
         return loss + self.config.localisation * located if self.config.localisation else loss
 
@@ -131,7 +133,7 @@ def fit(
         for parameter in module.parameters():
             parameter.requires_grad_(False)
         stage = module.stages[index].requires_grad_(True)
-        if index and config.warm_start and f"stages.{index}.fc2.weight" not in loaded:
+        if index and f"stages.{index}.fc2.weight" not in loaded:
             assert isinstance(stage, Stage)
             stage.start_from(cast(Stage, module.stages[index - 1]))
         if index and config.use_features:

@@ -28,6 +28,7 @@ from meanshape.training.losses import masked_mean, point_distances, wing_loss
 GRAPH, FIRST_GRAPH, STATE, MEAN = "model.onnx", "stage1.onnx", "weights.safetensors", "mean.npy"
 FIRST, OTHERS = 0.5, 0.5
 """Weights of the first look's loss and of that of the other mark-ups' own points."""
+WEIGHT_DECAY = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +163,7 @@ def fit(
         batch=config.batch,
         rate=config.learning_rate,
         warmup=config.warmup,
-        weight_decay=config.weight_decay,
+        weight_decay=WEIGHT_DECAY,
         ema=config.ema,
         floor=0.01,
     )

@@ -108,7 +108,7 @@ class Teachers:
             files = Checked(folder)
             if tuple(read_text(files / LABELS).split()) != tuple(labels):
                 raise WeightsError(f"{folder}: it tells other labels apart than {', '.join(labels)}")
-            own = from_toml(type(config), read_text(files / "config.toml"), where=str(folder))
+            own = from_toml(type(config), read_text(files / "config.toml"), where=str(folder), written=True)
             module = start(own, mean, labels, folder)
             asked = {f"joint.{name}" for name, _ in module.joint.named_parameters()}
             if asked - start_from(module, folder):
