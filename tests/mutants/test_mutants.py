@@ -30,6 +30,20 @@ def test_there_are_many_of_every_method_and_none_twice() -> None:
     }
 
 
+@pytest.mark.parametrize("kind", ["methods", "detectors"])
+def test_equations_are_computed_a_second_time(kind: str) -> None:
+    """Each method and detector is imported by a file of equations, but for those that compute nothing."""
+    files = [path.read_text("utf-8") for path in (plant.ROOT / "tests").rglob("test_equations_*.py")]
+    known = {
+        path.stem
+        for path in (plant.ROOT / plant.PACKAGE / kind).iterdir()
+        if not path.name.startswith("_") and path.suffix in ("", ".py")
+    } - {"base", "onnx", "shared", "given", "whole_image", "mtcnn_synthetic"}
+    assert len(known) >= 3
+    for name in known - ({"mtcnn"} if kind == "detectors" else set()):  # that is the method of this name
+        assert any(f"meanshape.{kind}.{name}" in text for text in files), name
+
+
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_a_mutant_can_be_planted(mutant: plant.Mutant) -> None:
     """Its line stands once in its file, what takes the line's place is Python, and its tests are there."""

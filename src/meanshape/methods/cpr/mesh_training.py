@@ -1,7 +1,7 @@
 """How the default cascade of `cpr` learns: one ridge regression a stage, on all views of all faces.
 
-What a stage says of the faces that it learnt from is what it would say without them, exactly: the stages
-after it learn from errors as they are.
+What a stage says of the faces that it learnt from is what it would say without them (see `ridge`): the
+stages after it learn from errors as they are.
 """
 
 from __future__ import annotations

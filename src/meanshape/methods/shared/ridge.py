@@ -24,7 +24,8 @@ def ridge(
     wanted : (N, M); seen @ weights + bias comes nearest to it
     strength : of the ridge, relative to the mean variance of what is seen
     groups : (N,), if given, the answers are of regressions that have not learnt from the row's group: in
-        closed form, (1 - H)^-1 times the group's residuals, H being its block of the hat matrix
+        closed form, (1 - H)^-1 times the group's residuals, H being its block of the hat matrix. Only the
+        means and the size of the ridge are those of all rows.
     weights : (N,), if given, how much each row counts
     """
     from scipy.linalg import cho_solve, cholesky, solve_triangular
