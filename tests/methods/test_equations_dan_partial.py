@@ -48,7 +48,7 @@ def part(answers: np.ndarray, truth: np.ndarray, norm: np.ndarray, shaped: str) 
 
 @pytest.mark.parametrize(("shaped", "share", "weight"), [("wing", 0.3, 0.4), ("squared", 0.75, 1.0)])
 def test_faces_of_a_second_mark_up_pay_for_what_it_shows_of_a_shape(
-    shaped: str, share: float, weight: float
+    shaped: str, share: float, weight: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """(1 - share) L(S, 68 points) + share weight L(O S, 5 points), O the means that make 68 points 5."""
     rng = np.random.default_rng(2)
@@ -61,7 +61,8 @@ def test_faces_of_a_second_mark_up_pay_for_what_it_shows_of_a_shape(
     norm = np.array([20.0, 31.0, 9.0, 14.0, 17.0])
     bank = SimpleNamespace(partial=markup("mtfl5"), markup=markup("ibug68"))
     sampler = SimpleNamespace(bank=bank, partial_share=share)
-    config = replace(DAN.tiny().config, loss=shaped, localisation=0.0, partial_weight=weight)
+    monkeypatch.setattr(training, "PARTIAL_WEIGHT", weight)
+    config = replace(DAN.tiny().config, loss=shaped, localisation=0.0)
     task = training.StageTask(0, sampler, None, config)  # type: ignore[arg-type]
     task._localise = lambda module, points: torch.tensor(0.0)  # type: ignore[method-assign]
     arrays = {"points": truth, "partial": partial, "norm": norm, "image": np.zeros((5, 3, 8, 8))}
