@@ -17,7 +17,7 @@ LEARNERS = {
     for name in (*registry.names("methods"), "glance")
     if dataclasses.is_dataclass((kind := registry.learner(name)).Config)
 }
-MANY = {"cpr": 48, "dan": 24, "dcnn": 28, "emotional_dan": 67, "facepp": 35, "mtcnn": 24}
+MANY = {"cpr": 48, "dan": 24, "emotional_dan": 67, "mtcnn": 24}
 MANY |= {"asm": 30, "tcdcn": 38, "tcnn": 51}
 """How many settings there may be where 20 are too few, as yet or by nature."""
 

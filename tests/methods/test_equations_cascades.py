@@ -236,7 +236,7 @@ def test_zhou_s_cascade_is_that_of_the_equations(zhou: Any, mean_face: np.ndarra
     assert np.abs(found[0] - boxes).max() < 2e-3
     points = np.empty((68, 2))
     for n, (chosen, box) in enumerate(zip((np.arange(17, 68), np.arange(17)), boxes, strict=True)):
-        side = config.margin * np.sqrt(((box[1] - box[0]) ** 2).mean())
+        side = facepp_training.MARGIN * np.sqrt(((box[1] - box[0]) ** 2).mean())
         moves = conv_net(
             hand.part(weights, f"wholes.{n}"),
             shown(image, side * np.eye(2), box.mean(0), config.whole_size, 2),
@@ -262,7 +262,7 @@ def test_zhou_s_cascade_is_that_of_the_equations(zhou: Any, mean_face: np.ndarra
             if level == 3:
                 middle = own.mean(0)
                 radius = np.sqrt(((own - middle) ** 2).sum(1).mean())
-                matrix = config.reach * radius * flip
+                matrix = facepp_training.REACH * radius * flip
             else:  # the inverse of the similarity that takes the part, mirrored or not, to its mean points
                 forward, shift = hand.similarity(own @ flip, mean)
                 matrix = flip @ np.linalg.inv(forward)

@@ -55,7 +55,8 @@ class Schedule:
     @classmethod
     def of(cls, config: Any, **others: Any) -> Self:
         """The schedule that a method's config describes; ``others`` are what it does not, or what differs."""
-        same = {name: getattr(config, name) for name in ("batch", "rate", "warmup", "weight_decay", "ema")}
+        names = {"batch", "rate", "warmup", "weight_decay", "ema"} - others.keys()
+        same = {name: getattr(config, name) for name in names}
         if getattr(config, "constant_rate", False):
             same["floor"] = 1.0
         return cls(**(same | others))

@@ -16,10 +16,9 @@ from meanshape.core.errors import ConfigError
 from meanshape.core.markup import MarkUp, markup
 from meanshape.core.sample import Sample
 from meanshape.core.shape import Shape
-from meanshape.methods.dcnn.config import LEVELS, Config
+from meanshape.methods.dcnn.config import BOX, LEVELS, Config
 from meanshape.methods.onnx.graph import Graph
 from meanshape.methods.shared.deep_model import DeepModel, Run, Samples
-from meanshape.training.augment import Augmentation
 from meanshape.training.sampling import square_mean
 
 POINTS = "mtfl5"
@@ -42,13 +41,10 @@ class DCNN(DeepModel):
     @classmethod
     def tiny(cls) -> Self:
         """A cascade for a few dozen faces."""
-        plain = Augmentation(
-            shift=0, scale=0, rotation=0, colour=0, grey=0, blur=0, jpeg=0, noise=0, occluder=0
-        )
         return cls(
             Config(
                 crop_size=48, maps=(8, 16, 24, 32), hidden=(64, 48), patch_maps=(4, 8), patch_hidden=16,
-                batch=16, rate=4e-3, warmup=10, ema=0.95, steps=(80, 10, 5), augmentation=plain,
+                batch=16, rate=4e-3, warmup=10, ema=0.95, steps=(80, 10, 5), augment="none",
             )
         )  # fmt: skip
 
@@ -80,7 +76,7 @@ class DCNN(DeepModel):
         The boxes of CNN_FacePoint are square to 2 %; a canonical box need not be, and its crop keeps the
         picture's proportions.
         """
-        left, top, right, bottom = self.config.box
+        left, top, right, bottom = BOX
         side = box.size / math.sqrt((right - left) * (bottom - top))
         x = box.center[0] + side * (1 - left - right) / 2
         y = box.center[1] + side * (1 - top - bottom) / 2

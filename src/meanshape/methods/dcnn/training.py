@@ -27,6 +27,11 @@ GRAPH = "model.onnx"
 FACE, REACH = 80, 2.0  # pixels of a face box in memory, and the side of what is kept, in boxes
 EYES = 0.47  # of the side of the box, about the distance of the eyes: what the losses are scaled by
 OUTPUTS = ("level1", "level2", "level3")
+LOOKS, JITTER = 2, (0.015, 0.01)
+"""Patches that levels 2 and 3 learn from at a time, the first where the level before points; the other misses
+that by so much (deviation at each level, in boxes).
+"""
+WEIGHT_DECAY = 0.01
 
 
 def build(config: Config, mean: NDArray[np.float64]) -> DCNNNet:
@@ -56,8 +61,8 @@ class LevelTask:
         batch = self.sampler.batch(step)
         if self.level > 1:
             rng = np.random.default_rng((self.sampler.seed, 5, step))
-            size = (self.config.looks, len(batch["image"]), 5, 2)
-            noise = rng.normal(0, self.config.jitter[self.level - 2], size)
+            size = (LOOKS, len(batch["image"]), 5, 2)
+            noise = rng.normal(0, JITTER[self.level - 2], size)
             noise[0] = 0  # once exactly where the levels before err
             batch["noise"] = noise.astype(np.float32)
         return batch
@@ -142,7 +147,7 @@ def schedule_of(config: Config, level: int) -> Schedule | None:
     steps = config.steps[level - 1]
     if not steps:
         return None
-    return Schedule.of(config, steps=steps, validate_every=120.0)
+    return Schedule.of(config, steps=steps, weight_decay=WEIGHT_DECAY, validate_every=120.0)
 
 
 def save(module: DCNNNet, folder: Path, markup: str) -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
 
 from meanshape.core.errors import ConfigError
 from meanshape.training.augment import Augmentation
 
 LEVELS = 4
-Jitter = tuple[float, float, float]
-
-
-TURNED = Augmentation(rotation=12)
+CROP_SCALE = 1.5
+"""Side of the input crop, face boxes."""
+AUGMENTATION = Augmentation(rotation=12)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,6 @@ class Config:
     """What is decided before a cascade is trained."""
 
     crop_size: int = 128  # side of the input crop, pixels
-    crop_scale: float = 1.5  # and in face boxes
     box_size: int = 32  # level 1: pixels of its crop (the input crop), maps of its pairs, dense units
     box_widths: tuple[int, ...] = (8, 16, 32)
     box_features: int = 64
@@ -29,27 +29,46 @@ class Config:
     part_size: int = 32  # levels 3 and 4
     part_widths: tuple[int, ...] = (8, 24, 48)
     part_features: int = 64
-    margin: float = 1.25  # side of level 2's crop in box sizes
-    reach: float = 4.5  # side of a part's crop in root mean square radii of its points
-    whole_reach: float = 3.2  # the same where one network sees all inner points
     use_boxes: bool = True  # level 1
     two_branches: bool = True  # False: level 2 finds all 68 points at once
     parts: bool = True  # False: levels 3 and 4 find all inner points at once, with the networks of level 2
+    # the recipe
     dropout: float = 0.1
-    jitter: tuple[Jitter, Jitter, Jitter, Jitter] = (
-        (0.0, 0.0, 0.0),
-        (0.025, 0.06, 0.0),
-        (0.05, 0.10, 0.0),
-        (0.03, 0.06, 4.0),
-    )
-    """Of each level's crops in training: shift (crop sides), log of scale, degrees, as deviations."""
     batch: int = 32
     rate: float = 2e-3
-    weight_decay: float = 0.02
     warmup: int = 100
     ema: float = 0.997
     steps: tuple[int, int, int, int] = (600, 2000, 1300, 800)  # per level; 0 leaves it as it is
-    augmentation: Augmentation = TURNED
+
+    structure: ClassVar[tuple[str, ...]] = (
+        "crop_size",
+        "box_size",
+        "box_widths",
+        "box_features",
+        "whole_size",
+        "whole_widths",
+        "whole_features",
+        "part_size",
+        "part_widths",
+        "part_features",
+        "use_boxes",
+        "two_branches",
+        "parts",
+    )
+    built_in: ClassVar[Mapping[str, Any]] = {
+        "crop_scale": CROP_SCALE,
+        "margin": 1.25,
+        "reach": 4.5,
+        "whole_reach": 3.2,
+        "jitter": ((0.0, 0.0, 0.0), (0.025, 0.06, 0.0), (0.05, 0.1, 0.0), (0.03, 0.06, 4.0)),
+        "weight_decay": 0.02,
+    }
+    built_in_recipe: ClassVar[Mapping[str, Any]] = {"augmentation": asdict(AUGMENTATION)}
+
+    @property
+    def crop_scale(self) -> float:
+        """Side of the input crop, face boxes."""
+        return CROP_SCALE
 
     def __post_init__(self) -> None:
         """Check that sizes and widths agree."""

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from meanshape.core.errors import ConfigError, ShapeError
 from meanshape.methods.facepp.config import LEVELS, Config
 from meanshape.methods.shared.deep_model import DeepModel, Run, Samples
-from meanshape.training.augment import Augmentation
 from meanshape.training.sampling import square_mean
 
 
@@ -27,13 +26,11 @@ class FacePP(DeepModel):
     @classmethod
     def tiny(cls) -> Self:
         """A cascade for a few dozen faces."""
-        plain = Augmentation(rotation=5, colour=0, grey=0, blur=0, jpeg=0, noise=0, occluder=0)
         return cls(
             Config(
                 crop_size=32, box_size=16, whole_size=16, part_size=16, box_widths=(8, 16), box_features=32,
                 whole_widths=(8, 16), whole_features=64, part_widths=(8, 16), part_features=32,
                 dropout=0.0, batch=16, rate=4e-3, warmup=10, ema=0.9, steps=(30, 120, 10, 5),
-                augmentation=plain,
             )
         )  # fmt: skip
 

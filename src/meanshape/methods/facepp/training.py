@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from meanshape.core.markup import MarkUp
 from meanshape.core.sample import Sample
 from meanshape.methods.base import Progress
+from meanshape.methods.facepp.config import AUGMENTATION
 from meanshape.methods.facepp.network import FacePPNet, Frames, Part
 from meanshape.methods.onnx.export import export
 from meanshape.methods.onnx.state import STATE, save_state, start_from
@@ -27,6 +28,13 @@ if TYPE_CHECKING:
 GRAPH = "model.onnx"
 OUTPUTS = ("boxes", "level2", "level3", "level4")
 LEVELS = 4
+MARGIN = 1.25
+"""Side of level 2's crop in box sizes."""
+REACH, WHOLE_REACH = 4.5, 3.2
+"""Side of a part's crop in root mean square radii of its points; where one network sees all inner points."""
+JITTER = ((0.0, 0.0, 0.0), (0.025, 0.06, 0.0), (0.05, 0.10, 0.0), (0.03, 0.06, 4.0))
+"""Of each level's crops in training: shift (crop sides), log of scale, degrees, as deviations."""
+WEIGHT_DECAY = 0.02
 
 
 def split(config: Config, markup: MarkUp) -> tuple[list[tuple[int, ...]], list[Part]]:
@@ -60,8 +68,8 @@ def build(config: Config, mean: NDArray[np.float64], markup: MarkUp) -> FacePPNe
         box_net=(config.box_size, config.box_widths, config.box_features),
         whole_net=whole_net,
         part_net=part_net if config.parts else whole_net,
-        margin=config.margin,
-        reach=config.reach if config.parts else config.whole_reach,
+        margin=MARGIN,
+        reach=REACH if config.parts else WHOLE_REACH,
         dropout=config.dropout,
         use_boxes=config.use_boxes,
     )
@@ -112,7 +120,7 @@ class LevelTask:
         batch = self.sampler.batch(step)
         rng = np.random.default_rng((self.sampler.seed, 5, step))
         noise = rng.normal(size=(len(batch["image"]), 6, 4)).clip(-2.5, 2.5)
-        shift, scale, turn = self.config.jitter[self.level - 1]
+        shift, scale, turn = JITTER[self.level - 1]
         batch["noise"] = (noise * (shift, shift, scale, np.radians(turn))).astype(np.float32)
         return batch
 
@@ -157,7 +165,7 @@ class LevelTask:
         """Error in percent of the inter-pupil distance: of the corners (level 1) or of all points."""
         assert isinstance(module, FacePPNet)
         bank = self.valid or self.sampler.bank
-        sampler = CropSampler(bank, self.sampler.size, self.sampler.scale, 1, self.config.augmentation)
+        sampler = CropSampler(bank, self.sampler.size, self.sampler.scale, 1, AUGMENTATION)
         total = len(bank) if self.valid else min(64, len(bank))
         rows = []
         with torch.no_grad():
@@ -213,7 +221,7 @@ def fit(
         module.requires_grad_(False)
         nets[level - 1].requires_grad_(True)
         sampler = CropSampler(
-            bank, config.crop_size, config.crop_scale, config.batch, config.augmentation, seed + level
+            bank, config.crop_size, config.crop_scale, config.batch, AUGMENTATION, seed + level
         )
         task = LevelTask(level, sampler, valid_bank, config)
         trainer = Trainer(module, task, schedule_of(config, level), folder, f"level{level}", seed)
@@ -226,7 +234,9 @@ def fit(
 def schedule_of(config: Config, level: int) -> Schedule:
     """The schedule of a level."""
     rate = config.rate * (0.5 if level == LEVELS else 1.0)
-    return Schedule.of(config, steps=config.steps[level - 1], rate=rate, validate_every=120.0)
+    return Schedule.of(
+        config, steps=config.steps[level - 1], rate=rate, weight_decay=WEIGHT_DECAY, validate_every=120.0
+    )
 
 
 def save(module: FacePPNet, folder: Path, markup: str) -> None:
