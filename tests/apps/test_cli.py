@@ -121,3 +121,15 @@ def test_doctor_checks_the_weights(capsys, tmp_path, monkeypatch, model_folder):
 def test_the_guard_that_every_test_runs_under_stops_connections():
     with socket.socket() as looking, pytest.raises(BaseException, match="a connection to"):
         looking.connect(("192.0.2.1", 80))
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (["jitter", "clip.mp4", "--frames", "30"], "--frames is for rendered clips"),
+        (["webcam", "--headless", "--port", "8000"], "--headless shows no page"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(line, said, capsys):
+    assert main(line) == errors.ConfigError.exit_code
+    assert said in capsys.readouterr().err

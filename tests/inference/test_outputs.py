@@ -312,3 +312,22 @@ def test_a_journal_that_is_swapped_for_a_link_is_not_taken(tmp_path, name, resum
         out.finish()
     assert secret.read_bytes() == before
     assert [path.name for path in (tmp_path / "new").rglob("*") if path.is_file()] == [out.journal.name]
+
+
+def test_a_run_that_would_throw_a_stopped_ones_work_away_is_refused(tmp_path):
+    target = tmp_path / "out.jsonl"
+    first = Written(target, SOURCES, "m")
+    first.add(prediction("a/1.jpg"))
+    first.close()
+    kept = (tmp_path / "out.jsonl.part").read_bytes()
+    with pytest.raises(OutputError, match=r"out\.jsonl\.part holds 1 photo of a stopped run.*--resume"):
+        Written(target, SOURCES, "m")
+    assert (tmp_path / "out.jsonl.part").read_bytes() == kept
+    again = Written(target, SOURCES, "m", resume=True)
+    assert again.done == {"a/1.jpg"}
+    again.finish()
+    stopped = Written(target, SOURCES, "m")  # nothing is left of the first
+    stopped.add(prediction("a/1.jpg"))
+    stopped.close()
+    Written(target, SOURCES, "m", anew=True).finish()  # as a film is followed: from its beginning
+    assert target.read_bytes() == b""

@@ -67,12 +67,24 @@ def joined(origins: Iterable[Origin]) -> Origin:
     if not parts:
         return Origin()
     return Origin(
-        licence="; ".join(dict.fromkeys(words for part in binding for words in part.licence.split("; "))),
+        licence=_licences(part.licence for part in binding),
         commercial_use=all(part.commercial_use for part in parts),
         terms=tuple(dict.fromkeys(words for part in parts for words in part.terms)),
         learnt_from=tuple(dict.fromkeys(name for part in parts for name in part.learnt_from)),
         chosen_by=tuple(dict.fromkeys(name for part in parts for name in part.chosen_by)),
     )
+
+
+def _licences(texts: Iterable[str]) -> str:
+    """Return terms in a few words, each once: "research only (300-W, FER2013); …"."""
+    found: dict[str, dict[str, None]] = {}
+    for text in texts:
+        for words in text.split("; "):
+            terms, opened, whose = words.partition(" (")
+            named = opened and whose.endswith(")")
+            sources = found.setdefault(terms if named else words, {})
+            sources.update(dict.fromkeys(whose[:-1].split(", ") if named else ()))
+    return "; ".join(f"{terms} ({', '.join(whose)})" if whose else terms for terms, whose in found.items())
 
 
 def _texts(value: Any) -> tuple[str, ...]:

@@ -2,7 +2,8 @@
 
 While a run goes on, its predictions are lines of a journal beside the output (`points.jsonl.part`), each
 written whole. When the run is over, the journal becomes the output in one step; until then an older
-output stays as it was. A run that was stopped, however, leaves its journal, and `resume` goes on from it.
+output stays as it was. A run that was stopped, however, leaves its journal: `resume` goes on from it, and a
+run that would begin anew is refused.
 """
 
 from __future__ import annotations
@@ -117,6 +118,7 @@ class Written:
     model : what the predictions will call their model; a resumed run must have the same
     resume : keep what an earlier run wrote, but for photos that could not be read
     markup : the mark-up of all points; a resumed run must have the same. None: not known, not checked
+    anew : throw away what a stopped run left; else that is refused, unless `resume` goes on with it
 
     Until the end, or `close`, nobody else can write to the same output.
     """
@@ -130,10 +132,11 @@ class Written:
         model: str,
         resume: bool = False,
         markup: str | None = None,
+        anew: bool = False,
     ) -> None:
         """Open the journal, so that an output that cannot be written is known before any work."""
         self.target, self.model, self.markup = Path(target), model, markup
-        self.sources, self._resumed = sources, resume
+        self.sources, self._resumed, self._anew = sources, resume, anew
         self.done: set[str] = set()
         self.written = ""
         self.folder = _is_folder(target)
@@ -211,7 +214,13 @@ class Written:
         self._lock.release()
 
     def _fresh(self) -> IO[str]:
-        self.journal.unlink(missing_ok=True)  # whatever it is: a link would lead elsewhere
+        kept = not self._anew and self.journal.is_file() and not self.journal.is_symlink()
+        if kept and (done := self._lines_in_journal()):
+            raise OutputError(
+                f"{self.journal} holds {done} photo{'s' if done > 1 else ''} of a stopped run: "
+                "go on with resume (--resume), or remove the file to begin anew"
+            )
+        self.journal.unlink(missing_ok=True)  # whatever else it is: a link would lead elsewhere
         return self.journal.open("x", encoding="utf-8", newline="\n")
 
     def _resume(self) -> IO[str]:
@@ -246,6 +255,10 @@ class Written:
         """Refuse to go on with a journal that is not the file that was written to."""
         if not os.path.samestat(os.fstat(self._file.fileno()), self.journal.lstat()):
             raise OutputError(f"{self.journal}: somebody replaced it meanwhile; remove it and run again")
+
+    def _lines_in_journal(self) -> int:
+        with open_below(self._root, self.journal.name) as file:
+            return sum(line.endswith(b"\n") for line in file)
 
     def _rows_so_far(self, torn: bool = False) -> Iterator[Prediction]:
         """Yield what is in the journal."""

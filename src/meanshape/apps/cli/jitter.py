@@ -9,8 +9,10 @@ import typer
 
 from meanshape.apps.cli import _console as console
 from meanshape.apps.cli import _options as options
+from meanshape.core.errors import ConfigError
 
 app = typer.Typer()
+FRAMES = 60
 
 
 @app.command()
@@ -19,7 +21,9 @@ def jitter(
         Path | None, typer.Argument(help="A video; without, a still and a moving face are rendered.")
     ] = None,
     smoothing: Annotated[list[str] | None, typer.Option(help="What to try; may be repeated.")] = None,
-    frames: Annotated[int, typer.Option(min=20, help="Frames of the rendered clips.")] = 60,
+    frames: Annotated[
+        int | None, typer.Option(min=20, help="Frames of the rendered clips.", show_default="60")
+    ] = None,
     model: options.Model = None,
     licence: options.Licence = "any",
     min_face: options.MinFace = None,
@@ -35,12 +39,14 @@ def jitter(
     from meanshape.inference.pipeline import Pipeline
     from meanshape.inference.smoothing import SMOOTHERS, smoother
 
+    if clip is not None and frames is not None:
+        raise ConfigError(f"--frames is for rendered clips, and {clip} is a video: leave it out")
     names = smoothing or list(SMOOTHERS)
     for name in names:
         smoother(name)
     pipeline = Pipeline(model=model, licence=licence, min_face=min_face, threads=threads, device=device)
     if clip is None:
-        clips = {kind: measured.rendered(kind, frames) for kind in ("still", "moving")}
+        clips = {kind: measured.rendered(kind, frames or FRAMES) for kind in ("still", "moving")}
     else:
         clips = {str(clip): measured.filmed(clip)}
     rows = []

@@ -65,6 +65,8 @@ def train(
     chosen_by = read(valid or [], allow_missing, markup, None)
     if first:
         run_folder.prepare(out, resume)
+        if not resume and (out / weights.CARD).exists():
+            console.say(f"{out}: the model that is there will be replaced when this one is trained")
         if run_folder.checkpoints(out) and not (out / run_folder.RECORD).exists():
             console.say(f"{out}: nothing says what this run was asked for; it goes on as asked now")
     model.run_folder = out

@@ -71,7 +71,7 @@ def video(
         threads=threads, device=device, every=every, smoothing=smoothing, stages=stages,
     )  # fmt: skip
     with Clip(clip) as opened:
-        written = None if points is None else Written(points, [], tracker.pipeline.name)
+        written = None if points is None else Written(points, [], tracker.pipeline.name, anew=True)
         try:
             recorder = None if output is None else Recorder(output, opened.rate, opened.audio)
         except BaseException:

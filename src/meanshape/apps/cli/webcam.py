@@ -11,7 +11,7 @@ import typer
 
 from meanshape.apps.cli import _console as console
 from meanshape.apps.cli import _options as options
-from meanshape.core.errors import MissingExtra
+from meanshape.core.errors import ConfigError, MissingExtra
 
 if TYPE_CHECKING:
     from meanshape.core.image import Pixels
@@ -24,7 +24,9 @@ QUIT = (27, ord("q"))
 def webcam(
     camera: Annotated[str, typer.Argument(help="The camera's number, a device file, or a stream.")] = "0",
     headless: Annotated[bool, typer.Option("--headless", help="JSON Lines on stdout instead.")] = False,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Of the page; 0: any that is free.")] = 0,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Of the page.", show_default="any that is free")
+    ] = None,
     frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")] = None,
     model: options.Model = None,
     licence: options.Licence = "any",
@@ -38,6 +40,8 @@ def webcam(
     The page is shown where OpenCV has no windows, as the one that comes with Meanshape; this machine alone
     reaches it, and only with the token in its address. Nothing is stored.
     """
+    if headless and port is not None:
+        raise ConfigError("--headless shows no page: leave out --port")
     from meanshape.inference import camera as cameras
     from meanshape.inference.outputs import Printed
     from meanshape.inference.overlay import draw
@@ -48,7 +52,7 @@ def webcam(
     )
     printed = Printed()
     try:
-        with nullcontext() if headless else _view(port) as show:
+        with nullcontext() if headless else _view(port or 0) as show:
             for frame in cameras.frames(camera):
                 prediction = tracker(frame.pixels, frame.time, source=moment(camera, frame.time))
                 if show is None:
