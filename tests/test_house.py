@@ -143,7 +143,7 @@ def test_the_package_prints_only_where_people_look():
             continue
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             named = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
-            if named and shown(path) != "src/meanshape/inference/outputs.py":
+            if named and shown(path) != "src/meanshape/inference/printing.py":
                 assert any(keyword.arg == "file" for keyword in node.keywords), (
                     f"{shown(path)}: {node.lineno}"
                 )

@@ -19,7 +19,7 @@ from meanshape import formats
 from meanshape.apps.cli import main
 from meanshape.core.errors import MeanshapeWarning
 from meanshape.core.files import BY_FOLDER
-from meanshape.inference.outputs import Written
+from meanshape.inference.outputs import FileWriter
 
 
 @pytest.fixture
@@ -162,10 +162,10 @@ def test_long_names_are_drawn_written_and_resumed(run, photo, inside):
 
 
 def test_two_runs_on_one_output_do_not_mix(run, photo, inside):
-    from meanshape.inference.outputs import Written
+    from meanshape.inference.outputs import FileWriter
 
     photo("1.png")
-    other = Written("out.jsonl", ["1.png"], "mean_shape")
+    other = FileWriter("out.jsonl", ["1.png"], "mean_shape")
     code, _, err = run("1.png", "-o", "out.jsonl")
     assert code == 15 and err.startswith("meanshape: out.jsonl: another run is writing to it")
     other.close()
@@ -361,7 +361,7 @@ def test_a_name_that_is_not_utf8_stops_nothing_and_is_resumed(run, photo, inside
     latin = os.fsdecode(b"in/caf\xe9.png")
     photo("in/b.png"), photo(latin)
     with pytest.MonkeyPatch.context() as patch:  # as if it were killed before the last photo
-        patch.setattr(Written, "finish", Written.close)
+        patch.setattr(FileWriter, "finish", FileWriter.close)
         assert run("in/b.png", "-o", target)[0] == 0
     for _ in range(2):
         code, _, err = run("in", "-o", target, "--resume", "--overlay", "drawn")

@@ -10,7 +10,7 @@ import pytest
 from meanshape import OutputError
 from meanshape.core import files
 from meanshape.core.image import write_image
-from meanshape.inference.outputs import Written
+from meanshape.inference.outputs import FileWriter
 from meanshape.inference.recorder import Recorder
 
 LONG = "é" * 200
@@ -205,5 +205,5 @@ def test_what_is_no_file_is_not_replaced(name, tmp_path):
             pytest.importorskip("av")
             Recorder(tmp_path / name, 25)
         else:
-            Written(tmp_path / name, ["x.jpg"], "dan")
+            FileWriter(tmp_path / name, ["x.jpg"], "dan")
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted({"pipe", name})

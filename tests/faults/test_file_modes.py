@@ -14,7 +14,7 @@ from meanshape import formats
 from meanshape.core.face import Face
 from meanshape.core.image import write_image
 from meanshape.core.prediction import Prediction
-from meanshape.inference.outputs import Written
+from meanshape.inference.outputs import FileWriter
 
 BOX = ms.Box(2, 3, 20, 30)
 FOUND = Prediction((Face(BOX, ms.Shape(BOX.absolute(np.full((68, 2), 0.5)))),), (40, 40), "a.png", "mean")
@@ -30,7 +30,7 @@ def film(path: Path) -> None:
 
 
 def points(path: Path) -> None:
-    written = Written(path, ["a.png"], "mean")
+    written = FileWriter(path, ["a.png"], "mean")
     written.add(FOUND)
     written.finish()
 

@@ -13,7 +13,7 @@ from meanshape.core.face import Face
 from meanshape.core.prediction import Prediction
 from meanshape.core.shape import Shape
 from meanshape.formats.text import decode_names, dump_json, escaped, unescaped
-from meanshape.inference.outputs import Printed
+from meanshape.inference.printing import JsonLinesPrinter
 
 LATIN = "in/caf\udce9.jpg"
 """What Python makes of the bytes in/caf\\xe9.jpg."""
@@ -70,7 +70,7 @@ def test_lists_of_names_may_be_in_any_encoding():
 def test_standard_output_is_utf8_or_escaped(monkeypatch, encoding):
     raw = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding=encoding, newline="\n"))
-    printed = Printed()
+    printed = JsonLinesPrinter()
     for name in NAMES:
         printed.add(Prediction((), (9, 9), name))
     lines = raw.getvalue().decode("utf-8").split("\n")

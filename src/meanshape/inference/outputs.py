@@ -1,4 +1,4 @@
-"""Where predictions go: a label file, a folder of `.pts` files, or standard output.
+"""Predictions in a label file or in a folder of `.pts` files.
 
 While a run goes on, its predictions are lines of a journal beside the output (`points.jsonl.part`), each
 written whole. When the run is over, the journal becomes the output in one step; until then an older
@@ -8,107 +8,27 @@ run that would begin anew is refused.
 
 from __future__ import annotations
 
-import codecs
 import json
 import os
-import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, BinaryIO, Protocol
+from typing import IO, BinaryIO
 
 from meanshape import formats
 from meanshape.core.errors import ConfigError, FormatError, OutputError, writing
-from meanshape.core.face import Face
 from meanshape.core.files import check_place, open_below, open_to_append, write_below
 from meanshape.core.locks import FileLock
 from meanshape.core.prediction import Prediction
 from meanshape.core.regular import open_regular
 from meanshape.formats import jsonl, pts
-from meanshape.formats.text import printable
 from meanshape.inference.sources import short_names
 
 JOURNAL = ".part"
 
 
-class Results(Protocol):
-    """What takes predictions one after another; `written` says where they are in the end."""
-
-    done: set[str]
-    written: str
-    resumable: bool
-
-    def add(self, prediction: Prediction) -> None:
-        """Keep one prediction."""
-
-    def finish(self) -> None:
-        """Make the output, when there is nothing more to come."""
-
-    def close(self) -> None:
-        """Stop in the middle: what there is stays, for `resume`."""
-
-    def discard(self) -> None:
-        """Leave nothing behind."""
-
-
-class Printed:
-    """Predictions as JSON Lines on standard output."""
-
-    resumable = False
-
-    def __init__(self) -> None:
-        """Start with nothing done."""
-        self.done: set[str] = set()
-        self.written = ""
-
-    def add(self, prediction: Prediction) -> None:
-        """Print one line."""
-        encoding = codecs.lookup(getattr(sys.stdout, "encoding", None) or "utf-8").name
-        print(jsonl.render(prediction, ascii_only=encoding != "utf-8"), flush=True)
-
-    def finish(self) -> None:
-        """Do nothing."""
-
-    close = discard = finish
-
-
-class Told(Printed):
-    """Predictions in a few words for a person: how many faces, and where."""
-
-    def add(self, prediction: Prediction) -> None:
-        """Print one line for the photo and one for each face."""
-        if prediction.error is None:
-            count = len(prediction.faces)
-            print(printable(f"{prediction.source}: {count or 'no'} face{'s' if count != 1 else ''}"))
-        for face in prediction.faces:
-            left, top, right, bottom = (round(edge) for edge in face.box.as_list())
-            score = "" if face.score is None else f", score {face.score:.2f}"
-            shape = "" if face.shape is None else f", {len(face.shape)} points"
-            print(f"  from ({left}, {top}) to ({right}, {bottom}){score}{shape}")
-            if face.pose is not None:
-                pitch, yaw, roll = (
-                    round(angle) for angle in (face.pose.pitch, face.pose.yaw, face.pose.roll)
-                )
-                print(f"    pitch {pitch}, yaw {yaw}, roll {roll} degrees")
-            if shown := seems(face):
-                print(printable(f"    seems: {', '.join(shown)}"))
-
-
-def seems(face: Face) -> list[str]:
-    """Return in words what was asked for beside the points: emotion and attributes, the likeliest of each."""
-    words = []
-    answers = {} if face.emotion is None else {"emotion": face.emotion.probabilities or face.emotion.label}
-    for shares in (answers | dict(face.attributes or {})).values():
-        if isinstance(shares, Mapping) and shares:
-            label = max(shares, key=lambda key: shares[key])
-            words.append(f"{label} {shares[label]:.2f}")
-        elif isinstance(shares, str):
-            words.append(shares)
-    return words
-
-
-class Written:
+class FileWriter:
     """Predictions in a label file, or in a folder of `.pts` files.
 
     Parameters
@@ -407,4 +327,4 @@ def _rows(file: BinaryIO, path: Path, torn: bool = False) -> Iterator[Prediction
                 raise
 
 
-__all__ = ["JOURNAL", "Printed", "Results", "Told", "Written", "check_points", "writable"]
+__all__ = ["JOURNAL", "FileWriter", "check_points", "writable"]

@@ -19,7 +19,7 @@ from meanshape.core.image import ImageLike, Pixels, read_image
 from meanshape.core.markup import MarkUp
 from meanshape.core.prediction import Prediction
 from meanshape.core.shape import Shape
-from meanshape.inference.outputs import seems
+from meanshape.inference.printing import seems
 
 Colour = tuple[int, int, int]
 Text = tuple[str, Points, Colour]

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from meanshape.core.prediction import Prediction
     from meanshape.detectors.base import FaceDetector
     from meanshape.inference.batch import Summary
-    from meanshape.inference.outputs import Results
     from meanshape.inference.overlays import Overlays
     from meanshape.inference.pipeline import Pipeline
+    from meanshape.inference.printing import PredictionWriter
 
 app = typer.Typer()
 
@@ -139,20 +139,21 @@ def _overlays(overlay: str | None, sources: list[str], numbers: bool, names: boo
 
 def _results(
     output: str | None, overlay: str | None, sources: list[str], pipeline: Pipeline, resume: bool
-) -> Results:
+) -> PredictionWriter:
     """Return where predictions go; what cannot be written is said now."""
     from meanshape.core.markup import markup as named
-    from meanshape.inference.outputs import Printed, Told, Written, check_points
+    from meanshape.inference.outputs import FileWriter, check_points
+    from meanshape.inference.printing import JsonLinesPrinter, SummaryPrinter
 
     if output == "-" or (output is None and overlay is None and not sys.stdout.isatty()):
-        return Printed()
+        return JsonLinesPrinter()
     if output is None:
-        return Told()
+        return SummaryPrinter()
     if pipeline.markup is not None and pipeline.model.markup is not None:
         sources_of = pipeline.model.markup.conversion(pipeline.markup).sources
         check_points(output, holes=not all(sources_of))
     wanted = pipeline.markup or pipeline.model.markup
-    return Written(output, sources, pipeline.name, resume, None if wanted is None else named(wanted).name)
+    return FileWriter(output, sources, pipeline.name, resume, None if wanted is None else named(wanted).name)
 
 
 def _predictions(
@@ -180,7 +181,7 @@ def _predictions(
         yield prediction
 
 
-def _run(predictions: Iterator[Prediction], sources: list[str], results: Results) -> Summary:
+def _run(predictions: Iterator[Prediction], sources: list[str], results: PredictionWriter) -> Summary:
     """Write the predictions and return what was counted."""
     from meanshape.inference.batch import Summary
 
@@ -203,7 +204,9 @@ def _run(predictions: Iterator[Prediction], sources: list[str], results: Results
     return summary
 
 
-def _close(summary: Summary, results: Results, output: str | None, overlay: str | None, count: int) -> None:
+def _close(
+    summary: Summary, results: PredictionWriter, output: str | None, overlay: str | None, count: int
+) -> None:
     """Write the output and the summary; if no photo could be read, there is nothing to write."""
     if not summary.read and not summary.skipped:
         results.discard()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from meanshape.core.image import Pixels
     from meanshape.core.prediction import Prediction
     from meanshape.inference.clip import Clip
-    from meanshape.inference.outputs import Written
+    from meanshape.inference.outputs import FileWriter
     from meanshape.inference.overlay import Style
     from meanshape.inference.recorder import Recorder
     from meanshape.inference.tracking import Tracker
@@ -58,7 +58,7 @@ def video(
     Ctrl-C ends early and leaves files that can be used.
     """
     from meanshape.inference.clip import Clip
-    from meanshape.inference.outputs import Written
+    from meanshape.inference.outputs import FileWriter
     from meanshape.inference.overlay import Style
     from meanshape.inference.recorder import Recorder
     from meanshape.inference.video import make_tracker
@@ -71,7 +71,7 @@ def video(
         threads=threads, device=device, every=every, smoothing=smoothing, stages=stages,
     )  # fmt: skip
     with Clip(clip) as opened:
-        written = None if points is None else Written(points, [], tracker.pipeline.name, anew=True)
+        written = None if points is None else FileWriter(points, [], tracker.pipeline.name, anew=True)
         try:
             recorder = None if output is None else Recorder(output, opened.rate, opened.audio)
         except BaseException:
@@ -149,7 +149,7 @@ class _Film:
                 raise
 
 
-def _follow(clip: Clip, tracker: Tracker, film: _Film, written: Written | None) -> list[tuple[str, str]]:
+def _follow(clip: Clip, tracker: Tracker, film: _Film, written: FileWriter | None) -> list[tuple[str, str]]:
     """Go through the frames and return what a table says of them; Ctrl-C only ends it."""
     from meanshape.inference.video import moment
 
@@ -177,7 +177,7 @@ def _follow(clip: Clip, tracker: Tracker, film: _Film, written: Written | None) 
     ]
 
 
-def _finish(film: _Film, written: Written | None, count: int) -> None:
+def _finish(film: _Film, written: FileWriter | None, count: int) -> None:
     """Make files of what there is."""
     try:
         film.close()

@@ -43,14 +43,14 @@ def webcam(
     if headless and port is not None:
         raise ConfigError("--headless shows no page: leave out --port")
     from meanshape.inference import camera as cameras
-    from meanshape.inference.outputs import Printed
     from meanshape.inference.overlay import draw
+    from meanshape.inference.printing import JsonLinesPrinter
     from meanshape.inference.video import make_tracker, moment
 
     tracker = make_tracker(
         model=model, licence=licence, min_face=min_face, threads=threads, device=device, smoothing=smoothing
     )
-    printed = Printed()
+    printed = JsonLinesPrinter()
     try:
         with nullcontext() if headless else _view(port or 0) as show:
             for frame in cameras.frames(camera):
