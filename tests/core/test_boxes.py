@@ -137,3 +137,8 @@ def test_tensors_are_arrays(photo: Callable[..., Path], model_folder: Path) -> N
     points = torch.zeros(5, 2, requires_grad=True)
     assert ms.Shape(points, "mtfl5").points.shape == (5, 2)
     assert ms.load(model_folder).predict(shares, boxes[0]) == ms.load(model_folder).predict(wanted, ONE)
+
+
+def test_a_box_without_an_area_that_a_number_holds():
+    with pytest.raises(BoxError, match="too small to compute with"):
+        ms.Box(0, 0, 1e-300, 1e-300)

@@ -11,7 +11,7 @@ from PIL import Image
 from meanshape.core import geometry
 from meanshape.core.box import Box
 from meanshape.core.errors import ImageError, OutputError
-from meanshape.core.image import crop, image_size, read_image, warp, write_image
+from meanshape.core.image import crop, image_size, looked_up, read_image, warp, write_image
 
 
 def picture(height=6, width=9):
@@ -302,3 +302,17 @@ class TestWarp:
         plain = crop(rgb, box, 32)[0]
         assert np.array_equal(crop(rgb[:, ::-1][:, ::-1], box, 32)[0], plain)
         assert np.array_equal(crop(rgb[:, :, ::-1], box, 32)[0], plain[:, :, ::-1])
+
+
+@pytest.mark.parametrize("shape", [(9, 7), (1, 5), (2, 2), (40, 60, 3)])
+def test_far_away_a_picture_goes_on_as_near_by(shape, monkeypatch):
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 256, shape).astype(np.uint8)
+    for _ in range(20):
+        backward = rng.normal(0, 2, (2, 3)) * (1, 1, 8)
+        monkeypatch.setattr("meanshape.core.image.FAR", 64)
+        near = looked_up(picture, backward, (12, 10)).astype(int)
+        monkeypatch.setattr("meanshape.core.image.FAR", 0)
+        assert np.abs(looked_up(picture, backward, (12, 10)) - near).max() <= 3
+    with pytest.raises(ImageError, match="so far from its picture"):
+        looked_up(picture, np.full((2, 3), np.inf), (12, 10))

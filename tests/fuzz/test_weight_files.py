@@ -244,3 +244,27 @@ def test_a_checkpoint_cut_off_or_hostile(tmp_path):
 
     read_all(read, [*cuts(whole, 100), *flips(whole, 60), pickle.dumps(Program())])
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("name", ["asm", "cpr", "mtcnn", "tcdcn"])
+@pytest.mark.parametrize(
+    "box", [(1e9, 1e9, 1e9 + 90, 1e9 + 90), (-1e12, 0, 90 - 1e12, 90), (0, 0, 1e12, 1e12)], ids=str
+)
+@pytest.mark.parametrize("size", [(40, 60), (1, 2), (2, 900)], ids=str)
+def test_a_box_far_beyond_its_picture(name, box, size):
+    """One line of a label file says it: OpenCV alone would reflect the picture a billion times a pixel."""
+    with bounded():
+        points = ms.load(name).predict(np.zeros((*size, 3), np.uint8), ms.Box(*box)).points
+    assert np.isfinite(points).all()
+
+
+def test_a_confidence_that_looks_far_beyond(tmp_path):
+    folder = tmp_path / "asm"
+    shutil.copytree(weights.folder("asm"), folder)
+    groups = arrays.load(folder / "confidence.npz")
+    groups["check"]["frame"] = np.full((68, 2), 1e30) * np.arange(136).reshape(68, 2)
+    arrays.save(folder / "confidence.npz", groups)
+    signed(folder)
+    with bounded():
+        points = ms.load(folder).predict(IMAGE, ms.Box(5, 5, 35, 35))
+    assert (points.confidence <= 1).all()

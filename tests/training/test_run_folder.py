@@ -21,6 +21,7 @@ from meanshape.methods.mtcnn.training.stage import save  # noqa: E402
 from meanshape.methods.tcdcn import training as tcdcn_training  # noqa: E402
 from meanshape.training.loop import Schedule, Trainer, read_checkpoint, write_checkpoint  # noqa: E402
 
+MASTER = {"MASTER_ADDR": "localhost", "MASTER_PORT": "9"}
 RECORD = {"step": 3, "seconds": 60.0, "loss": 0.5, "error": 4.0}
 pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")
 
@@ -200,3 +201,32 @@ def test_curves_are_drawn_whatever_lies_in_the_folder(tmp_path: Path) -> None:
     (tmp_path / r"$\frac$.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     assert len(run_folder.read_curves(tmp_path)[r"$\frac$"]) == 3
     assert run_folder.draw_curves(tmp_path) == tmp_path / "curves.png"
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        ({}, (0, 1)),
+        ({"RANK": "1"}, (0, 1)),  # of something else than torchrun: this process must write what it learns
+        ({"WORLD_SIZE": "1", "RANK": "3"}, (0, 1)),
+        ({"WORLD_SIZE": "2", "RANK": "1", **MASTER}, (1, 2)),
+        ({"WORLD_SIZE": "abc"}, "WORLD_SIZE is 'abc'"),
+        ({"WORLD_SIZE": "-1", "RANK": "0", **MASTER}, "WORLD_SIZE is '-1'"),
+        ({"WORLD_SIZE": "0", "RANK": "0", **MASTER}, "WORLD_SIZE is '0'"),
+        ({"WORLD_SIZE": "2"}, "RANK is not set"),
+        ({"WORLD_SIZE": "2", "RANK": "2", **MASTER}, "RANK is '2'"),
+        ({"WORLD_SIZE": "2", "RANK": "0"}, "MASTER_ADDR is not set"),
+    ],
+)  # fmt: skip
+def test_what_torchrun_says(
+    said: dict[str, str], found: tuple[int, int] | str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("WORLD_SIZE", "RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, text in said.items():
+        monkeypatch.setenv(name, text)
+    if isinstance(found, str):
+        with pytest.raises(ConfigError, match=f"{found}.*: start with torchrun"):
+            run_folder.place()
+    else:
+        assert run_folder.place() == found

@@ -38,6 +38,8 @@ class Box:
             raise BoxError(f"a box needs left < right and top < bottom, not {self.as_list()}")
         if not math.isfinite((self.right - self.left) * (self.bottom - self.top)):
             raise BoxError(f"a box of {self.as_list()} is too large to compute with")
+        if not (self.right - self.left) * (self.bottom - self.top) > 0:
+            raise BoxError(f"a box of {self.as_list()} is too small to compute with")
         object.__setattr__(self, "score", checks.share(self.score, "a box's score", BoxError))
 
     @classmethod

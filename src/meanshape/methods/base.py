@@ -6,7 +6,6 @@ no box, many pictures of mixed sizes, `NotFitted`, checked and hashed folders.
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from abc import ABC, abstractmethod
@@ -267,7 +266,7 @@ class LandmarkModel(ABC):
         return {
             "method": self.name,
             "seed": seed,
-            "processes": int(os.environ.get("WORLD_SIZE", "1")),
+            "processes": run_folder.place()[1],
             "faces": run_folder.faces(train),
             "faces to choose by": run_folder.faces(valid),
             "starts from": {str(n): dict(weights.read_card(f).files) for n, f in enumerate(self.parents())},

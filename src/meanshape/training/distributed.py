@@ -9,7 +9,6 @@ processes do what one would with batches N times as large; rank r takes every N-
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
+
+from meanshape.training.run_folder import place
 
 LossOf = Callable[[nn.Module, dict[str, Tensor]], Tensor]
 
@@ -68,8 +69,7 @@ class World:
 
 def join() -> World:
     """Return this process's place in what `torchrun` started; alone, if nothing did."""
-    size = int(os.environ.get("WORLD_SIZE", "1"))
-    if size == 1:
+    if place()[1] == 1:
         return World()
     if not dist.is_initialized():
         dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")

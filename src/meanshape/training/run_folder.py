@@ -19,12 +19,29 @@ from meanshape.core.errors import ConfigError, writing
 from meanshape.core.files import open_to_append, replacing
 from meanshape.core.regular import read_text
 from meanshape.core.sample import Sample
+from meanshape.formats.text import whole
 
 RECORD, CURVES = "asked.json", "curves.png"
 DRAWN = ("seconds", "loss", "error")
 LARGEST = 1e15
 """What a figure stays below; of larger ones, as of NaN, no curve can be drawn."""
 PACKAGES = ("meanshape", "numpy", "torch", "onnx", "onnxruntime", "opencv-python-headless")
+
+
+def place() -> tuple[int, int]:
+    """Return which of how many processes this is, as `torchrun` says in the environment; alone, (0, 1)."""
+    texts = {name: os.environ.get(name, "") for name in ("WORLD_SIZE", "RANK", "MASTER_ADDR", "MASTER_PORT")}
+    if not texts["WORLD_SIZE"]:
+        return 0, 1
+    size, rank = whole(texts["WORLD_SIZE"]), whole(texts["RANK"])
+    if size == 1:
+        return 0, 1
+    if not 0 <= rank < size or not all(texts.values()):
+        told = ", ".join(
+            f"{name} is {text!r}" if text else f"{name} is not set" for name, text in texts.items()
+        )
+        raise ConfigError(f"{told}: start with torchrun, which sets all of them, or unset WORLD_SIZE")
+    return rank, size
 
 
 def prepare(folder: Path, resume: bool) -> None:
@@ -64,7 +81,7 @@ def begin(folder: Path, asked: Mapping[str, Any]) -> None:
                 f"{folder} holds an unfinished run that was asked for something else: {'; '.join(told)}; "
                 "ask for the same, or choose another --out"
             )
-    if os.environ.get("RANK", "0") == "0":
+    if place()[0] == 0:
         with writing(path):
             folder.mkdir(parents=True, exist_ok=True)
             with replacing(path) as file:

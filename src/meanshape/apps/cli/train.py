@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator
@@ -54,7 +53,7 @@ def train(
     from meanshape.datasets import origin as data_origin
     from meanshape.training import run_folder
 
-    first = os.environ.get("RANK", "0") == "0"  # of the processes of torchrun: this one writes and speaks
+    first = run_folder.place()[0] == 0  # of the processes of torchrun: this one writes and speaks
     model = prepare(method, preset, settings or [], threads)
     _equip(model, init, negatives)
     said = stated(terms, commercial_use, data, negatives)

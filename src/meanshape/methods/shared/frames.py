@@ -14,7 +14,7 @@ import numpy as np
 from meanshape.core.box import Box
 from meanshape.core.face_box import full
 from meanshape.core.geometry import Matrix, Points, compose, invert
-from meanshape.core.image import Pixels
+from meanshape.core.image import Pixels, looked_up
 from meanshape.core.shape import Shape
 
 
@@ -27,13 +27,7 @@ class View:
 
     def frame(self, matrix: Matrix, side: int) -> Pixels:
         """Return the frame (side, side) that `matrix` takes the unit frame to; borders reflect."""
-        import cv2
-
-        backward = compose(invert(matrix), self.matrix)
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        warped: Pixels = cv2.warpAffine(  # type: ignore[assignment]
-            self.pixels, backward, (side, side), flags=flags, borderMode=cv2.BORDER_REFLECT
-        )
+        warped: Pixels = looked_up(self.pixels, compose(invert(matrix), self.matrix), (side, side))
         return warped
 
 
