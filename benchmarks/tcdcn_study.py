@@ -75,7 +75,7 @@ def run(
     learning = training.Learning(config, tasks, sampler, valid, out)
     schedule = Schedule(
         steps=config.steps, rate=config.rate, warmup=config.warmup, ema=config.ema,
-        weight_decay=config.weight_decay, validate_steps=config.steps,
+        weight_decay=training.WEIGHT_DECAY, validate_steps=config.steps,
     )  # fmt: skip
     Trainer(module, learning, schedule, None, arm, seed).run()
     if tasks and config.refit:
@@ -140,10 +140,10 @@ def main() -> None:
     config = override(BASE, dict(pair.split("=", 1) for pair in given.set))
     samples, others = load_data(given.train), load_data(given.valid)
     markup = samples[0].shape.markup
-    train, valid = (FaceTensors(part, markup, config.channels) for part in (samples, others))
+    train, valid = (FaceTensors(part, markup, training.CHANNELS) for part in (samples, others))
     given.out.mkdir(parents=True, exist_ok=True)
     for seed in given.seeds:
-        sampler = Remembering(train, config.size, config.scale, config.batch, config.changes, seed)
+        sampler = Remembering(train, config.size, training.SCALE, config.batch, training.CHANGES, seed)
         for arm in given.arms:
             if stored(given.out, arm, seed):
                 continue

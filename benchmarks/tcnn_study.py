@@ -35,6 +35,7 @@ from meanshape.methods.onnx.state import start_from
 from meanshape.methods.tcdcn.network import Looking
 from meanshape.methods.tcnn import TCNN, Config, training
 from meanshape.methods.tcnn import network as nets
+from meanshape.methods.tcnn.config import CHANGES, SCALE, SIZE
 from meanshape.methods.tcnn.network import Mixture, Vanilla
 from meanshape.methods.tcnn.training.clusters import Views, assign, fit_mixture, spread_of_points
 from meanshape.methods.tcnn.training.heads import view_errors
@@ -153,7 +154,7 @@ def study(given: argparse.Namespace, model: TCNN, vanilla: Vanilla, sampler: Ten
             other, parts = dummy, [alone, held]
             if clusters > 1:
                 chosen = clusters == config.clusters
-                other = mixture if chosen else fit_mixture(random, clusters, config.dimensions, seed)
+                other = mixture if chosen else fit_mixture(random, clusters, training.DIMENSIONS, seed)
                 parts = [assign(other, replace(part)) for part in (views, stop)]
             settings = replace(config, clusters=clusters, tweak_batch=rows // clusters)
             measure(f"K = {clusters}", settings, other, *parts)
@@ -199,15 +200,13 @@ def main() -> None:
     model = TCNN.load(given.model)
     model.config = config = override(model.config, dict(pair.split("=", 1) for pair in given.set))
     mean = model._mean
-    vanilla = Vanilla(
-        3, config.size, config.widths, config.features, mean.size, config.activation, config.norm
-    )
+    vanilla = Vanilla(3, SIZE, config.widths, config.features, mean.size, config.activation, config.norm)
     start_from(vanilla, given.model)
     vanilla.to(memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
     faces = FaceTensors(load_data(given.train), model.markup)
-    aside = training.held_out(len(faces), config.held_out, 0)
+    aside = training.held_out(len(faces), training.HELD_OUT, 0)
     sampler = TensorSampler(
-        faces, config.size, config.scale, config.batch, config.changes, 0,
+        faces, SIZE, SCALE, config.batch, CHANGES, 0,
         upright=config.upright, mean=mean, aside=aside,
     )  # fmt: skip
     given.out.mkdir(parents=True, exist_ok=True)

@@ -101,11 +101,14 @@ def test_tcdcn_answers_linear_points_and_logistic_tasks(looks: int) -> None:
 
 
 @pytest.mark.parametrize("active", [(1, 1), (0, 1), (0, 0)])
-def test_tcdcn_s_loss_is_the_points_and_the_tasks_that_still_teach(active: tuple[int, int]) -> None:
+def test_tcdcn_s_loss_is_the_points_and_the_tasks_that_still_teach(
+    active: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """1/2 |y - f|^2 over the eyes' distance squared + lambda * cross entropies; of a stopped task nothing."""
     module = tcdcn(1)
     module.active.copy_(torch.tensor(active))
-    config = replace(TCDCN.tiny().config, loss="squared", task_weight=0.3, check_every=10**9)
+    config = replace(TCDCN.tiny().config, loss="squared", check_every=10**9)
+    monkeypatch.setattr(training, "TASK_WEIGHT", 0.3)
     learner = training.Learning.__new__(training.Learning)
     learner.config, learner.tasks = config, TASKS
     learner.weights = [torch.tensor([1.0, 2.0]), torch.tensor([0.5, 1.0, 1.5])]
@@ -231,7 +234,7 @@ def test_tcnn_answers_with_the_head_of_the_likeliest_cluster() -> None:
         assert np.abs(answer - (TARGET + moves.reshape(5, 2) * SIDE / 10)).max() < 2e-3
 
 
-def test_a_head_learns_from_the_faces_of_its_own_clusters() -> None:
+def test_a_head_learns_from_the_faces_of_its_own_clusters(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two clusters want opposite moves: each head learns its own, and head 0 stays as it is."""
     rng = np.random.default_rng(0)
     features = rng.normal(size=(60, 8)).astype(np.float32)
@@ -247,7 +250,8 @@ def test_a_head_learns_from_the_faces_of_its_own_clusters() -> None:
     with torch.no_grad():
         heads.w5.copy_(0.4 * torch.randn(1, 8, 6))
     before = [value.detach().clone() for value in heads.parameters()]
-    config = replace(TCNN.tiny().config, tweak_steps=60, tweak_batch=16, tweak_rate=0.06, loss="squared")
+    config = replace(TCNN.tiny().config, tweak_steps=60, tweak_batch=16, loss="squared")
+    monkeypatch.setattr(learning, "RATE", 0.06)
     learning.fine_tune(config, looking(1), heads, np.array([0, 1, 2]), views, seed=0)
     assert all(torch.equal(one[0], other[0]) for one, other in zip(heads.parameters(), before, strict=True))
     with torch.no_grad():

@@ -168,7 +168,7 @@ def test_an_unknown_label_is_refused_and_a_missing_one_costs_nothing(faces: list
 
 def learner(faces: FaceTensors) -> training.Learning:
     config = TCDCN.tiny().config
-    sampler = TensorSampler(faces, config.size, config.scale, 4, Changes())
+    sampler = TensorSampler(faces, config.size, training.SCALE, 4, Changes())
     return training.Learning(config, TASKS, sampler, None, None)
 
 

@@ -38,10 +38,10 @@ def faces() -> list[Sample]:
 @pytest.fixture(scope="module")
 def fitted(faces: list[Sample]) -> TCNN:
     torch.set_num_threads(1)
-    config = replace(
-        TCNN.tiny().config, looks=2, upright=0.4, steps=30, clusters=3, min_faces=3, held_out=0.2, aligned=6
-    )
-    return TCNN(config).fit(faces, seed=1)
+    config = replace(TCNN.tiny().config, looks=2, upright=0.4, steps=30, clusters=3, min_faces=3, aligned=6)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "HELD_OUT", 0.2)
+        return TCNN(config).fit(faces, seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -210,9 +210,11 @@ def test_the_best_fc6_is_found_in_closed_form(parts: tuple[Config, nets.Vanilla,
 
 def test_the_vanilla_head_is_finished_on_what_the_heads_learn_from(
     parts: tuple[Config, nets.Vanilla, TensorSampler],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     config, vanilla, sampler = parts
-    config = replace(config, clusters=2, tweak_batch=8, finish_steps=30, tweak_rate=0.01)
+    monkeypatch.setattr(learning, "RATE", 0.01)
+    config = replace(config, clusters=2, tweak_batch=8, tweak_steps=30)
     looking = training.make_looking(config, np.array(MEAN))
     views = clusters.random_views(vanilla, sampler, 4, 0)
     heads = nets.Heads(1, vanilla.trunk.outputs, config.features, 10, "relu")
@@ -226,10 +228,12 @@ def test_the_vanilla_head_is_finished_on_what_the_heads_learn_from(
 
 def test_no_head_is_worse_than_the_vanilla_one_on_the_faces_that_stop_it(
     parts: tuple[Config, nets.Vanilla, TensorSampler],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A rate that destroys every head: all stay as they were."""
     config, vanilla, sampler = parts
-    config = replace(config, min_faces=1, tweak_rate=50.0, tweak_steps=3, pull=0.0)
+    monkeypatch.setattr(learning, "RATE", 50.0)
+    config = replace(config, min_faces=1, tweak_steps=3, pull=0.0)
     views = clusters.random_views(vanilla, sampler, 4, 0)
     looking = training.make_looking(config, np.full((5, 2), 0.5))
     mixture = nets.Mixture(vanilla.trunk.outputs, 4, 1)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
 
 from meanshape.core.errors import ConfigError
 from meanshape.training.changes import Changes
@@ -14,6 +16,8 @@ TASKS = {
     "pose": ("left profile", "left", "frontal", "right", "right profile"),
 }
 """The tasks and their labels, in MTFL's words and order."""
+CROP_SCALE = 1.6
+"""Side of the input crop in face boxes: a face turned by 45 degrees stays inside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,18 +25,15 @@ class Config:
     """What is decided before a TCDCN is trained. Defaults are the shipped model's."""
 
     crop_size: int = 64  # side of the input crop, pixels
-    crop_scale: float = 1.6  # and in face boxes: a face turned by 45 degrees stays inside
     size: int = 40  # side of what the network sees, pixels
-    scale: float = 1.1  # and in face boxes
     looks: int = 2
-    channels: int = 1
     widths: tuple[int, ...] = (24, 64, 96, 96)  # maps of the four convolutions
     kernels: tuple[int, ...] = (5, 3, 3, 2)  # and their sides
     features: int = 128
     activation: str = "relu"
     norm: bool = True  # batch normalisation
     tasks: tuple[str, ...] = tuple(TASKS)
-    task_weight: float = 0.01  # lambda, the same for all
+    # the recipe
     stopping: bool = True  # task by task
     check_every: int = 250  # steps between two checks of the rule
     window: int = 8  # checks
@@ -43,26 +44,49 @@ class Config:
     batch: int = 64
     steps: int = 8000
     rate: float = 2e-3
-    constant_rate: bool = False
-    weight_decay: float = 0.02
     ema: float = 0.999
     warmup: int = 300
-    changes: Changes = field(default_factory=Changes)
+
+    structure: ClassVar[tuple[str, ...]] = (
+        "crop_size",
+        "size",
+        "looks",
+        "widths",
+        "kernels",
+        "features",
+        "activation",
+        "norm",
+        "tasks",
+    )
+    built_in: ClassVar[Mapping[str, Any]] = {
+        "crop_scale": CROP_SCALE,
+        "scale": 1.1,
+        "channels": 1,
+        "task_weight": 0.01,
+        "constant_rate": False,
+        "weight_decay": 0.02,
+    }
+    built_in_recipe: ClassVar[Mapping[str, Any]] = {"changes": asdict(Changes())}
 
     def __post_init__(self) -> None:
         """Check what would fail late."""
         if unknown := [task for task in self.tasks if task not in TASKS]:
             raise ConfigError(f"tasks are {', '.join(TASKS)}, not {unknown[0]!r}")
-        if not len(self.widths) == len(self.kernels) == 4 or self.looks < 1 or self.channels not in (1, 3):
+        if not len(self.widths) == len(self.kernels) == 4 or self.looks < 1:
             raise ConfigError(
-                f"wanted four widths and kernels, looks of 1 or more, channels 1 or 3; "
-                f"got {self.widths}, {self.kernels}, {self.looks}, {self.channels}"
+                f"wanted four widths and kernels, looks of 1 or more; "
+                f"got {self.widths}, {self.kernels}, {self.looks}"
             )
         if self.activation not in ("relu", "abs_tanh") or self.loss not in ("point", "wing", "squared"):
             raise ConfigError(
                 f"activation is relu or abs_tanh, loss point, wing or squared; "
                 f"got {self.activation!r}, {self.loss!r}"
             )
+
+    @property
+    def crop_scale(self) -> float:
+        """Side of the input crop, face boxes."""
+        return CROP_SCALE
 
 
 PAPER = Config(

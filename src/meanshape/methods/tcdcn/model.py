@@ -15,7 +15,6 @@ from meanshape.core.regular import read_text
 from meanshape.core.weights import Files
 from meanshape.methods.shared.deep_model import DeepModel, Run, Samples
 from meanshape.methods.tcdcn.config import TASKS, Config
-from meanshape.training.changes import Changes
 from meanshape.training.sampling import square_mean
 
 LOG = "tasks.json"
@@ -40,12 +39,10 @@ class TCDCN(DeepModel):
     @classmethod
     def tiny(cls) -> Self:
         """Return a network for a few dozen faces."""
-        changes = Changes(turn=5, light=0, grey=0, blur=0, noise=0, occluder=0, loose=0)
         return cls(
             Config(
                 widths=(8, 16, 32, 32), features=64, batch=16, steps=300, rate=4e-3, warmup=10,
                 looks=1, upright=0.0, ema=0.95, refit=4,
-                changes=changes,
             )
         )  # fmt: skip
 

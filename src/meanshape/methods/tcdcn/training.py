@@ -20,6 +20,7 @@ from meanshape.methods.onnx.export import export
 from meanshape.methods.onnx.state import STATE, save_state, start_from
 from meanshape.methods.tcdcn.network import Looking, TCDCNNet, channels_last
 from meanshape.methods.tcdcn.stopping import TaskWatch
+from meanshape.training.changes import Changes
 from meanshape.training.loop import Batch, Schedule, Trainer
 from meanshape.training.losses import LOSSES, masked_mean, point_distances
 from meanshape.training.run_folder import add_record, read_records
@@ -29,6 +30,13 @@ if TYPE_CHECKING:
     from meanshape.methods.tcdcn.config import Config
 
 GRAPH, WATCHED = "model.onnx", "tasks.jsonl"
+SCALE = 1.1
+"""Side of what the network sees, face boxes."""
+CHANNELS = 1
+TASK_WEIGHT = 0.01
+"""Lambda, the same for all tasks."""
+WEIGHT_DECAY = 0.02
+CHANGES = Changes()
 Labels = NDArray[np.int64]
 Tasks = Mapping[str, Sequence[str]]
 
@@ -36,7 +44,7 @@ Tasks = Mapping[str, Sequence[str]]
 def build(config: Config, mean: NDArray[np.float64], tasks: Tasks) -> TCDCNNet:
     """The torch module of a configuration."""
     looking = Looking(
-        torch.from_numpy(mean), config.crop_size, config.crop_scale, config.size, config.scale, config.looks
+        torch.from_numpy(mean), config.crop_size, config.crop_scale, config.size, SCALE, config.looks
     )
     module = TCDCNNet(
         looking,
@@ -45,7 +53,7 @@ def build(config: Config, mean: NDArray[np.float64], tasks: Tasks) -> TCDCNNet:
         features=config.features,
         activation=config.activation,
         norm=config.norm,
-        channels=config.channels,
+        channels=CHANNELS,
         kernels=config.kernels,
     )
     return channels_last(module)
@@ -74,7 +82,7 @@ class Learning:
         self.labels, self.weights = labels_of(sampler.faces, tasks), class_weights(sampler.faces, tasks)
         self.valid_labels = labels_of(self.valid.faces, tasks)
         self.flips = [torch.tensor(mirrored(names)) for names in tasks.values()]
-        self.watches = [TaskWatch(config.task_weight, config.window, config.threshold) for _ in self.tasks]
+        self.watches = [TaskWatch(TASK_WEIGHT, config.window, config.threshold) for _ in self.tasks]
         self.stops = earlier_stops(folder)
 
     def batch(self, step: int) -> Batch:
@@ -93,7 +101,7 @@ class Learning:
         if not self.tasks:
             return loss
         costs = self.costs(module, features, batch["labels"].long())
-        weight = self.config.task_weight * module.active
+        weight = TASK_WEIGHT * module.active
         self._watch(module, int(batch["step"]) + 1)
         return loss + (weight * costs).sum()
 
@@ -222,14 +230,14 @@ def fit(
         start_from(module, initial)
         module.looking.mean.copy_(torch.from_numpy(mean))
         module.active.fill_(1)
-    faces = FaceTensors(train, markup, config.channels)
-    others = FaceTensors(valid, markup, config.channels) if valid else None
+    faces = FaceTensors(train, markup, CHANNELS)
+    others = FaceTensors(valid, markup, CHANNELS) if valid else None
     sampler = TensorSampler(
-        faces, config.size, config.scale, config.batch, config.changes, seed,
+        faces, config.size, SCALE, config.batch, CHANGES, seed,
         upright=config.upright, mean=mean,
     )  # fmt: skip
     learning = Learning(config, tasks, sampler, others, folder)
-    schedule = Schedule.of(config, steps=config.steps)
+    schedule = Schedule.of(config, steps=config.steps, weight_decay=WEIGHT_DECAY)
     Trainer(module, learning, schedule, folder, "points", seed).run(progress)
     module.eval()
     if tasks and config.refit:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
 
+from meanshape.core.built_in import By
 from meanshape.core.errors import ConfigError
 from meanshape.training.changes import Changes
 
+CROP_SIZE, CROP_SCALE = 64, 1.6
+"""Side of the input crop in pixels and in face boxes: a face turned by 45 degrees stays inside."""
+SIZE, SCALE = 40, 1.1
+"""The same of what the network sees."""
+CHANGES = Changes()
 LITTLE = Changes(turn=9, stretch=0.03, light=0.35, grey=0.05, blur=0.15, noise=0.1, occluder=0)
 """What the heads' faces are changed by: nearer to what comes than what the vanilla network learns from."""
 
@@ -15,44 +23,51 @@ LITTLE = Changes(turn=9, stretch=0.03, light=0.35, grey=0.05, blur=0.15, noise=0
 class Config:
     """What is decided before a TCNN is trained. Defaults are the shipped model's."""
 
-    crop_size: int = 64  # side of the input crop, pixels
-    crop_scale: float = 1.6  # and in face boxes: a face turned by 45 degrees stays inside
-    size: int = 40  # side of what the network sees, pixels
-    scale: float = 1.1  # and in face boxes
     looks: int = 2
     widths: tuple[int, ...] = (16, 48, 64, 64)  # maps of the four convolutions
     features: int = 100  # outputs of FC5
     activation: str = "relu"
     norm: bool = True  # batch normalisation
+    clusters: int = 64  # K
+    # the recipe
     loss: str = "wing"
     upright: float = 0.4  # share of training faces framed as the second look frames them
     batch: int = 64
     steps: int = 7000  # of the vanilla network
     rate: float = 2e-3
-    constant_rate: bool = False
-    weight_decay: float = 0.02
+    constant_rate: bool = False  # as in the paper: without weight decay
     ema: float = 0.999
     warmup: int = 300
-    clusters: int = 64  # K
-    dimensions: int = 32  # of the features after PCA
     min_faces: int = 50  # a cluster with fewer shares the vanilla head
-    held_out: float = 0.08  # share of the training faces that only hold the heads back
     views: int = 600  # batches of faces, seen as often as the network looks, for clusters and heads
     aligned: int = 400  # batches of faces warped onto others of their cluster
-    finish_steps: int = 300  # of the vanilla network's FC5 and FC6 on these views
-    tweak_steps: int = 300  # then of the heads
+    tweak_steps: int = 300  # of the vanilla network's FC5 and FC6 on these views, and then of the heads
     tweak_batch: int = 32  # views a cluster and step
-    tweak_rate: float = 3e-4
     pull: float = 150.0  # views as strong as what holds FC6 where gradients left it; 0: it is not solved for
-    changes: Changes = field(default_factory=Changes)
-    tweak_changes: Changes = field(default_factory=lambda: LITTLE)  # of the heads' faces
+
+    structure: ClassVar[tuple[str, ...]] = ("looks", "widths", "features", "activation", "norm", "clusters")
+    built_in: ClassVar[Mapping[str, Any]] = {
+        "crop_size": CROP_SIZE,
+        "crop_scale": CROP_SCALE,
+        "size": SIZE,
+        "scale": SCALE,
+        "held_out": 0.08,
+        "tweak_rate": 3e-4,
+    }
+    built_in_recipe: ClassVar[Mapping[str, Any]] = {
+        "weight_decay": By("constant_rate"),
+        "dimensions": 32,
+        "finish_steps": By("tweak_steps"),
+        "changes": asdict(CHANGES),
+        "tweak_changes": asdict(LITTLE),
+    }
 
     def __post_init__(self) -> None:
         """Check what would fail late."""
-        if len(self.widths) != 4 or self.looks < 1 or self.clusters < 1 or not 0 <= self.held_out < 0.5:
+        if len(self.widths) != 4 or self.looks < 1 or self.clusters < 1:
             raise ConfigError(
-                f"wanted four widths, looks and clusters of 1 or more, held_out in 0..0.5; "
-                f"got {self.widths}, {self.looks}, {self.clusters}, {self.held_out}"
+                f"wanted four widths, looks and clusters of 1 or more; "
+                f"got {self.widths}, {self.looks}, {self.clusters}"
             )
         if self.activation not in ("relu", "abs_tanh") or self.loss not in ("point", "wing", "squared"):
             raise ConfigError(
@@ -60,10 +75,25 @@ class Config:
                 f"got {self.activation!r}, {self.loss!r}"
             )
 
+    @property
+    def crop_size(self) -> int:
+        """Side of the input crop, pixels."""
+        return CROP_SIZE
+
+    @property
+    def crop_scale(self) -> float:
+        """Side of the input crop, face boxes."""
+        return CROP_SCALE
+
+    @property
+    def weight_decay(self) -> float:
+        """Of the weights of convolutions and dense layers."""
+        return 0.0 if self.constant_rate else 0.02
+
 
 PRESETS = {
     "paper": Config(
         looks=1, upright=0.0, activation="abs_tanh", norm=False, loss="squared", batch=30, steps=1_400_000,
-        rate=1e-5, constant_rate=True, weight_decay=0.0, views=2000, aligned=3000, pull=0.0,
+        rate=1e-5, constant_rate=True, views=2000, aligned=3000, pull=0.0,
     )
 }  # fmt: skip

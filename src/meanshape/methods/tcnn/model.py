@@ -15,7 +15,6 @@ from meanshape.core.regular import read_text
 from meanshape.core.weights import Files
 from meanshape.methods.shared.deep_model import DeepModel, Run, Samples
 from meanshape.methods.tcnn.config import Config
-from meanshape.training.changes import Changes
 from meanshape.training.sampling import square_mean
 
 LOG = "clusters.json"
@@ -34,13 +33,11 @@ class TCNN(DeepModel):
     @classmethod
     def tiny(cls) -> Self:
         """Return a network with four clusters for a few dozen faces."""
-        changes = Changes(turn=5, light=0, grey=0, blur=0, noise=0, occluder=0, loose=0)
         return cls(
             Config(
                 widths=(8, 16, 32, 32), features=64, batch=16, steps=300, rate=4e-3, warmup=10,
                 looks=1, upright=0.0, ema=0.95, clusters=4,
-                dimensions=8, min_faces=8, views=20, aligned=20, finish_steps=20, tweak_steps=20,
-                changes=changes, tweak_changes=changes,
+                min_faces=8, views=20, aligned=20, tweak_steps=20,
             )
         )  # fmt: skip
 

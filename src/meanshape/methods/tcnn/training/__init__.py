@@ -18,6 +18,7 @@ from meanshape.methods.base import Progress
 from meanshape.methods.onnx.export import export
 from meanshape.methods.onnx.state import STATE, save_state, start_from
 from meanshape.methods.tcdcn.network import Looking, channels_last
+from meanshape.methods.tcnn.config import CHANGES, CROP_SCALE, CROP_SIZE, LITTLE, SCALE, SIZE
 from meanshape.methods.tcnn.network import Heads, Mixture, TCNNNet, Vanilla, placed
 from meanshape.methods.tcnn.training.clusters import Views, aligned_views, assign, fit_mixture, random_views
 from meanshape.methods.tcnn.training.heads import learn
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     from meanshape.methods.tcnn.config import Config
 
 GRAPH = "model.onnx"
+HELD_OUT = 0.08
+"""Share of the training faces that only hold the heads back."""
+DIMENSIONS = 32
+"""Of the features after PCA."""
 
 
 @dataclass
@@ -77,9 +82,7 @@ class LearningVanilla:
 
 def make_looking(config: Config, mean: NDArray[np.float64]) -> Looking:
     """The frames of a configuration."""
-    return Looking(
-        torch.from_numpy(mean), config.crop_size, config.crop_scale, config.size, config.scale, config.looks
-    )
+    return Looking(torch.from_numpy(mean), CROP_SIZE, CROP_SCALE, SIZE, SCALE, config.looks)
 
 
 def fit_vanilla(
@@ -88,9 +91,7 @@ def fit_vanilla(
 ) -> Vanilla:  # fmt: skip
     """Train the network that is then tweaked; its large weights end as half precision will store them."""
     torch.manual_seed(seed)
-    vanilla = Vanilla(
-        3, config.size, config.widths, config.features, mean.size, config.activation, config.norm
-    )
+    vanilla = Vanilla(3, SIZE, config.widths, config.features, mean.size, config.activation, config.norm)
     channels_last(vanilla)
     pixels = torch.cat([torch.from_numpy(sampler.batch(step)["image"]) for step in range(4)])
     vanilla.average.copy_(pixels.mean(0))
@@ -125,9 +126,9 @@ def fit(
     """Train the vanilla network and tweak it."""
     faces = FaceTensors(train, markup)
     others = FaceTensors(valid, markup) if valid else None
-    aside = held_out(len(faces), config.held_out, seed)
+    aside = held_out(len(faces), HELD_OUT, seed)
     sampler = TensorSampler(
-        faces, config.size, config.scale, config.batch, config.changes, seed,
+        faces, SIZE, SCALE, config.batch, CHANGES, seed,
         upright=config.upright, mean=mean, aside=aside,
     )  # fmt: skip
     vanilla = fit_vanilla(
@@ -155,14 +156,14 @@ def gather(
     """
     assert sampler.mean is not None
     looking = make_looking(config, sampler.mean)
-    mild = replace(sampler, changes=config.tweak_changes, upright=0.0)
+    mild = replace(sampler, changes=LITTLE, upright=0.0)
     views = random_views(vanilla, mild, config.views, seed, looking)
-    mixture = rounded(fit_mixture(views.features, config.clusters, config.dimensions, seed))
+    mixture = rounded(fit_mixture(views.features, config.clusters, DIMENSIONS, seed))
     views = assign(mixture, views)
     more = aligned_views(vanilla, mixture, mild, views, config.aligned, seed)
     stop = views.take(np.zeros(0, np.int64))
     if aside.any():
-        still = replace(Changes.none(), flip=0.5, shift=config.changes.shift, scale=config.changes.scale)
+        still = replace(Changes.none(), flip=0.5, shift=CHANGES.shift, scale=CHANGES.scale)
         alone = replace(mild, aside=~aside, changes=still)
         stop = assign(mixture, random_views(vanilla, alone, max(1, config.views // 6), seed + 1, looking))
     return mixture, Views.join([views, more]), stop
@@ -181,8 +182,7 @@ def finish(config: Config, looking: Looking, vanilla: Vanilla, views: Views, sto
     """
     heads = Heads(2, vanilla.trunk.outputs, config.features, looking.mean.numel(), config.activation)
     heads.start_from(vanilla)
-    batch = config.tweak_batch * config.clusters
-    settings = replace(config, tweak_steps=config.finish_steps, tweak_batch=batch)
+    settings = replace(config, tweak_batch=config.tweak_batch * config.clusters)
     learn(settings, looking, heads, np.ones(1, np.int64), one_cluster(views), one_cluster(stop), seed)
     with torch.no_grad():
         for layer, weight, bias in (

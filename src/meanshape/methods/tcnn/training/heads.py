@@ -28,6 +28,7 @@ ROUNDS = 3
 CLOSE = 0.02
 """Of the eye distance: points this close weigh no more for being closer."""
 
+RATE = 3e-4
 Whole = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
@@ -59,10 +60,10 @@ def fine_tune(config: Config, looking: Looking, heads: Heads, head: Whole, views
     rng = np.random.default_rng((seed, 10))
     rows = [np.flatnonzero(head[views.cluster] == h) for h in range(1, len(heads.w5))]
     features, points, norm = (torch.from_numpy(a) for a in (views.features, views.points, views.norm))
-    optimiser = torch.optim.AdamW(heads.parameters(), lr=config.tweak_rate, weight_decay=0.0, fused=True)
+    optimiser = torch.optim.AdamW(heads.parameters(), lr=RATE, weight_decay=0.0, fused=True)
     for step in range(1, config.tweak_steps + 1):
         for group in optimiser.param_groups:
-            group["lr"] = config.tweak_rate * 0.5 * (1 + np.cos(np.pi * step / config.tweak_steps))
+            group["lr"] = RATE * 0.5 * (1 + np.cos(np.pi * step / config.tweak_steps))
         chosen = torch.from_numpy(np.stack([rng.choice(r, config.tweak_batch) for r in rows]))
         flat = chosen.flatten()
         own = torch.cat([features[chosen[:1]], features[chosen]])  # head 0 learns nothing
