@@ -1,6 +1,8 @@
-"""TCNN's clusters in numpy: principal components, whitened, and a Gaussian mixture fitted by EM."""
+"""TCNN's clusters in numpy: whitened components, a mixture fitted by EM, and the best FC6 of each."""
 
 from __future__ import annotations
+
+from types import SimpleNamespace
 
 import by_hand as hand
 import numpy as np
@@ -10,7 +12,9 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 pytest.importorskip("sklearn")
 
+from meanshape.methods.tcnn.network import Heads  # noqa: E402
 from meanshape.methods.tcnn.training.clusters import fit_mixture  # noqa: E402
+from meanshape.methods.tcnn.training.heads import settle  # noqa: E402
 
 CENTRES = np.array([[6.0, 0, 0, 0, 1], [-5, 3, 0, 1, 0], [0, -7, 1, 0, 0]])
 SHARES = (90, 200, 60)
@@ -65,3 +69,44 @@ def test_clusters_are_those_of_em_on_whitened_components() -> None:
     assert np.abs(found[:, order] - wanted).mean() < 2e-3
     assert np.mean(wanted.max(1) < 0.95) > 0.015  # or there would be nothing to tell
     assert chosen.tolist() == scores.argmax(1).tolist()
+
+
+def least(inputs: np.ndarray, goal: np.ndarray, norm: np.ndarray, start: np.ndarray) -> np.ndarray:
+    """Three rounds of least squares that make the mean of |goal - inputs x| / norm small, near the start."""
+    now = start.copy()
+    for _ in range(3):
+        off = np.linalg.norm(goal - (inputs @ now).reshape(goal.shape), axis=2) / norm[:, None]
+        weight = np.where(np.isnan(off), 0, 1 / norm[:, None] ** 2 / (off + 0.02))
+        weight, after = weight / weight.mean(), now.copy()
+        for k in range(goal.shape[1]):
+            known, root = weight[:, k] > 0, np.sqrt(weight[:, k : k + 1])
+            rows = np.concatenate([(root * inputs)[known], np.sqrt(0.3) * np.eye(len(start))])
+            for column in (2 * k, 2 * k + 1):
+                right = (root[:, 0] * goal[:, k, column % 2])[known]
+                right = np.concatenate([right, np.sqrt(0.3) * start[:, column]])
+                after[:, column] = np.linalg.lstsq(rows, right, rcond=None)[0]
+        now = after
+    return now
+
+
+def test_each_head_gets_the_fc6_that_is_best_for_its_cluster() -> None:
+    """Reweighted least squares on what FC5 says and 1, each scaled to 1; unknown points count nothing."""
+    heads, rng = hand.scrambled(Heads(3, 6, 4, 4, "abs_tanh"), 5, 0.8), np.random.default_rng(6)
+    before = {name: value.copy() for name, value in hand.weights_of(heads).items()}
+    features, cluster = rng.normal(0, 1, (50, 6)).astype(np.float32), rng.integers(0, 3, 50)
+    points, norm = rng.normal(20, 3, (50, 2, 2)).astype(np.float32), rng.uniform(8, 14, 50).astype(np.float32)
+    points[::7, 1] = np.nan
+    middle = np.array([[15.0, 18], [26, 19]])
+    looking = SimpleNamespace(target=lambda: torch.from_numpy(middle).float(), size=40)
+    views = SimpleNamespace(points=points, norm=norm, features=features, cluster=cluster)
+    settle(0.3, looking, heads, np.array([2, 0, 1]), views)  # type: ignore[arg-type]
+    after = hand.weights_of(heads)
+    for head, own in ((1, cluster == 2), (2, cluster == 0)):
+        hidden = np.abs(np.tanh(features[own] @ before["w5"][head] + before["b5"][head]))
+        inputs = np.column_stack([hidden, np.ones(own.sum())])
+        size = np.sqrt((inputs**2).mean(0)) + 1e-3
+        start = np.vstack([before["w6"][head], before["b6"][head]]) * size[:, None]
+        best = least(inputs / size, (points[own] - middle) / 4, norm[own] / 4, start) / size[:, None]
+        assert np.abs(best - start / size[:, None]).max() > 0.3
+        assert np.abs(np.vstack([after["w6"][head], after["b6"][head]]) - best).max() < 2e-3
+    assert np.array_equal(after["w6"][0], before["w6"][0])
