@@ -46,6 +46,7 @@ class Told:
             answer[:, 0] = draw(0.5, 1, answer[:, 0].shape)
             answer[:, 1:3] += ((31.5 - where[:, 1:]) / where[:, :1]).T
             answer[:, 3:5] += np.log(40 / where[:, 0])
+            answer[:, 1] += (self.rng.random(answer[:, 1].shape) < 0.3) * 40 / where[:, 0]  # a neighbour
         else:
             answer[:, 0] = draw(-2, 1.5, answer[:, 0].shape)
         self.said.append(answer.astype(np.float32).astype(float))
