@@ -18,7 +18,7 @@ LEARNERS = {
     if dataclasses.is_dataclass((kind := registry.learner(name)).Config)
 }
 MANY = {"cpr": 48, "dan": 24, "emotional_dan": 67, "mtcnn": 24}
-MANY |= {"asm": 30, "tcdcn": 21}
+MANY |= {"tcdcn": 21}
 """How many settings there may be where 20 are too few, as yet or by nature."""
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar
 
 from meanshape.core.errors import ConfigError
 from meanshape.methods.aam.texture import (
@@ -11,6 +13,10 @@ from meanshape.methods.aam.texture import (
 )
 from meanshape.methods.shared.start import Jitter
 
+VARIANCE = 0.98
+"""The share of the variance that modes hold, where no number of them is given."""
+LIMIT = 3.0
+"""Deviations of each mode."""
 FITTERS = ("update", "linear", "project_out", "wiberg")
 
 
@@ -20,18 +26,23 @@ class Config:
 
     fitter: str = "update"  # linear: the paper's; project_out, wiberg: inverse composition
     faces: tuple[float, ...] = (60.0, 84.0, 108.0)  # √(w h) of the mean face by level, pixels; an update each
-    modes: tuple[int, ...] = (40, 40, 40)  # of the shape model by level; 0: as many as hold `variance`
-    variance: float = 0.98
+    modes: tuple[int, ...] = (40, 40, 40)  # of the shape model by level; 0: as many as hold `VARIANCE`
     texture: Sampling = field(default_factory=Sampling)
     texture_modes: int = 100
-    ridge: float = 3.0  # on learnt maps, relative to the mean variance of what they see
-    limit: float = 3.0  # deviations of each mode
-    iterations: int = 10  # at most, per level; an update is one
     start: str = "regression"  # or box: the mean shape in it, the paper's
+    # the recipe and the search
+    ridge: float = 3.0  # on learnt maps, relative to the mean variance of what they see
+    iterations: int = 10  # at most, per level; an update is one
     copies: int = 1  # of each face, moved at random, that maps are learnt from
-    jitter: Jitter = field(default_factory=Jitter)
-    displaced: float = 0.5  # deviations that the paper's map is learnt within
-    portrait_modes: int = 40  # of the grey levels that `reconstruct` renders
+
+    structure: ClassVar[tuple[str, ...]] = ("fitter", "faces", "modes", "texture", "texture_modes", "start")
+    built_in: ClassVar[Mapping[str, Any]] = {
+        "variance": VARIANCE,
+        "limit": LIMIT,
+        "jitter": asdict(Jitter()),
+        "displaced": 0.5,
+    }
+    built_in_recipe: ClassVar[Mapping[str, Any]] = {"portrait_modes": 40}
 
     def __post_init__(self) -> None:
         """Check that words are known and levels agree."""

@@ -16,7 +16,7 @@ from meanshape.core.image import ImageLike, Pixels, read_image
 from meanshape.core.sample import Sample
 from meanshape.core.shape import Shape
 from meanshape.core.weights import Files
-from meanshape.methods.aam.config import Config
+from meanshape.methods.aam.config import LIMIT, VARIANCE, Config
 from meanshape.methods.aam.fitters import Composition, Fitter, Frame, Linear, Update
 from meanshape.methods.aam.portrait import Portrait, true_textures
 from meanshape.methods.aam.texture import (
@@ -33,12 +33,16 @@ from meanshape.methods.shared.oriented import view
 from meanshape.methods.shared.ridge import ridge
 from meanshape.methods.shared.searching import SearchingModel
 from meanshape.methods.shared.shape_model import ShapeModel
-from meanshape.methods.shared.start import POSE, Start
+from meanshape.methods.shared.start import POSE, Jitter, Start
 
 Float = NDArray[np.float64]
 Placed = tuple[NDArray[np.int64], Float]
 
 FILE = "aam.npz"
+DISPLACED = 0.5
+"""Deviations that the paper's map is learnt within."""
+PORTRAIT_MODES = 40
+"""Of the grey levels that `reconstruct` renders."""
 TEXTURES = 1200
 """Faces that texture modes are learnt from, at most."""
 
@@ -65,7 +69,6 @@ class AAM(SearchingModel):
                 copies=4,
                 ridge=10.0,
                 texture_modes=20,
-                portrait_modes=10,
             )
         )
 
@@ -90,7 +93,7 @@ class AAM(SearchingModel):
         for frame, fitter in zip(self._frames, self._fitters, strict=True):
             matrix, picture = _looked(frame, image, way[-1])
             back, moved = invert(matrix), apply(matrix, way[-1])
-            way += [apply(back, shape) for shape in fitter.steps(frame, picture, moved, self.config.limit)]
+            way += [apply(back, shape) for shape in fitter.steps(frame, picture, moved, LIMIT)]
         if trace is not None:
             trace.extend(way)
         return np.stack(way[-2:])
@@ -104,18 +107,14 @@ class AAM(SearchingModel):
         bank = FaceBank(train, self._fitted())
         progress(0.1, f"{len(bank) // 2} faces read")
         most = None if min(config.modes) == 0 else max(config.modes)
-        self.shape_model = ShapeModel.train(bank.points, config.variance, most)
+        self.shape_model = ShapeModel.train(bank.points, VARIANCE, most)
         bank.points = self.shape_model.complete(bank.points)
-        self.portrait = Portrait.train(
-            self.shape_model, bank, config.portrait_modes, config.variance, TEXTURES
-        )
+        self.portrait = Portrait.train(self.shape_model, bank, PORTRAIT_MODES, VARIANCE, TEXTURES)
         progress(0.2, "portrait")
         self._start = Start(self.shape_model)
         placed: Placed = np.arange(len(bank)), bank.points
         if config.start == "regression":
-            self._start, faces, points = Start.train(
-                self.shape_model, bank, config.jitter, config.copies, seed
-            )
+            self._start, faces, points = Start.train(self.shape_model, bank, Jitter(), config.copies, seed)
             placed = faces, points
         progress(0.4, "start")
         self._frames = [self._frame(n) for n in range(len(config.faces))]
@@ -143,7 +142,7 @@ class AAM(SearchingModel):
         model = TextureModel.train(textures, config.texture_modes)
         if config.fitter == "linear":
             weights = shape_weights(frame.shapes, bank.points[chosen])
-            appearance = Appearance.train(weights, model.project(textures), config.variance)
+            appearance = Appearance.train(weights, model.project(textures), VARIANCE)
             return self._learn_linear(frame, bank, model, appearance, seed), placed
         slopes = true_textures(frame.reader, bank, chosen, slopes=True)
         together = config.fitter == "wiberg"
@@ -163,7 +162,7 @@ class AAM(SearchingModel):
         truth = apply(matrices, bank.points[faces])
         groups = bank.groups[faces]
         update, after = Update.train(frame, textures, moved, truth, groups, self.config.ridge)
-        after = np.stack([frame.nearest(shape, self.config.limit) for shape in after])
+        after = np.stack([frame.nearest(shape, LIMIT) for shape in after])
         return update, (faces, apply(invert(matrices), after))
 
     def _learn_linear(
@@ -177,7 +176,7 @@ class AAM(SearchingModel):
         """Learn the paper's map at drawn displacements of pose and appearance."""
         config = self.config
         fitter = Linear(np.zeros((0, 0), np.float32), model, appearance, config.iterations)
-        half = config.displaced * np.sqrt(appearance.variances)
+        half = DISPLACED * np.sqrt(appearance.variances)
 
         def displaced(face: int, copy: int) -> NDArray[np.float32]:
             rng = np.random.default_rng((*seed, face, copy))
@@ -186,7 +185,7 @@ class AAM(SearchingModel):
             true = apply(matrix, bank.points[face])
             b, pose = frame.shapes.fit(true)
             c = appearance.join(b, model.project(frame.reader.read(picture, true)))
-            jitter = config.jitter
+            jitter = Jitter()
             spread = np.array(
                 [jitter.scale, np.deg2rad(jitter.rotation), *[jitter.shift * frame.reader.face] * 2]
             )

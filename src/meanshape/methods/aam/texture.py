@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,8 @@ Float32 = NDArray[np.float32]
 KINDS = ("orientations", "intensities")
 FRAME = 1.6
 """Side of a frame in faces."""
+AROUND = 8.0
+"""Gradients are relative to their mean over it, pixels of the frame."""
 NEAR = 0.75
 """Pixels to either side over which slopes are taken."""
 
@@ -39,7 +41,8 @@ class Sampling:
         0.15  # how far the mesh reaches beyond the points, as a share of the distance from the centre
     )
     pool: float = 1.8  # smooths the orientations (or the intensities)
-    around: float = 8.0  # gradients are relative to their mean over it
+
+    built_in: ClassVar[Mapping[str, Any]] = {"around": AROUND}
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +74,7 @@ class TextureReader:
         import cv2
 
         if self.sampling.kind == "orientations":
-            return orientations(light, self.sampling.pool, self.sampling.around)
+            return orientations(light, self.sampling.pool, AROUND)
         smooth = cv2.GaussianBlur(light.astype(np.float32), (0, 0), self.sampling.pool)
         return np.asarray(smooth, np.float32)[..., None]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, ClassVar
 
 from meanshape.core.errors import ConfigError
 from meanshape.methods.asm.profiles import (
@@ -11,34 +13,52 @@ from meanshape.methods.asm.profiles import (
 )
 from meanshape.methods.shared.start import Jitter
 
+VARIANCE = 0.98
+"""The share of the shapes' variance that modes hold, where no number of them is given."""
+WOBBLE = Jitter(0.0, 0.05, 5.0)
+"""Of the frames that descriptors learn in."""
+
 
 @dataclass(frozen=True, slots=True)
 class Config:
     """What is decided before an ASM is trained. Lengths are pixels of the level's frame."""
 
     faces: tuple[float, ...] = (60.0, 90.0)  # √(w h) of the mean face by level, coarse first
-    modes: tuple[int, ...] = (30, 40)  # of the shape model by level; 0: as many as hold `variance`
-    variance: float = 0.98
+    modes: tuple[int, ...] = (30, 40)  # of the shape model by level; 0: as many as hold `VARIANCE`
     descriptor: str = "patches"  # or profiles, the paper's
     measure: str = "contrast"  # or mahalanobis, the paper's
     match: str = "mean"  # of the places by their odds; or best, the paper's
     patches: Patches = field(default_factory=Patches)
     half: int = 4  # of a profile: 2 half + 1 derivatives
     reach: int = 4  # of a profile's search, to either side
+    start: str = "regression"  # or box: the mean shape in it, the paper's
+    # the recipe and the search
     ridge: float = 0.01  # on the covariance of descriptors, relative to its mean variance
-    noise: float = 0.5  # variance of a match beyond what its places spread
     prior: float = 1.0  # how much the modes' Gaussian counts against the matches; 0: the paper's
     limit: float = 3.0  # deviations of each mode
     ball: float | None = None  # deviations per mode, all together
     iterations: int = 2  # at most, per level
     settled: float = 0.95  # share of the points that rest when a level is done
-    start: str = "regression"  # or box: the mean shape in it, the paper's
     copies: int = 2  # of each face, moved at random, that the start is regressed on
-    jitter: Jitter = field(default_factory=Jitter)
-    wobble: Jitter = field(
-        default_factory=lambda: Jitter(0.0, 0.05, 5.0)
-    )  # of frames that descriptors learn in
-    surroundings: int = 4  # places around each point that contrast learns from, per face
+
+    structure: ClassVar[tuple[str, ...]] = (
+        "faces",
+        "modes",
+        "descriptor",
+        "measure",
+        "match",
+        "patches",
+        "half",
+        "reach",
+        "start",
+    )
+    built_in: ClassVar[Mapping[str, Any]] = {
+        "variance": VARIANCE,
+        "noise": 0.5,
+        "jitter": asdict(Jitter()),
+        "wobble": asdict(WOBBLE),
+        "surroundings": 4,
+    }
 
     def __post_init__(self) -> None:
         """Check that words are known and levels agree."""

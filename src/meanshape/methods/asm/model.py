@@ -18,7 +18,7 @@ from meanshape.core.markup import MarkUp
 from meanshape.core.sample import Sample
 from meanshape.core.shape import Shape
 from meanshape.core.weights import Files
-from meanshape.methods.asm.config import Config
+from meanshape.methods.asm.config import VARIANCE, WOBBLE, Config
 from meanshape.methods.asm.profiles import (
     MEASURES,
     Measure,
@@ -33,13 +33,17 @@ from meanshape.methods.shared.faces import FaceBank, mapped
 from meanshape.methods.shared.oriented import view
 from meanshape.methods.shared.searching import SearchingModel
 from meanshape.methods.shared.shape_model import ShapeModel
-from meanshape.methods.shared.start import Start, placed
+from meanshape.methods.shared.start import Jitter, Start, placed
 
 Float = NDArray[np.float64]
 
 FILE = "asm.npz"
 MARGIN = 1.6
 """Side of a level's frame in faces."""
+NOISE = 0.5
+"""Variance of a match beyond what its places spread, pixels of the frame squared."""
+SURROUNDINGS = 4
+"""Places around each point that contrast learns from, per face."""
 BATCH = 256
 """Training faces whose descriptors are held at once."""
 
@@ -103,7 +107,7 @@ class ASM(SearchingModel):
             step = np.broadcast_to(offsets, (*score.shape, 2))[rows, score.argmax(1)]
             weights = None
         else:
-            step, weights = _mean_place(score, offsets, config.noise)
+            step, weights = _mean_place(score, offsets)
         b, matrix = level.model.fit(
             points + step, weights, prior=config.prior, box=config.limit, ball=config.ball, rounds=2
         )
@@ -120,11 +124,11 @@ class ASM(SearchingModel):
         bank = FaceBank(train, kind)
         progress(0.2, f"{len(bank) // 2} faces read")
         most = None if min(config.modes) == 0 else max(config.modes)
-        self.shape_model = ShapeModel.train(bank.points, config.variance, most)
+        self.shape_model = ShapeModel.train(bank.points, VARIANCE, most)
         bank.points = self.shape_model.complete(bank.points)
         self._start = Start(self.shape_model)
         if config.start == "regression":
-            self._start, _, _ = Start.train(self.shape_model, bank, config.jitter, config.copies, seed)
+            self._start, _, _ = Start.train(self.shape_model, bank, Jitter(), config.copies, seed)
         progress(0.4, "start")
         self._levels = [self._level(n, kind) for n in range(len(config.faces))]
         measures = []
@@ -151,12 +155,12 @@ class ASM(SearchingModel):
 
         def descriptors(face: int) -> NDArray[np.float32]:
             rng = np.random.default_rng((*seed, face))
-            off = self.config.wobble.matrix(rng, 1.0, level.side)
+            off = WOBBLE.matrix(rng, 1.0, level.side)
             matrix = compose(similarity(bank.points[face], level.reference), off)
             points = apply(matrix, bank.points[face])
             values = level.reader.read(level.look(bank.image(face), matrix), points)
             far = np.hypot(*level.reader.offsets(points)[0].T)
-            around = rng.choice(np.flatnonzero(far > 0.12 * far.max()), self.config.surroundings)
+            around = rng.choice(np.flatnonzero(far > 0.12 * far.max()), SURROUNDINGS)
             return level.reader.windows(values)[:, [far.argmin(), *around]]
 
         for first in range(0, len(bank), BATCH):
@@ -195,7 +199,7 @@ class ASM(SearchingModel):
             raise WeightsError(f"{folder / FILE}: {len(self.shape_model)} points do not fit {kind.name}")
 
 
-def _mean_place(score: Float, offsets: Float, noise: float) -> tuple[Float, Float]:
+def _mean_place(score: Float, offsets: Float, noise: float = NOISE) -> tuple[Float, Float]:
     """Return the mean of the places (K, 2), weighted by their odds, and its precision (K, 2, 2)."""
     odds = np.exp(score - score.max(1, keepdims=True))
     odds /= odds.sum(1, keepdims=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided, sliding_window_view
@@ -22,6 +22,9 @@ from meanshape.methods.shared.oriented import CHANNELS, orientations, sample
 
 Float = NDArray[np.float64]
 Float32 = NDArray[np.float32]
+
+POOL, AROUND = 1.5, 8.0
+"""Of the orientations, pixels of the frame: what smooths them, and over what gradients are made relative."""
 
 
 class Reader(Protocol):
@@ -57,8 +60,8 @@ class Patches:
     cells: int = 4
     apart: int = 3
     step: float = 1.5
-    pool: float = 1.5
-    around: float = 8.0
+
+    built_in: ClassVar[Mapping[str, Any]] = {"pool": POOL, "around": AROUND}
 
     @property
     def size(self) -> int:
@@ -72,7 +75,7 @@ class Patches:
 
     def look(self, light: NDArray[np.uint8]) -> Float32:
         """Return the orientations."""
-        return orientations(light, self.pool, self.around)
+        return orientations(light, POOL, AROUND)
 
     def offsets(self, points: Float) -> Float:
         """Return the grid of places."""
