@@ -17,7 +17,7 @@ from meanshape.methods.tcnn.training.clusters import fit_mixture  # noqa: E402
 from meanshape.methods.tcnn.training.heads import settle  # noqa: E402
 
 CENTRES = np.array([[6.0, 0, 0, 0, 1], [-5, 3, 0, 1, 0], [0, -7, 1, 0, 0]])
-SHARES = (90, 200, 60)
+SHARES = (110, 140, 100)
 
 
 def drawn() -> tuple[np.ndarray, np.ndarray]:
@@ -65,9 +65,9 @@ def test_clusters_are_those_of_em_on_whitened_components() -> None:
     found = hand.softmax(scores)
     order = [int(found[labels == k].mean(0).argmax()) for k in range(3)]
     assert sorted(order) == [0, 1, 2]
-    assert np.abs(found[:, order] - wanted).max() < 0.05  # EM stops where the likelihood hardly grows
+    assert np.abs(found[:, order] - wanted).max() < 0.02  # EM stops where the likelihood hardly grows
     assert np.abs(found[:, order] - wanted).mean() < 2e-3
-    assert np.mean(wanted.max(1) < 0.95) > 0.015  # or there would be nothing to tell
+    assert np.mean(wanted.max(1) < 0.95) > 0.01  # or there would be nothing to tell
     assert chosen.tolist() == scores.argmax(1).tolist()
 
 
