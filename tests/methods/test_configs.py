@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import sys
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,9 +19,12 @@ LEARNERS = {
     for name in (*registry.names("methods"), "glance")
     if dataclasses.is_dataclass((kind := registry.learner(name)).Config)
 }
-MANY = {"cpr": 48, "dan": 24, "emotional_dan": 67, "mtcnn": 24}
+MANY = {"cpr": 48, "dan": 24, "emotional_dan": 66, "mtcnn": 24}
 MANY |= {"tcdcn": 21}
 """How many settings there may be where 20 are too few, as yet or by nature."""
+
+
+SHIPPED = [name for name in LEARNERS if name in (*weights.names(), *weights.detector_names())]
 
 
 def tables(kind: type, path: str = "") -> Iterator[tuple[str, type]]:
@@ -41,12 +46,17 @@ def flat(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]
 
 def written(kind: type, dotted: str, value: Any) -> dict[str, Any]:
     """Return what a folder holds that was written when there was one setting more."""
+    values = config.to_dict(kind())
+    put(values, dotted, value)
+    return values
+
+
+def put(values: dict[str, Any], dotted: str, value: Any) -> None:
+    """Set one value in tables of tables."""
     *above, key = dotted.split(".")
-    table = whole = config.to_dict(kind())
     for name in above:
-        table = table.setdefault(name, {})
-    table[key] = value
-    return whole
+        values = values.setdefault(name, {})
+    values[key] = value
 
 
 BUILT_IN = [
@@ -92,16 +102,54 @@ def structure(made: Any) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("name", [name for name, kind in LEARNERS.items() if hasattr(kind, "structure")])
+@pytest.mark.parametrize("name", SHIPPED)
 def test_defaults_are_the_structure_of_the_shipped_weights(name):
     shipped = config.load(LEARNERS[name], weights.folder(name) / "config.toml")
     assert structure(LEARNERS[name]()) == structure(shipped)
 
 
-@pytest.mark.parametrize("name", [name for name, kind in LEARNERS.items() if hasattr(kind, "structure")])
+@pytest.mark.parametrize("name", SHIPPED)
 def test_structure_comes_first(name):
     names = [item.name for item in dataclasses.fields(LEARNERS[name])]
+    assert LEARNERS[name].structure
     assert tuple(names[: len(LEARNERS[name].structure)]) == LEARNERS[name].structure
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_folder_of_before_loads_or_is_refused(name, tmp_path):
+    """Shipped weights of when there was one setting more: with what is built in, and with another value."""
+    folder, (path, kind) = (
+        tmp_path / name,
+        max(tables(LEARNERS[name]), key=lambda table: len(getattr(table[1], "built_in", {}))),
+    )
+    key, value = next(iter(flat(kind.built_in)))
+    shutil.copytree(weights.folder(name), folder)
+    for said in (value, "other"):
+        values = toml.read(weights.folder(name) / "config.toml")
+        put(values, f"{path}{key}", said)
+        (folder / "config.toml").write_text(config.dump(values), "utf-8")
+        card = weights.read_card(folder)
+        weights.write_card(folder, card, card.files)
+        if said == value:
+            read(name, folder)
+    with pytest.raises(
+        ConfigError, match=rf"config\.toml: {path}{key} is 'other', but .* is built in by now"
+    ):
+        read(name, folder)
+
+
+def read(name: str, folder: Path) -> Any:
+    """Return the method or detector with the weights in a folder."""
+    if name in registry.names("methods"):
+        return registry.method(name).load(folder)
+    return registry.detector(name)(weights=folder)
+
+
+def test_train_says_what_is_built_in():
+    from meanshape.apps.cli.train import prepare
+
+    with pytest.raises(ConfigError, match=r"setting 'held_out': 0\.08 is built in by now; the last to have"):
+        prepare("tcnn", None, ["held_out=0.2"], 1)
 
 
 def test_presets_stand_beside_the_config():

@@ -276,24 +276,6 @@ def test_several_teachers_are_asked_in_turns(fitted: EmotionalDAN, saved: Path, 
     assert len(Teachers.of(two, None, fitted._mean, FELT).modules) == 2
 
 
-def test_a_pupil_may_begin_as_its_teacher(
-    faces: list[Sample], saved: Path, tmp_path: Path, network: Any
-) -> None:
-    """What fits is taken over, whatever its frame: convolutions and heads, not what reads the last maps."""
-    own = EmotionalDAN.load(saved).config
-    wide = replace(
-        own, size=64, taught=0.5, teachers=(str(saved),), as_teacher=True, steps=1, rate=0.0, turn=0.0
-    )
-    model = EmotionalDAN(wide)
-    model.initial, model.run_folder = saved, tmp_path
-    model.fit(faces)
-    teacher = start(own, np.load(saved / "mean.npy"), FELT, saved)
-    mine, its = (module.joint.state_dict() for module in (network(model), teacher))
-    assert mine["fc1.0.weight"].shape != its["fc1.0.weight"].shape
-    for name in ("trunk.1.weight", "emotion.weight"):
-        assert torch.allclose(mine[name], its[name], atol=1e-3), name
-
-
 def _boxed(seed: int) -> Sample:
     return replace(with_emotion(seed), box=Box.whole(72, 72))
 

@@ -1,9 +1,9 @@
 """Settings that a config had once and that are built in now: what was written with them still loads.
 
 A config class names them in two tables, each from the setting to the value that is built in (a table of
-settings to theirs). `built_in` holds those that predicting reads: a folder must hold the same value, or it
-would answer something else. `built_in_recipe` holds those that only training reads: a folder that was
-trained with another value predicts as it did.
+settings to theirs). Of `built_in`, a folder must hold the same value, or it was made with what this
+version does not do. `built_in_recipe` has those that only training reads and that folders are known to hold
+in other values: such a folder predicts as it did, and is read.
 
     built_in: ClassVar[Mapping[str, Any]] = {"crop_scale": 1.6}
     built_in_recipe: ClassVar[Mapping[str, Any]] = {"jitter": {"shift": 0.05}, "augmentation": By("augment")}
@@ -30,7 +30,7 @@ class By:
     setting: str
 
     def __repr__(self) -> str:
-        """Return how a sentence goes on after "what counts is"."""
+        """Return what takes the value's place in a sentence."""
         return f"what {self.setting!r} chooses"
 
 
@@ -40,7 +40,7 @@ def is_built_in(kind: type, key: str) -> bool:
 
 
 def passed_over(kind: type, key: str, value: Any, path: str, where: str) -> None:
-    """Refuse what was written for a setting that predicting reads, where it is not what is built in.
+    """Refuse what was written for a setting of `built_in`, where it is not what is built in.
 
     Parameters
     ----------

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
 
 from meanshape.core.errors import ConfigError
 from meanshape.methods.dan import config as dan
@@ -15,26 +17,26 @@ class Config:
 
     cascade: dan.Config = field(default_factory=lambda: dan.Config(minutes=(0.0, 0.0)))  # 0: as it was loaded
     quick: tuple[int, ...] = (16, 32, 64, 64)  # maps of a lean first stage; none: the cascade as it is
-    quick_steps: tuple[int, int] = (2000, 1600)  # to teach it, and to let the second stage get used to it
-    quick_again: bool = False  # teach a quick cascade that was loaded once more, with more faces for instance
     size: int = 0  # side of a frame of the joint stage's own, pixels; 0: it sees that of the stage before
     reduced: int = 48  # side that a larger frame is made smaller to before the joint stage sees it; 0: none
     maps: tuple[int, ...] = (32, 64, 128, 256)  # of its convolutions, from halving to halving
     residual: bool = True  # they are residual blocks; else pairs of convolutions, as DAN's
     blocks: tuple[int, ...] = (1, 1, 1, 1)  # how many at each width; none: one, but not at the first
     features: int = 128
-    dropout: float = 0.1
     use_heatmap: bool = False  # whether the joint stage sees the shape so far too
     equalise: bool = True  # spread the greys that the joint stage sees, as FER2013's pictures have theirs
-    even: float = 0.6  # share of the classes' frequencies that the logits are freed of; 1: all count alike
     mirror: bool = True  # the emotion is the mean of what the face and its mirror image say
+    # the recipe
+    quick_steps: tuple[int, int] = (2000, 1600)  # to teach it, and to let the second stage get used to it
+    quick_again: bool = False  # teach a quick cascade that was loaded once more, with more faces for instance
+    dropout: float = 0.1
+    even: float = 0.6  # share of the classes' frequencies that the logits are freed of; 1: all count alike
     share: float = 0.05  # of the points in the loss
     points_share: float = 0.024  # of faces with points in a batch
     own_points: bool = False  # faces with an emotion also pay for the points that the cascade places on them
     smoothing: float = 0.1  # of the labels
     taught: float = 0.0  # of what EmotionalDANs that teach say, in the labels
     teachers: tuple[str, ...] = ()  # their run folders; none: the one that the training starts from
-    as_teacher: bool = False  # begin with the weights of the first teacher's joint stage that fit
     balance: float = 0.1  # classes count by their frequency to this power, inverted
     mixup: float = 0.0  # of its Beta distribution, in every second batch; 0: none
     tight: float = 0.15  # faces with an emotion that come cut off as by a narrow picture
@@ -52,6 +54,21 @@ class Config:
             shift=0.05, scale=0.08, rotation=8, colour=0.05, blur=0.05, jpeg=0, noise=0.02, occluder=0.1
         )
     )  # of the joint stage's frame
+
+    structure: ClassVar[tuple[str, ...]] = (
+        "cascade",
+        "quick",
+        "size",
+        "reduced",
+        "maps",
+        "residual",
+        "blocks",
+        "features",
+        "use_heatmap",
+        "equalise",
+        "mirror",
+    )
+    built_in: ClassVar[Mapping[str, Any]] = {"as_teacher": False}
 
     def __post_init__(self) -> None:
         """Check that the joint stage can be built."""

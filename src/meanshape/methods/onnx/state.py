@@ -62,15 +62,6 @@ def load_state(module: nn.Module, path: Path) -> set[str]:
     return set(fitting)
 
 
-def adopt(module: nn.Module, other: nn.Module) -> None:
-    """Take over what fits of another module's weights."""
-    own = module.state_dict()
-    with torch.no_grad():
-        for name, value in other.state_dict().items():
-            if name in own and own[name].shape == value.shape:
-                own[name].copy_(value)
-
-
 def graph_state(path: Path, own: dict[str, Tensor]) -> dict[str, Tensor]:
     """The state that `export` made a graph of, by the names of ``own``, the module's.
 

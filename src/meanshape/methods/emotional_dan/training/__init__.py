@@ -32,7 +32,7 @@ from meanshape.methods.emotional_dan.training.finish import (
 )
 from meanshape.methods.emotional_dan.training.start import Teachers, method_of, start
 from meanshape.methods.onnx.export import export
-from meanshape.methods.onnx.state import STATE, adopt, save_state
+from meanshape.methods.onnx.state import STATE, save_state
 from meanshape.training.layers import grey
 from meanshape.training.loop import Batch, Schedule, Trainer
 from meanshape.training.losses import LOSSES, masked_mean, point_distances
@@ -231,8 +231,6 @@ def fit(
         learn(module.cascade, crops, checked, config, folder, progress)
     schedule = joint_schedule(config)
     teachers = Teachers.of(config, initial, mean, labels) if schedule and config.taught else None
-    if teachers is not None and config.as_teacher:
-        adopt(module.joint, teachers.modules[0].joint)
     emotions = _bank(module, train, labels, markup, folder, "train")
     valid_emotions = _bank(module, valid or (), labels, markup, folder, "valid")
     sampler = _sampler(config, crops, emotions, module.size, len(labels), seed)
