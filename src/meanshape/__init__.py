@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from meanshape.evaluation import Evaluation, evaluate
     from meanshape.inference import Pipeline, detect
     from meanshape.inference.align import align
+    from meanshape.inference.overlay import Style, draw
     from meanshape.inference.video import video
     from meanshape.methods import load
 
@@ -48,8 +49,10 @@ __version__ = "0.1.0"
 _LATER = {
     "Evaluation": "meanshape.evaluation",
     "Pipeline": "meanshape.inference",
+    "Style": "meanshape.inference.overlay",
     "align": "meanshape.inference.align",
     "detect": "meanshape.inference",
+    "draw": "meanshape.inference.overlay",
     "evaluate": "meanshape.evaluation",
     "load": "meanshape.methods",
     "video": "meanshape.inference.video",
@@ -80,10 +83,12 @@ __all__ = [
     "Sample",
     "Shape",
     "ShapeError",
+    "Style",
     "UnknownName",
     "WeightsError",
     "align",
     "detect",
+    "draw",
     "evaluate",
     "load",
     "markup",

@@ -273,3 +273,32 @@ def test_a_sample_decodes_when_asked():
     sample = Sample("a", np.zeros((4, 6), np.uint8))
     assert sample.pixels().shape == (4, 6, 3)
     assert Sample("b", "not/there.png").id == "b"
+
+
+def test_what_is_printed_is_one_short_line():
+    points = np.arange(136.0).reshape(68, 2)
+    points[3] = np.nan
+    shape = Shape(points, visible=np.arange(68) > 1, confidence=np.full(68, 0.5))
+    assert repr(shape) == "Shape(ibug68, 67 points, 134 x 134, 2 hidden, confidence 0.50)"
+    assert repr(Shape(np.full((68, 2), np.nan))) == "Shape(ibug68, 0 points, 0 x 0)"
+    assert repr(shape.markup) == "MarkUp(ibug68, 68 points)"
+    face = Face(Box(1, 2, 30, 40, 0.9), shape, pose=Pose(1, -2, 3), emotion=Emotion("happy"), track=4)
+    told = repr(face)
+    assert told.startswith("Face(box (1, 2, 30, 40), score 0.90, Shape(") and "\n" not in told
+    assert told.endswith("pitch 1, yaw -2, roll 3, happy, track 4)")
+    found = Prediction((face, face), (640, 480), "a.jpg", "dan")
+    assert repr(found) == "Prediction(2 faces, 640 x 480, 'a.jpg', model dan)"
+    assert repr(Prediction((face,), (640, 480))) == "Prediction(1 face, 640 x 480)"
+    assert repr(Prediction((), (0, 0), error="gone")) == "Prediction(gone, 0 x 0)"
+
+
+def test_a_shape_is_an_array_of_points_too():
+    shape = Shape(np.arange(136.0).reshape(68, 2))
+    assert np.asarray(shape).shape == (68, 2) and np.asarray(shape, np.float32).dtype == np.float32
+    np.array(shape)[:] = 0  # a copy
+    assert shape.points[1, 1] == 3 and not np.asarray(shape, copy=False).flags.writeable
+    assert shape[30].tolist() == [60, 61] and shape[-1].tolist() == [134, 135]
+    assert np.array_equal(shape[36:42], shape["right_eye"])
+    assert [point.tolist() for point in shape][:2] == [[0, 1], [2, 3]] and len(shape) == 68
+    with pytest.raises(IndexError):
+        shape[68]

@@ -101,3 +101,13 @@ def test_boxes_and_points_of_any_size_are_drawn(far):
     for face in (Face(Box(1, 1, far, far)), Face(Box(1, 1, far, far), shape), Face(Box(-far, -far, 9, 9))):
         for style in (Style(), Style(numbers=True), Style(score=True)):
             assert draw(grey(100, 80), Prediction((face,), (100, 80)), style).ndim == 3
+
+
+def test_drawing_is_public():
+    import meanshape as ms
+
+    image = np.full((90, 120, 3), 90, np.uint8)
+    found = Prediction((Face(Box(20, 10, 80, 80), score=0.9),), (120, 90))
+    plain = ms.draw(image, found, ms.Style(box=False, score=False))
+    assert np.array_equal(plain, image) and plain is not image
+    assert (ms.draw(image, found) != image).any()

@@ -48,7 +48,7 @@ class Emotion:
             raise ResultError(f"emotion {self.label!r} has no probability among {sorted(shares)}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Face:
     """One face: the detector's box, and what else was asked for."""
 
@@ -69,6 +69,17 @@ class Face:
             object.__setattr__(self, "track", checks.count(self.track, "a face's track", ResultError, 0))
         if not isinstance(self.attributes, Mapping | None):
             raise ResultError(f"a face's attributes are labels by name, not {self.attributes!r:.40}")
+
+    def __repr__(self) -> str:
+        """Say what is known of it in one line."""
+        told = [f"box ({', '.join(f'{edge:.0f}' for edge in self.box.as_list())})"]
+        told += [f"score {self.score:.2f}"] if self.score is not None else []
+        told += [repr(self.shape)] if self.shape is not None else []
+        if self.pose is not None:
+            told.append(f"pitch {self.pose.pitch:.0f}, yaw {self.pose.yaw:.0f}, roll {self.pose.roll:.0f}")
+        told += [self.emotion.label] if self.emotion is not None else []
+        told += [f"track {self.track}"] if self.track is not None else []
+        return f"Face({', '.join(told)})"
 
 
 def face_to_dict(face: Face) -> dict[str, Any]:

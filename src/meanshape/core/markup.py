@@ -43,7 +43,7 @@ class Conversion:
         return _averaging(self.sources, count)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class MarkUp:
     """K named points on a face.
 
@@ -106,6 +106,10 @@ class MarkUp:
             raise MarkUpError(
                 f"mark-up {self.name!r}: {what} names points {wrong}, but there are {len(self)}"
             )
+
+    def __repr__(self) -> str:
+        """Say what it is called and how many points it has."""
+        return f"MarkUp({self.name}, {len(self)} points)"
 
     def __len__(self) -> int:
         """Return K, the number of points."""

@@ -17,7 +17,7 @@ from meanshape.core.face import Face, face_from_dict, face_to_dict
 SCHEMA = 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Prediction:
     """The faces of one picture, maybe none; `size` is (width, height), `seconds` what it took."""
 
@@ -38,6 +38,14 @@ class Prediction:
         object.__setattr__(self, "size", (int(width), int(height)))
         if min(self.size) < 0:
             raise ResultError(f"a size is width and height in pixels, not {width} x {height}")
+
+    def __repr__(self) -> str:
+        """Say in one line what was found where."""
+        found = self.error or f"{len(self.faces)} face{'' if len(self.faces) == 1 else 's'}"
+        told = [found, "{} x {}".format(*self.size)]
+        told += [repr(self.source)] if self.source is not None else []
+        told += [f"model {self.model}"] if self.model is not None else []
+        return f"Prediction({', '.join(told)})"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the prediction in the one JSON schema: plain lists, numbers and None."""

@@ -7,10 +7,12 @@ right are the subject's. A point that is not annotated is NaN; one that is annot
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from meanshape.core import checks
 from meanshape.core.box import Box, Points
@@ -18,9 +20,9 @@ from meanshape.core.errors import MarkUpError, ShapeError
 from meanshape.core.markup import MarkUp, markup
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Shape:
-    """K points of a mark-up.
+    """K points of a mark-up; `np.asarray(shape)` is (K, 2), and `shape[30]` and a loop give its points.
 
     Attributes
     ----------
@@ -74,8 +76,32 @@ class Shape:
 
     __hash__ = None  # type: ignore[assignment]
 
-    def __getitem__(self, name: str) -> Points:
-        """Return the points (n, 2) of a group, or the one point (2,) of that name."""
+    def __repr__(self) -> str:
+        """Say what it is in one line."""
+        width, height = (
+            np.ptp(self.points[np.isfinite(self.points).all(1)], axis=0) if self._known() else (0, 0)
+        )
+        hidden = "" if self.visible is None else f", {np.sum(~self.visible)} hidden"
+        sure = "" if self.confidence is None else f", confidence {self.confidence.mean():.2f}"
+        return f"Shape({self.markup.name}, {self._known()} points, {width:.0f} x {height:.0f}{hidden}{sure})"
+
+    def _known(self) -> int:
+        """Return how many points are annotated."""
+        return int(np.isfinite(self.points).all(1).sum())
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        """Return the points (K, 2)."""
+        return np.array(self.points, dtype) if copy is not False else np.asarray(self.points, dtype)
+
+    def __iter__(self) -> Iterator[Points]:
+        """Go through the points (2,)."""
+        return iter(self.points)
+
+    def __getitem__(self, name: str | int | slice) -> Points:
+        """Return the points (n, 2) of a group or a slice, or the one point (2,) of that name or number."""
+        if not isinstance(name, str):
+            found: Points = self.points[name]
+            return found
         indices = self.markup.indices(name)
         return self.points[list(indices)] if name in self.markup.groups else self.points[indices[0]]
 

@@ -137,6 +137,10 @@ class Pipeline:
         other._settle(*(other._options[name] for name in SETTINGS))
         return other
 
+    def __repr__(self) -> str:
+        """Say in one line what finds the faces and what places the points."""
+        return f"Pipeline(detector {self.detector.name}, model {self.name})"
+
     def __reduce__(self) -> tuple[Any, ...]:
         return _again, (type(self), self._options)
 
