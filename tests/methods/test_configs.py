@@ -88,7 +88,7 @@ def test_what_is_built_in_is_no_setting(name):
         for gone in (getattr(kind, "built_in", {}), getattr(kind, "built_in_recipe", {})):
             assert not known & gone.keys()
             for key, _ in flat(gone):
-                with pytest.raises(ConfigError, match="is built in by now"):
+                with pytest.raises(ConfigError, match=r"(is built in|chooses it) by now; the last to"):
                     config.override(LEARNERS[name](), {f"{path}{key}": "1"})
 
 

@@ -29,10 +29,6 @@ class By:
 
     setting: str
 
-    def __repr__(self) -> str:
-        """Return what takes the value's place in a sentence."""
-        return f"what {self.setting!r} chooses"
-
 
 def is_built_in(kind: type, key: str) -> bool:
     """Tell whether a config class had this setting once."""
@@ -67,9 +63,8 @@ def refuse(kind: type, dotted: str, rest: Sequence[str]) -> None:
     value = _all(kind)[rest[0]]
     for key in rest[1:]:
         value = value.get(key, value) if isinstance(value, Mapping) else value
-    raise ConfigError(
-        f"setting {dotted!r}: {_told(value)} is built in by now; the last to have the setting was {LAST}"
-    )
+    now = f"{value.setting} chooses it" if isinstance(value, By) else f"{_told(value)} is built in"
+    raise ConfigError(f"setting {dotted!r}: {now} by now; the last to have the setting was {LAST}")
 
 
 def _same(built: Any, value: Any, path: str, where: str) -> None:
