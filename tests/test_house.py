@@ -170,3 +170,19 @@ def test_no_two_files_of_tests_have_one_name():
     """The folders are no packages: pytest would take one for the other, but only where both are asked for."""
     names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
     assert [name for name, count in names.items() if count > 1] == []
+
+
+WARPS = ("warpAffine", "warpPerspective", "remap")
+BOUNDED = ("BORDER_CONSTANT", "BORDER_REPLICATE", "BORDER_TRANSPARENT", "BORDER_WRAP")
+"""What OpenCV does beyond a picture in a time that does not grow with the distance."""
+
+
+def test_only_one_module_reflects_pictures_far_beyond_their_borders():
+    """OpenCV's loop would never end; `core.reflection` folds the places before it calls it."""
+    for path in PACKAGE:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+                continue
+            if node.func.attr in WARPS and not shown(path).endswith("core/reflection.py"):
+                border = [ast.unparse(word.value) for word in node.keywords if word.arg == "borderMode"]
+                assert border and border[0].removeprefix("cv2.") in BOUNDED, f"{shown(path)}:{node.lineno}"

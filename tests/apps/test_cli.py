@@ -133,3 +133,12 @@ def test_the_guard_that_every_test_runs_under_stops_connections():
 def test_options_that_would_do_nothing_are_refused(line, said, capsys):
     assert main(line) == errors.ConfigError.exit_code
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("width", ["abc", "-5", "0", "1e9", "99999", "²"])
+def test_a_width_that_typer_could_not_use_is_one_line(width, capsys, monkeypatch):
+    monkeypatch.setenv("TERMINAL_WIDTH", width)
+    assert main(["detect", "--help"]) == errors.ConfigError.exit_code
+    assert capsys.readouterr().err.startswith(f"meanshape: TERMINAL_WIDTH is {width!r}: set it to 1 to")
+    monkeypatch.setenv("TERMINAL_WIDTH", "80")
+    assert main(["detect", "--help"]) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -142,3 +143,20 @@ def test_tensors_are_arrays(photo: Callable[..., Path], model_folder: Path) -> N
 def test_a_box_without_an_area_that_a_number_holds():
     with pytest.raises(BoxError, match="too small to compute with"):
         ms.Box(0, 0, 1e-300, 1e-300)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: ms.Box(np.complex64(1j), 1, 2, 3),
+        lambda: ms.Box.around(np.ones((3, 2), complex)),
+        lambda: ms.Box.around([[1j, 2], [3, 4]]),
+        lambda: ms.Shape(np.ones((5, 2), complex), "mtfl5"),
+        lambda: ms.Shape(np.ones((5, 2)), "mtfl5", confidence=np.ones(5, complex)),
+    ],
+)
+def test_complex_numbers_are_none(make: Callable[[], object]) -> None:
+    """NumPy would warn, and keep their real parts."""
+    with warnings.catch_warnings(), pytest.raises(ms.MeanshapeError):
+        warnings.simplefilter("error")
+        make()

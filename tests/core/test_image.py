@@ -11,7 +11,8 @@ from PIL import Image
 from meanshape.core import geometry
 from meanshape.core.box import Box
 from meanshape.core.errors import ImageError, OutputError
-from meanshape.core.image import crop, image_size, looked_up, read_image, warp, write_image
+from meanshape.core.image import crop, image_size, read_image, warp, write_image
+from meanshape.core.reflection import looked_up, stored_warp
 
 
 def picture(height=6, width=9):
@@ -310,9 +311,21 @@ def test_far_away_a_picture_goes_on_as_near_by(shape, monkeypatch):
     picture = rng.integers(0, 256, shape).astype(np.uint8)
     for _ in range(20):
         backward = rng.normal(0, 2, (2, 3)) * (1, 1, 8)
-        monkeypatch.setattr("meanshape.core.image.FAR", 64)
+        monkeypatch.setattr("meanshape.core.reflection.FAR", 64)
         near = looked_up(picture, backward, (12, 10)).astype(int)
-        monkeypatch.setattr("meanshape.core.image.FAR", 0)
+        monkeypatch.setattr("meanshape.core.reflection.FAR", 0)
         assert np.abs(looked_up(picture, backward, (12, 10)) - near).max() <= 3
     with pytest.raises(ImageError, match="so far from its picture"):
         looked_up(picture, np.full((2, 3), np.inf), (12, 10))
+
+
+@pytest.mark.parametrize("shape", [(9, 7), (1, 5), (2, 2), (40, 60, 3)])
+def test_far_away_what_was_cut_out_goes_on_as_near_by(shape, monkeypatch):
+    rng = np.random.default_rng(1)
+    stored = rng.integers(0, 256, shape).astype(np.uint8)
+    for _ in range(20):
+        matrix = geometry.invert(rng.normal(0, 2, (2, 3)) * (1, 1, 8))
+        monkeypatch.setattr("meanshape.core.reflection.FAR", 64)
+        near = stored_warp(stored, matrix, (12, 10)).astype(int)
+        monkeypatch.setattr("meanshape.core.reflection.FAR", 0)
+        assert np.abs(stored_warp(stored, matrix, (12, 10)) - near).max() <= 3

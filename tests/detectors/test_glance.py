@@ -318,3 +318,13 @@ def test_a_picture_without_faces_has_a_mirror_image() -> None:
     pixels = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3)
     turned, faces, ignored = mirrored((pixels, np.empty((0, 14)), np.empty((0, 4))))
     assert np.array_equal(turned, pixels[:, ::-1]) and faces.shape == (0, 14) and ignored.shape == (0, 4)
+
+
+def test_a_photo_is_laid_beyond_all_numbers_of_pixels_without_a_word(
+    recwarn: pytest.WarningsRecorder,
+) -> None:
+    """So far a label may lie, and its photo with it."""
+    tile, photo = np.full((8, 8, 3), 9, np.uint8), np.zeros((6, 6, 3), np.uint8)
+    for shift in (1e30, -1e30):
+        compose.lay(tile, photo, np.array([[1.0, 0, shift], [0, 1, shift]]))
+    assert (tile == 9).all() and not recwarn.list

@@ -13,8 +13,9 @@ from real_data import DATA
 
 from meanshape.core import registry, weights
 from meanshape.core.box import Box
-from meanshape.core.errors import ConfigError
+from meanshape.core.errors import BoxError, ConfigError
 from meanshape.core.sample import Sample
+from meanshape.core.shape import Shape
 from meanshape.datasets.synthetic import scene
 from meanshape.methods.mtcnn import PRESETS, cascade
 from meanshape.methods.mtcnn import model as method
@@ -361,3 +362,12 @@ def test_photos_without_people_have_no_faces() -> None:
     detector = registry.detector("mtcnn")()
     held_out = sorted((DATA / "no_people").glob("*.jpg"))[::6]
     assert sum(len(detector.detect(path)) for path in held_out[:20]) == 0
+
+
+def test_no_face_is_learnt_from_points_that_fall_together() -> None:
+    pytest.importorskip("torch")
+    from meanshape.methods.mtcnn.training import gather
+
+    picture, box = np.zeros((60, 60, 3), np.uint8), Box(5, 5, 55, 55)
+    with pytest.raises(BoxError, match="left < right"):
+        gather([Sample("one", picture, Shape(np.full((68, 2), 30.0), "ibug68"), box)])

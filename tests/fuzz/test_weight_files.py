@@ -268,3 +268,24 @@ def test_a_confidence_that_looks_far_beyond(tmp_path):
     with bounded():
         points = ms.load(folder).predict(IMAGE, ms.Box(5, 5, 35, 35))
     assert (points.confidence <= 1).all()
+
+
+@pytest.mark.parametrize(
+    ("group", "name", "value", "said"),
+    [
+        ("shapes", "mean", np.nan, r"not all of shapes\.mean"),
+        ("regression", "slopes", np.inf, r"not all of regression\.slopes"),
+        ("check", "outer", np.nan, r"not all of check\.outer"),
+        ("check", "inner", 1j, r"not all of check\.inner"),
+        ("check", "frame", 0.0, r"the points of check\.frame fall together"),
+    ],
+)
+def test_a_confidence_that_cannot_be_computed_with(group, name, value, said, tmp_path):
+    folder = tmp_path / "asm"
+    shutil.copytree(weights.folder("asm"), folder)
+    groups = arrays.load(folder / "confidence.npz")
+    groups[group][name] = np.full_like(groups[group][name], value, type(value))
+    arrays.save(folder / "confidence.npz", groups)
+    signed(folder)
+    with pytest.raises(WeightsError, match=rf"confidence\.npz.*{said}"):
+        ms.load(folder)

@@ -229,3 +229,11 @@ def test_a_start_turns_the_crop_upright(fitted, drawn):
 def test_settings_that_cannot_be(settings):
     with pytest.raises(ConfigError):
         config.override(Config(), settings)
+
+
+def test_faces_labelled_far_from_their_boxes_are_seen(drawn):
+    """The mean shape then lies far from the frame, and so does what the frame sees."""
+    far = [replace(s, shape=s.shape.with_points(s.shape.points + 1e6)) for s in drawn[:3]]
+    store = faces.FaceStore(far, far[0].shape.markup)
+    view = faces.FaceSampler(store, Config()).plain(store.groups[store.primary][0])
+    assert np.abs(view.to_frame[:, 2]).max() > 1e5 and np.ptp(view.frame) > 0

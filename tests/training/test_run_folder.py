@@ -78,8 +78,21 @@ def test_pipes_are_not_read(name: str, tmp_path: Path) -> None:
     if name == "asked.json":
         (tmp_path / "points.checkpoint.pt").touch()
     os.mkfifo(tmp_path / name)
-    with pytest.raises(MeanshapeError, match="a pipe or a device, not a file"):
+    with pytest.raises(MeanshapeError, match="a pipe"):
         READERS[name](tmp_path / name)
+
+
+@pytest.mark.parametrize("name", sorted(READERS.keys() - {"config.toml"}))
+def test_links_are_not_read(name: str, tmp_path: Path) -> None:
+    folder, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
+    folder.mkdir()
+    elsewhere.write_text("secret")
+    if name == "asked.json":
+        (folder / "points.checkpoint.pt").touch()
+    (folder / name).symlink_to(elsewhere)
+    with pytest.raises(MeanshapeError, match="a link, which is not followed"):
+        READERS[name](folder / name)
+    assert elsewhere.read_text() == "secret"
 
 
 WRITERS = {

@@ -45,7 +45,10 @@ class Box:
     @classmethod
     def around(cls, points: ArrayLike, score: float | None = None) -> Box:
         """Return the tight box of points (K, 2); NaN points do not count, and only such are a `BoxError`."""
-        array = np.asarray(points, np.float64).reshape(-1, 2)
+        try:
+            array = checks.real(np.asarray(points)).reshape(-1, 2)
+        except (TypeError, ValueError):
+            raise BoxError(f"a box goes around points (K, 2), not around {type(points).__name__}") from None
         array = array[np.isfinite(array).all(1)]
         if not len(array):
             raise BoxError("no box goes around no points: none of them is annotated")

@@ -15,7 +15,7 @@ from meanshape.core.errors import MeanshapeError, ShapeError
 def number(value: Any, what: str, error: type[ValueError]) -> float:
     """Return a finite float, or raise; a text or a truth value is no number, whatever Python makes of it."""
     try:
-        if isinstance(value, (str, bytes, bool)):
+        if isinstance(value, (str, bytes, bool, np.complexfloating)):  # of NumPy's, float() takes a part
             raise TypeError
         found = float(value)
     except (TypeError, ValueError, OverflowError):
@@ -60,7 +60,7 @@ def array(values: Any, error: type[ValueError], wanted: str) -> NDArray[Any]:
 def points(values: ArrayLike) -> NDArray[np.float64]:
     """Return a read-only float64 copy, in which a half-annotated point is not annotated."""
     try:
-        found = np.array(array(values, ShapeError, "points (K, 2)"), np.float64, order="C")
+        found = real(array(values, ShapeError, "points (K, 2)"))
     except (TypeError, ValueError, OverflowError):
         raise ShapeError(f"points must be numbers, not {type(values).__name__}") from None
     if not np.isfinite(found).all():
@@ -72,11 +72,20 @@ def points(values: ArrayLike) -> NDArray[np.float64]:
     return found
 
 
+def real(values: NDArray[Any]) -> NDArray[np.float64]:
+    """Return a float64 copy; complex numbers, of which NumPy would keep a part, are a `TypeError`."""
+    if values.dtype.kind == "c":
+        raise TypeError
+    return np.array(values, np.float64, order="C")
+
+
 def per_point(values: ArrayLike | None, what: str, kind: type, count: int) -> NDArray[Any] | None:
     """Return one value per point as a read-only copy, or None."""
     if values is None:
         return None
     try:
+        if np.iscomplexobj(values):
+            raise TypeError
         found: NDArray[Any] = np.array(values, kind)
     except (TypeError, ValueError, OverflowError):
         raise ShapeError(f"{what} must be one value per point, not {type(values).__name__}") from None

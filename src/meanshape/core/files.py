@@ -129,6 +129,11 @@ def open_below(root: Path, name: str) -> BinaryIO:
         return _regular(os.open(last, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=place))
 
 
+def open_unlinked(path: Path) -> BinaryIO:
+    """Open a file to read it, unless it is a link itself; what is no file is an `OSError`."""
+    return open_below(path.parent.resolve(), path.name)
+
+
 def read_below(root: Path, name: str) -> bytes:
     """Return what is in `folder/file` below a folder; more than a file may have is an `OSError`, too."""
     with open_below(root, name) as file:

@@ -32,6 +32,7 @@ from meanshape.core.errors import ImageError, MissingExtra, writing
 from meanshape.core.files import replacing
 from meanshape.core.geometry import Matrix, crop_matrix, invert
 from meanshape.core.openers import open_picture, sparing, upright_size, without_metadata
+from meanshape.core.reflection import looked_up
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -45,9 +46,6 @@ TOO_LARGE = f"too large, more than {MAX_PIXELS:,} pixels; make it smaller"
 
 BMP_PIXELS_PER_BYTE = 128
 """More than run lengths can hold. Pillow fills up what is missing in Python, for seconds."""
-
-FAR = 64
-"""So many lengths of a picture beyond it, OpenCV need not reflect."""
 
 STRIP = 2**17
 """Pixels that are composited at once."""
@@ -163,45 +161,6 @@ def warp(image: NDArray[Any], matrix: ArrayLike, size: tuple[int, int]) -> NDArr
         sigma_x, sigma_y = (0.5 * math.sqrt(min(max(s * s - 1, 1e-4), 3.0)) for s in (step_x, step_y))
         part = cv2.GaussianBlur(part, (3, 3), sigma_x, sigmaY=sigma_y, borderType=cv2.BORDER_REFLECT)
     return looked_up(part, np.array(rows), size)
-
-
-def looked_up(image: NDArray[Any], backward: Matrix, size: tuple[int, int]) -> NDArray[Any]:
-    """Return a picture of `size` (width, height) by the map (2, 3) from it to another, bilinear; that one's
-    reflection goes on.
-    """
-    import cv2
-
-    if _is_far(backward.tolist(), image, size):
-        return _far_away(image, backward, size)
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(image, backward, size, flags=flags, borderMode=cv2.BORDER_REFLECT)
-
-
-def _is_far(rows: list[list[float]], part: NDArray[Any], size: tuple[int, int]) -> bool:
-    """Tell whether a warp looks further beyond a picture than `FAR` of its lengths."""
-    across, down = size
-    for (a, b, shift), length in zip(rows, (part.shape[1], part.shape[0]), strict=True):
-        reach = abs(a) * across + abs(b) * down + abs(shift)
-        if not reach <= FAR * length:
-            return True
-    return False
-
-
-def _far_away(part: NDArray[Any], rows: Matrix, size: tuple[int, int]) -> NDArray[Any]:
-    """Return what a map sees far beyond a picture.
-
-    OpenCV would reflect each place there once for each length in between, which takes for ever.
-    """
-    import cv2
-
-    if not np.isfinite(rows).all():
-        raise ImageError("a face box so far from its picture cannot be computed with")
-    grid = np.stack([*np.meshgrid(np.arange(size[0]), np.arange(size[1])), np.ones(size[::-1])], -1)
-    places = grid @ rows.T + 0.5
-    lengths = np.array(part.shape[1::-1], np.float64)
-    within = np.mod(places, 2 * lengths)
-    x, y = np.moveaxis(np.minimum(within, 2 * lengths - within) - 0.5, -1, 0).astype(np.float32)
-    return cv2.remap(part, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
 
 
 def crop(image: NDArray[Any], box: Box, size: int | tuple[int, int]) -> tuple[NDArray[Any], Matrix]:

@@ -23,8 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from meanshape.core.errors import OutputError, WeightsError
-from meanshape.core.files import replacing
-from meanshape.core.regular import open_regular
+from meanshape.core.files import open_unlinked, replacing
 from meanshape.training import checked
 from meanshape.training.distributed import join, shared
 from meanshape.training.run_folder import add_record
@@ -90,7 +89,7 @@ def write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint: tensors and numbers, never the part of pickle that runs programs."""
     try:
-        with open_regular(path) as file:
+        with open_unlinked(path) as file:
             checked.check_stored(file)
             state = torch.load(file, weights_only=True)
     except Exception as error:  # torch raises what zip files, pickle and it itself raise

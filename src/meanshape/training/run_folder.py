@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 
 from meanshape.core.errors import ConfigError, writing
-from meanshape.core.files import open_to_append, replacing
-from meanshape.core.regular import read_text
+from meanshape.core.files import open_to_append, read_below, replacing
 from meanshape.core.sample import Sample
 from meanshape.formats.text import whole
 
@@ -108,9 +107,14 @@ def photos(folder: str | Path) -> str:
 def _read_record(path: Path) -> dict[str, Any]:
     """Return what a run was asked for, tables in tables as `table.key`."""
     try:
-        return _flat(json.loads(read_text(path)))
+        return _flat(json.loads(_own_text(path)))
     except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise ConfigError(f"{path}: cannot be read ({error}); choose another folder") from error
+
+
+def _own_text(path: Path) -> str:
+    """Return the text of a file of a run's folder; a link is none."""
+    return read_below(path.parent.resolve(), path.name).decode("utf-8")
 
 
 def _flat(table: Mapping[str, Any], above: str = "") -> dict[str, Any]:
@@ -151,7 +155,7 @@ def add_record(path: Path, record: Mapping[str, Any]) -> None:
 def read_records(path: Path) -> list[dict[str, Any]]:
     """Return the records of a JSON-lines file of a run; a line that a kill tore is left out."""
     try:
-        lines = read_text(path).splitlines()
+        lines = _own_text(path).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read ({error}); remove it, or choose another folder") from error
     records = []

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,6 +15,7 @@ from meanshape.core.errors import DataSetError, ImageError
 from meanshape.core.geometry import apply, compose, square_matrix
 from meanshape.core.image import warp
 from meanshape.core.markup import MarkUp
+from meanshape.core.reflection import stored_warp
 from meanshape.core.sample import Sample
 from meanshape.training.augment import Augmentation, as_pixels, change_pixels, jitter_matrix
 
@@ -153,11 +153,7 @@ class CropBank:
         matrix = matrix + np.array([[0, 0, (size - 1) / 2], [0, 0, (size - 1) / 2]])
         if flip:
             matrix = compose(matrix, np.array([[-1.0, 0, size - 1], [0, 1, 0]]))
-        image = as_pixels(
-            cv2.warpAffine(
-                face.image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
-            )
-        )
+        image = as_pixels(stored_warp(face.image, matrix, (size, size)))
         points, partial = apply(matrix, face.points), apply(matrix, face.partial)
         if flip:
             points = points[list(self.markup.mirror)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pkgutil
 from functools import cache
 from importlib import import_module
@@ -14,14 +15,22 @@ from typer.core import TyperCommand, TyperGroup
 from meanshape.apps.cli import STOPPED, USAGE
 from meanshape.apps.cli import _console as console
 from meanshape.core import resources
-from meanshape.core.errors import suggestion
+from meanshape.core.errors import ConfigError, suggestion
+from meanshape.formats.text import whole
 
 FIRST = ("detect", "video", "webcam", "train", "evaluate", "compare", "benchmark", "robustness", "data")
 """Commands that help names before the others, which follow by alphabet."""
 
 
+WIDEST = 1000
+"""Columns that help is filled up to, at most."""
+
+
 def run(arguments: list[str]) -> int:
     """Run one command line; what is not wrong usage comes through as it was raised."""
+    width = os.environ.get("TERMINAL_WIDTH", "")  # Typer reads it for its help, and says nothing of it
+    if width and not 1 <= whole(width) <= WIDEST:
+        raise ConfigError(f"TERMINAL_WIDTH is {width!r}: set it to 1 to {WIDEST} columns, or unset it")
     try:
         command = typer.main.get_command(_app())
         code = command(args=arguments or ["--help"], prog_name="meanshape", standalone_mode=False)

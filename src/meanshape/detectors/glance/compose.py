@@ -133,8 +133,8 @@ def lay(tile: Pixels, image: Pixels, matrix: Floats) -> None:
     high, wide = tile.shape[:2]
     full = np.vstack([matrix, [0, 0, 1]])
     corners = np.linalg.inv(full)[:2] @ np.array([[-1, wide, wide, -1], [-1, -1, high, high], [1, 1, 1, 1]])
-    x0, y0 = np.maximum(np.floor(corners.min(1) - 2), 0).astype(int)
-    x1, y1 = np.minimum(np.ceil(corners.max(1) + 3), image.shape[1::-1]).astype(int)
+    x0, y0 = np.clip(np.floor(corners.min(1) - 2), 0, image.shape[1::-1]).astype(int)
+    x1, y1 = np.clip(np.ceil(corners.max(1) + 3), 0, image.shape[1::-1]).astype(int)
     if x1 - x0 < 2 or y1 - y0 < 2:
         return
     part: NDArray[np.uint8] = image[y0:y1, x0:x1]

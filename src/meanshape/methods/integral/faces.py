@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +16,7 @@ from meanshape.core.errors import DataSetError, ImageError
 from meanshape.core.geometry import apply, compose, invert, similarity, square_matrix
 from meanshape.core.image import warp
 from meanshape.core.markup import MarkUp
+from meanshape.core.reflection import stored_warp
 from meanshape.core.sample import Sample
 from meanshape.methods.integral.config import Config
 from meanshape.training.augment import Augmentation, as_pixels, change_pixels
@@ -321,5 +321,4 @@ class FaceSampler:
 
     @staticmethod
     def _warped(image: NDArray[np.uint8], matrix: Floats, size: int) -> NDArray[np.uint8]:
-        flags, border = cv2.INTER_LINEAR, cv2.BORDER_REFLECT_101
-        return as_pixels(cv2.warpAffine(image, matrix, (size, size), flags=flags, borderMode=border))
+        return as_pixels(stored_warp(image, matrix, (size, size)))

@@ -25,7 +25,7 @@ def save(path: Path, groups: Mapping[str, Mapping[str, NDArray[Any]]]) -> None:
 
 
 def load(path: Path) -> dict[str, Group]:
-    """Return the groups that `save` wrote."""
+    """Return the groups that `save` wrote: of finite numbers, else a `WeightsError`."""
     groups: dict[str, Group] = {}
     try:
         with open_regular(path) as opened, np.load(opened, allow_pickle=False) as file:
@@ -34,6 +34,10 @@ def load(path: Path) -> dict[str, Group]:
                 groups.setdefault(group, {})[name] = file[key]
     except Exception as error:  # zip files and NumPy's headers break in many ways
         raise WeightsError(f"{path}: not a file of arrays ({error})") from error
+    for group, found in groups.items():
+        for name, array in found.items():
+            if array.dtype.kind not in "biuf" or not np.isfinite(array).all():
+                raise WeightsError(f"{path}: wanted finite numbers, but not all of {group}.{name} are some")
     return groups
 
 

@@ -194,6 +194,8 @@ class Domain:
                       "outer": (high, count), "outer_bias": (count,)}  # fmt: skip
             if any(getattr(check, name).shape != shape for name, shape in shapes.items()):
                 raise ValueError("a check of other points")
+            if not np.ptp(check.frame, axis=0).any():
+                raise ValueError("the points of check.frame fall together")
         made = cls(**own, check=check)
         if not made.slopes.shape == made.low.shape == made.high.shape == (2,) or made.gain.shape != (1,):
             raise ValueError("a domain of other signals")

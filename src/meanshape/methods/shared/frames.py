@@ -14,7 +14,8 @@ import numpy as np
 from meanshape.core.box import Box
 from meanshape.core.face_box import full
 from meanshape.core.geometry import Matrix, Points, compose, invert
-from meanshape.core.image import Pixels, looked_up
+from meanshape.core.image import Pixels
+from meanshape.core.reflection import looked_up
 from meanshape.core.shape import Shape
 
 

@@ -19,11 +19,11 @@ import torch
 from numpy.typing import NDArray
 
 from meanshape.core.errors import ImageError, WeightsError, writing
-from meanshape.core.files import replacing
+from meanshape.core.files import open_unlinked, replacing
 from meanshape.core.geometry import square_matrix
 from meanshape.core.image import warp
 from meanshape.core.markup import MarkUp
-from meanshape.core.regular import open_regular
+from meanshape.core.reflection import stored_warp
 from meanshape.core.sample import Sample
 from meanshape.methods.dan.network import warp as seen_in
 from meanshape.methods.emotional_dan.network import EmotionalDANNet
@@ -76,9 +76,7 @@ class EmotionBank:
             placed = self._turned(placed)
         matrix = moves.copy()
         matrix[:, 2] += middle - moves[:, :2] @ (centre, centre)
-        image = cv2.warpAffine(
-            np.ascontiguousarray(frame), matrix, (self.size, self.size), borderMode=cv2.BORDER_REFLECT_101
-        )
+        image = stored_warp(np.ascontiguousarray(frame), matrix, (self.size, self.size))
         target = (placed - middle) @ moves[:, :2].T + moves[:, 2] + middle
         return as_pixels(image), placed, target.astype(np.float32)
 
@@ -127,7 +125,7 @@ def build(
 def _kept(cache: Path, size: int, markup: MarkUp, labels: int) -> EmotionBank:
     """The frames that a run has cut already."""
     try:
-        with open_regular(cache) as file:
+        with open_unlinked(cache) as file:
             check_stored(file)
             with np.load(file, allow_pickle=False) as kept:
                 frames, placed, numbers = kept["frames"], kept["placed"], kept["labels"]

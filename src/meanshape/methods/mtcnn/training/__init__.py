@@ -156,6 +156,7 @@ def gather(samples: Sequence[Sample]) -> Faces:
             continue
         shape = full(sample.shape) or sample.shape.to("mtfl5")
         if np.isfinite(shape.points).all():
+            shape.box()  # is an error where the points fall together
             images.append(sample.pixels)
             outlines.append(np.array(shape.points))
     if not outlines:
