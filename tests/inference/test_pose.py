@@ -9,7 +9,7 @@ from meanshape.core.face import Pose
 from meanshape.core.markup import markup
 from meanshape.core.shape import Shape
 from meanshape.datasets.synthetic.generate import Options, plan
-from meanshape.inference.pose import head_of, head_pose, rotation
+from meanshape.inference.pose import head_of, head_pose, rotation, rotation_slopes
 
 RANGE = np.array((30.0, 60.0, 45.0))  # pitch, yaw, roll
 
@@ -106,12 +106,12 @@ def test_the_head_is_symmetric_and_of_a_head_s_size() -> None:
 
 def test_slopes_of_a_rotation_are_its_slopes() -> None:
     angles, step = (0.3, -0.7, 0.5), 1e-6
-    turn, slopes = rotation(*angles)
+    turn, slopes = rotation(*angles), rotation_slopes(*angles)
     assert turn @ turn.T == pytest.approx(np.eye(3), abs=1e-12)
     for index in range(3):
         moved = list(angles)
         moved[index] += step
-        assert (rotation(*moved)[0] - turn) / step == pytest.approx(slopes[index], abs=1e-5)
+        assert (rotation(*moved) - turn) / step == pytest.approx(slopes[index], abs=1e-5)
 
 
 def test_a_pose_is_plain_numbers() -> None:

@@ -10,6 +10,7 @@ Angles are those of `Pose`: degrees, +pitch up, +yaw and +roll toward the subjec
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
@@ -99,16 +100,22 @@ def _search(shape: Shape, before: Floats | None = None) -> tuple[Floats, Head, N
     head = head_of(shape.markup)
     if head is None:
         return None
-    points = shape.points if head.kind == shape.markup else shape.to(head.kind).points
+    points = shape.points if head.kind == shape.markup else shape.markup.convert(shape.points, head.kind)
     known = np.asarray(np.isfinite(points).all(1) & np.isfinite(head.places).all(1))
     points = points[known]
     if len(points) < FEWEST:
         return None
-    spread = np.linalg.svd(points - points.mean(0), compute_uv=False)
-    if not spread[1] > 0.02 * spread[0]:
+    if _on_a_line(points):
         return None
     head = head.only(known)
     return _turn(points, head, before), head, known
+
+
+def _on_a_line(points: Floats) -> bool:
+    """Tell whether points (K, 2) spread less than a fiftieth as far across as along."""
+    (xx, xy), (_, yy) = np.cov(points.T).tolist()
+    middle, half = (xx + yy) / 2, math.hypot((xx - yy) / 2, xy)
+    return not middle - half > 0.02**2 * (middle + half)
 
 
 @dataclass(slots=True)
@@ -187,20 +194,39 @@ def _head() -> Head:
     return Head(markup(table["markup"]), np.array(table["places"]), np.array(table["modes"]))
 
 
-def rotation(pitch: float, yaw: float, roll: float) -> tuple[Floats, Floats]:
-    """The rotation (3, 3) of angles in radians, and its derivatives (3, 3, 3) by each of them.
+def rotation(pitch: float, yaw: float, roll: float) -> Floats:
+    """The rotation (3, 3) of angles in radians: about x, then y, then z.
 
     x is to the picture's right, y down, z toward the camera.
     """
-    (cp, cy, cr), (sp, sy, sr) = np.cos((pitch, yaw, roll)), np.sin((pitch, yaw, roll))
-    about_x = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
-    about_y = np.array([[cy, 0, -sy], [0, 1, 0], [sy, 0, cy]])
-    about_z = np.array([[cr, sr, 0], [-sr, cr, 0], [0, 0, 1]])
-    by_x = np.array([[0, 0, 0], [0, -sp, -cp], [0, cp, -sp]])
-    by_y = np.array([[-sy, 0, -cy], [0, 0, 0], [cy, 0, -sy]])
-    by_z = np.array([[-sr, cr, 0], [-cr, -sr, 0], [0, 0, 0]])
-    slopes = (about_z @ about_y @ by_x, about_z @ by_y @ about_x, by_z @ about_y @ about_x)
-    return about_z @ about_y @ about_x, np.stack(slopes)
+    (cp, sp), (cy, sy), (cr, sr) = _circle(pitch), _circle(yaw), _circle(roll)
+    first, second = (cy, -sy * sp, -sy * cp), (0.0, cp, -sp)
+    return np.array([
+        [cr * a + sr * b for a, b in zip(first, second, strict=True)],
+        [cr * b - sr * a for a, b in zip(first, second, strict=True)],
+        [sy, cy * sp, cy * cp],
+    ])  # fmt: skip
+
+
+def rotation_slopes(pitch: float, yaw: float, roll: float) -> Floats:
+    """The derivatives (3, 3, 3) of `rotation` by each angle."""
+    (cp, sp), (cy, sy), (cr, sr) = _circle(pitch), _circle(yaw), _circle(roll)
+    turned = rotation(pitch, yaw, roll)
+    by_pitch = [
+        [0.0, -cr * sy * cp - sr * sp, cr * sy * sp - sr * cp],
+        [0.0, sr * sy * cp - cr * sp, -sr * sy * sp - cr * cp],
+        [0.0, cy * cp, -cy * sp],
+    ]
+    by_yaw = [
+        [-cr * sy, -cr * cy * sp, -cr * cy * cp],
+        [sr * sy, sr * cy * sp, sr * cy * cp],
+        [cy, -sy * sp, -sy * cp],
+    ]
+    return np.array([by_pitch, by_yaw, [turned[1], -turned[0], np.zeros(3)]])
+
+
+def _circle(angle: float) -> tuple[float, float]:
+    return math.cos(angle), math.sin(angle)
 
 
 def _turn(points: Floats, head: Head, before: Floats | None = None) -> Floats:
@@ -242,12 +268,11 @@ def _turn(points: Floats, head: Head, before: Floats | None = None) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A head in a state: turn (3, 3) and its slopes, bent places (K, 3), nearness (K, 1), and where the
-    camera sees them (K, 2), in mm.
+    """A head in a state: turn (3, 3), bent places (K, 3), nearness (K, 1), and where the camera sees them
+    (K, 2), in mm.
     """
 
     turn: Floats
-    slopes: Floats
     places: Floats
     near: Floats
     flat: Floats
@@ -255,11 +280,11 @@ class Seen:
 
 def _seen(state: Floats, head: Head) -> Seen:
     """What the camera sees of a head in a state."""
-    turn, slopes = rotation(*state[:3])
+    turn = rotation(*state[:3])
     places = head.places + (state[6:] @ head.modes.reshape(len(head.modes), -1)).reshape(-1, 3)
     turned = places @ turn.T
     near = 1 / (1 - turned[:, 2:] / DISTANCE)
-    return Seen(turn, slopes, places, near, turned[:, :2] * near)
+    return Seen(turn, places, near, turned[:, :2] * near)
 
 
 def _missing(state: Floats, points: Floats, seen: Seen) -> Floats:
@@ -274,7 +299,10 @@ def _missing(state: Floats, points: Floats, seen: Seen) -> Floats:
 def _slope(state: Floats, seen: Seen, head: Head) -> Floats:
     """How what is seen changes with the state: (2K + M, 6 + M)."""
     count, many = len(head.places), len(head.modes)
-    moving = np.concatenate([seen.places @ seen.slopes.transpose(0, 2, 1), head.modes @ seen.turn.T])
+    slopes = rotation_slopes(*state[:3])
+    turned = (seen.places @ slopes.reshape(9, 3).T).reshape(count, 3, 3).transpose(1, 0, 2)
+    bent = (head.modes.reshape(-1, 3) @ seen.turn.T).reshape(many, count, 3)  # one product is quicker than M
+    moving = np.concatenate([turned, bent])
     moved = (moving[..., :2] + seen.flat * moving[..., 2:] / DISTANCE) * seen.near  # (3 + M, K, 2)
     slope = np.zeros((2 * count + many, 6 + many))
     by_place = slope[: 2 * count].reshape(count, 2, -1)
