@@ -292,3 +292,16 @@ def test_what_we_have_no_copy_of_says_where_its_layout_is_known_from(name):
     }  # fmt: skip
     assert (name in at_hand) == ("sources" not in card)
     assert card["faults"] and card["licence"]
+
+
+@pytest.mark.parametrize(
+    "name", ["xm2vts", "imm", "imm58", "put", "fgnet", "scut_fbp5500", "webmorph", "infanface", "ibug300w"]
+)
+def test_labels_are_found_whatever_the_case_of_their_suffix(tmp_path, name):
+    module = registry.dataset(name)
+    root = module.miniature(tmp_path)
+    wanted = [sample.id for sample in module.survey(root).found]
+    for path in sorted(root.rglob("*")):
+        if path.suffix in (".pts", ".asf", ".yml"):
+            path.rename(path.with_suffix(path.suffix.upper()))
+    assert wanted and [sample.id for sample in module.survey(root).found] == wanted

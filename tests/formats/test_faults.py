@@ -293,3 +293,22 @@ def test_a_bad_frame_of_a_track_is_left_out(tmp_path):
     )
     with pytest.raises(FormatError, match="a <polygon> is not read"):
         formats.read(path, form="cvat")
+
+
+@pytest.mark.parametrize(
+    ("rotation", "box"),
+    [
+        ("0", (9.5, 19.5, 49.5, 39.5)),
+        ("90", (19.5, 9.5, 39.5, 49.5)),
+        ("180.0", (9.5, 19.5, 49.5, 39.5)),
+        ("30", (29.5 - 22.3205, 29.5 - 18.6603, 29.5 + 22.3205, 29.5 + 18.6603)),
+    ],
+)
+def test_a_rotated_box_of_cvat_is_the_upright_one_around_it(tmp_path, rotation, box):
+    path = tmp_path / "a.xml"
+    label = f'<box label="face" xtl="10" ytl="20" xbr="50" ybr="40" rotation="{rotation}"/>'
+    path.write_text(
+        f'<annotations><image id="0" name="1.jpg" width="90" height="80">{label}</image></annotations>'
+    )
+    (read,) = formats.read(path)
+    assert read.faces[0].box.as_list() == pytest.approx(box, abs=1e-3)

@@ -18,7 +18,7 @@ from meanshape.core.shape import Shape
 from meanshape.datasets.parts.asf import read_asf, write_asf
 from meanshape.datasets.parts.card import load_card
 from meanshape.datasets.parts.drawing import draw
-from meanshape.datasets.parts.files import existing_folder, photos
+from meanshape.datasets.parts.files import existing_folder, labels_in, photos
 from meanshape.datasets.parts.reader import reader
 from meanshape.datasets.parts.survey import Survey
 
@@ -31,7 +31,7 @@ def survey(root: str | Path, split: str | None = None) -> Survey:
     """Look for the set and say what is missing."""
     card.check_split(split)
     root = existing_folder(root, card.name)
-    labels = {path.stem: path for folder in (root, root / "asf") for path in sorted(folder.glob("*.asf"))}
+    labels = {path.stem: path for folder in (root, root / "asf") for path in labels_in(folder, ".asf")}
     pictures = photos(root)
     result = Survey(expected=card.splits["all"])
     for name, label in sorted(labels.items()):

@@ -15,7 +15,7 @@ from meanshape.core.shape import Shape
 from meanshape.datasets.parts.asf import read_asf, write_asf
 from meanshape.datasets.parts.card import load_card
 from meanshape.datasets.parts.drawing import draw_as
-from meanshape.datasets.parts.files import existing_folder, photos_below
+from meanshape.datasets.parts.files import existing_folder, labels_in, photos_below
 from meanshape.datasets.parts.reader import reader
 from meanshape.datasets.parts.survey import Survey
 
@@ -28,7 +28,9 @@ def survey(root: str | Path, split: str | None = None) -> Survey:
     card.check_split(split)
     root = existing_folder(root, card.name)
     pictures, result = photos_below(root), Survey(expected=card.expected(split))
-    for label in sorted(root.rglob("*-*.asf")):
+    for label in labels_in(root, ".asf", below=True):
+        if "-" not in label.stem:
+            continue
         person, _, rest = label.stem.partition("-")
         who = {"person": person, "gender": "female" if rest.endswith("f") else "male"}
         if rest[:1].isdecimal() and 1 <= int(rest[0]) <= len(card.labels["picture"]):

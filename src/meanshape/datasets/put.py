@@ -18,7 +18,7 @@ from meanshape.core.errors import FormatError
 from meanshape.core.shape import Shape
 from meanshape.datasets.parts.card import load_card
 from meanshape.datasets.parts.drawing import draw_as
-from meanshape.datasets.parts.files import existing_folder, photos_below
+from meanshape.datasets.parts.files import existing_folder, labels_in, photos_below
 from meanshape.datasets.parts.reader import reader
 from meanshape.datasets.parts.survey import Survey
 from meanshape.formats.text import finite, read_text, write_text
@@ -33,7 +33,7 @@ def survey(root: str | Path, split: str | None = None) -> Survey:
     card.check_split(split)
     root = existing_folder(root, card.name)
     pictures, result = photos_below(root), Survey(expected=card.expected(split))
-    for label in sorted((*root.rglob("*.yml"), *root.rglob("*.yaml"))):
+    for label in labels_in(root, ".yml", ".yaml", below=True):
         pairs = _pairs(label)
         if len(pairs) == 2 * POINTS or "landmark" in str(label.relative_to(root).parent).lower():
             result.take(

@@ -14,7 +14,7 @@ from pathlib import Path
 from meanshape.core.shape import Shape
 from meanshape.datasets.parts.card import load_card
 from meanshape.datasets.parts.drawing import draw_as
-from meanshape.datasets.parts.files import existing_folder, photos_below
+from meanshape.datasets.parts.files import existing_folder, labels_in, photos_below
 from meanshape.datasets.parts.reader import reader
 from meanshape.datasets.parts.survey import Survey
 from meanshape.formats import pts
@@ -28,7 +28,7 @@ def survey(root: str | Path, split: str | None = None) -> Survey:
     card.check_split(split)
     root = existing_folder(root, card.name)
     pictures, result = photos_below(root), Survey(expected=card.expected(split))
-    for label in sorted(root.rglob("*.pts")):
+    for label in labels_in(root, ".pts", below=True):
         person, _, rest = label.stem.partition("_")
         who = {"person": person, "session": rest.partition("_")[0]}
         result.take(label.stem, pictures.get(label.stem.lower()), partial(_shape, label), who, "all")

@@ -190,7 +190,16 @@ def _numbers(element: Element, path: str | Path) -> NDArray[np.float64]:
 
 
 def _box(element: Element, path: str | Path) -> Box:
+    """The box of an element; of a rotated one (clockwise, about its centre) the upright box around it."""
+    edges = (elements.number(element, name, path) - HALF for name in ("xtl", "ytl", "xbr", "ybr"))
     try:
-        return Box(*(elements.number(element, name, path) - HALF for name in ("xtl", "ytl", "xbr", "ybr")))
+        box = Box(*edges)
+        if element.get("rotation") is None:
+            return box
+        angle = np.radians(elements.number(element, "rotation", path))
+        cos, sin = abs(np.cos(angle)), abs(np.sin(angle))
+        wide, high = box.right - box.left, box.bottom - box.top
+        half = np.array([wide * cos + high * sin, wide * sin + high * cos]) / 2
+        return Box(*(box.center - half), *(box.center + half))
     except BoxError as error:
         raise FormatError(str(error), path, elements.line_of(element)) from error

@@ -56,6 +56,12 @@ def pictures_below(root: Path) -> list[Path]:
     return found
 
 
+def labels_in(folder: Path, *suffixes: str, below: bool = False) -> list[Path]:
+    """Return a folder's files of these suffixes, in whatever case, sorted; `below`: at any depth."""
+    found = folder.rglob("*") if below else folder.glob("*")
+    return sorted(path for path in found if path.suffix.lower() in suffixes and path.name[0] != ".")
+
+
 def first_of(root: Path, *names: str) -> Path | None:
     """The first of several places below the root where there is something; `""` is the root itself."""
     return next((root / name for name in names if (root / name).exists()), None)

@@ -12,7 +12,7 @@ from meanshape.core.sample import Sample
 from meanshape.core.shape import Shape
 from meanshape.datasets.parts.card import DataSetCard, Part
 from meanshape.datasets.parts.drawing import draw
-from meanshape.datasets.parts.files import existing_folder, listed, photos
+from meanshape.datasets.parts.files import existing_folder, labels_in, listed, photos
 from meanshape.datasets.parts.reader import Samples, Surveyor, Verify, reader
 from meanshape.datasets.parts.survey import Survey
 from meanshape.formats import pts
@@ -79,7 +79,7 @@ def place(root: Path, part: Part) -> Path | None:
     """The folder of a part below the root, if there is one."""
     for name in (part.folder, *part.also):
         folder = root / name
-        if folder.is_dir() and (name != "." or any(folder.glob("*.pts"))):
+        if folder.is_dir() and (name != "." or labels_in(folder, ".pts")):
             return folder
     return None
 
@@ -87,9 +87,7 @@ def place(root: Path, part: Part) -> Path | None:
 def pairs(folder: Path) -> Iterator[tuple[str, Path | None, Path | None]]:
     """Name, label file and photo of each sample in a folder; either may be missing."""
     pictures = photos(folder)
-    labels = {
-        p.stem: p for p in folder.iterdir() if p.suffix.lower() == ".pts" and not p.name.startswith(".")
-    }
+    labels = {path.stem: path for path in labels_in(folder, ".pts")}
     for name in sorted(pictures.keys() | labels.keys()):
         yield name, labels.get(name), pictures.get(name)
 

@@ -16,7 +16,7 @@ from meanshape.core.shape import Shape
 from meanshape.datasets.parts.boxes import canonical_box_of
 from meanshape.datasets.parts.card import DataSetCard
 from meanshape.datasets.parts.drawing import draw_as
-from meanshape.datasets.parts.files import existing_folder, photos
+from meanshape.datasets.parts.files import existing_folder, labels_in, photos
 from meanshape.datasets.parts.held_out import VALIDATION, validation_ids
 from meanshape.datasets.parts.survey import Survey
 from meanshape.formats import pts
@@ -34,9 +34,9 @@ def survey(root: str | Path, card: DataSetCard, split: str | None, attributes: A
         raise DataSetError(f"{card.name} has no official validation split, and {root} holds no {VALIDATION}")
     tuned = "train" in card.splits
     result = Survey()
-    for folder in sorted({label.parent for label in root.rglob("*.pts")}):
+    for folder in sorted({label.parent for label in labels_in(root, ".pts", below=True)}):
         pictures = photos(folder)
-        for label in sorted(folder.glob("*.pts")):
+        for label in labels_in(folder, ".pts"):
             identity = label.relative_to(root).with_suffix("").as_posix()
             own = ("validation" if identity in held_out else "train") if tuned else next(iter(card.splits))
             if split in (None, "trainval", "all", own):
