@@ -33,6 +33,8 @@ PLACEHOLDER = re.compile(r"\b[A-Z]{4,}\b|…|\bruns/mine\b")
 """A command with one of these wants something that only its reader has."""
 COMMANDS = {*commands()}
 HEADINGS = 3
+LONGEST = 900
+"""Words of a method's page, counted as `prose` counts them."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,18 @@ def blocks(page: Path) -> Iterator[Block]:
         above = text[: match.start()].rstrip().rpartition("\n")[2]
         comment = above.removeprefix("<!--").removesuffix("-->").strip() if above.startswith("<!--") else ""
         yield Block(match[1], match[2], text[: match.start()].count("\n") + 2, comment)
+
+
+def prose(text: str) -> int:
+    """Count the words (whatever whitespace separates) outside code blocks, comments and table rows."""
+    text = re.sub(r"<!--.*?-->", "", FENCE.sub("", text), flags=re.DOTALL)
+    return sum(len(line.split()) for line in text.splitlines() if not line.lstrip().startswith("|"))
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors that Sphinx and GitHub give a page's headings."""
+    found = re.findall(r"^#{1,3} (.+)$", FENCE.sub("", page.read_text("utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in found}
 
 
 def shown(page: Path) -> str:
@@ -112,6 +126,27 @@ def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
         if not target.startswith(("http", "mailto")):
             assert (page.parent / target).exists(), f"{shown(page)}: {target}"
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"], ids=shown)
+def test_anchors_are_headings(page):
+    text = FENCE.sub("", page.read_text("utf-8"))
+    for target, anchor in re.findall(r"\]\(([^)#\s]*)#([^)\s]+)\)", text):
+        if not target.startswith("http") and (not target or target.endswith(".md")):
+            assert anchor in anchors(page.parent / target if target else page), (
+                f"{shown(page)}: {target}#{anchor}"
+            )
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs" / "methods").glob("*.md")), ids=shown)
+def test_a_method_page_is_short(page):
+    """Tables and code do not count; histories and ablations belong in docs/studies/."""
+    assert (count := prose(page.read_text("utf-8"))) <= LONGEST, f"{shown(page)} has {count} words of prose"
+
+
+def test_words_are_counted_outside_tables_and_code():
+    text = "# One two\n\n| a | b |\n|---|---|\n\nThree *four*.\n\n```sh\nfive six\n```\n<!-- seven -->\n"
+    assert prose(text) == len(("#", "One", "two", "Three", "*four*."))
 
 
 @pytest.mark.parametrize("name", registry.names("methods"))
