@@ -94,14 +94,14 @@ def test_each_stage_can_be_asked_for(fitted, faces):
 def test_without_numba_trees_say_what_is_missing(monkeypatch, faces):
     monkeypatch.setitem(sys.modules, "meanshape.methods.cpr.tree_growth", None)
     with pytest.raises(MissingExtra, match="train"):
-        trees.growing()
+        trees.import_grow()
 
 
 def test_trees_lead_where_one_walks_alone():
     rng = np.random.default_rng(0)
     grey = rng.integers(0, 256, 30).astype(np.int16)
     pairs, limits = rng.integers(0, 30, (9, 15, 2)), rng.integers(-99, 99, (9, 15)).astype(np.int16)
-    for tree, leaf in enumerate(trees.walk(grey, pairs, limits)):
+    for tree, leaf in enumerate(trees.leaf_indices(grey, pairs, limits)):
         node = 0
         while node < 15:
             first, second = pairs[tree, node]
@@ -117,7 +117,7 @@ def test_a_tree_splits_what_one_pixel_tells_apart():
     targets = np.where(np.arange(60) % 2, -1.0, 1.0)[:, None].astype(np.float32)
     every = np.tile(np.stack(np.meshgrid(range(5), range(5)), -1).reshape(1, 25, 2), (1, 20, 1))
     order = np.arange(60)
-    _, _, begins = trees.growing()(grey, targets, order, every, rng.random((1, 500)), 1)
+    _, _, begins = trees.import_grow()(grey, targets, order, every, rng.random((1, 500)), 1)
     sides = [set(targets[order[a:b], 0]) for a, b in pairwise(begins)]
     assert sorted(sides, key=min) == [{-1.0}, {1.0}]
 
@@ -142,7 +142,7 @@ def test_a_frame_shows_what_its_matrix_says():
     rows, columns = np.mgrid[:120, :140]
     picture = np.stack([columns] * 3, -1).astype(np.uint8)
     box = Box(40, 30, 100, 90)
-    view = frames.look(picture, unit_matrix(box), 0.8, 30.0)
+    view = frames.crop_face(picture, unit_matrix(box), 0.8, 30.0)
     matrix = frame_matrix(30, 1.0)
     shown = view.frame(matrix, 30)
     wanted = compose(invert(matrix), unit_matrix(box))
@@ -189,25 +189,26 @@ def ramp(side: int, turn: float = 0.0, slope: float = 2.0) -> np.ndarray:
 
 
 def test_a_mesh_reads_what_lies_under_it_wherever_the_points_are():
-    maps = mesh_cascade.upright(mesh_cascade.relative(mesh_cascade.pooled(ramp(82))[0], 0.01), 1 + 0j)
+    planes = mesh_cascade.normalised(mesh_cascade.pooled_gradients(ramp(82))[0], 0.01)
+    maps = mesh_cascade.steer(planes, 1 + 0j)
     assert maps.shape == (20, 20, 8) and (maps[10].argmax(-1) == 0).all()
     mean = np.array([[-0.5, -0.5], [0.5, -0.5], [0.0, 0.5]])
     cascade = mesh_cascade.MeshCascade(mesh_cascade.Mesh(), mean, np.eye(6, dtype=np.float32))
     shape = mean * 1.3 + 0.2
     places = np.array([[0.5, 0.5, 0.0], [1 / 3, 1 / 3, 1 / 3]], np.float32)
-    there = (cascade.grid(places) @ cascade.numbers(shape.ravel())).view(np.complex64)
+    there = (cascade.grid(places) @ cascade.coefficients(shape.ravel())).view(np.complex64)
     assert np.allclose(there.view(np.float32).reshape(2, 2), places @ shape, atol=1e-6)
-    a, b = cascade.pose(cascade.numbers(shape.ravel()))
+    a, b = cascade.pose(cascade.coefficients(shape.ravel()))
     assert np.allclose([a, b], [1.3, 0.2 + 0.2j + 1.3 * (mean.mean(0) @ [1, 1j])], atol=1e-6)
     found = np.empty(16, np.float32)
     index = np.zeros((20, 20, 8), np.float32) + np.arange(20, dtype=np.float32)[:, None]
-    mesh_cascade.read(index, np.array([3.5 + 2j, 99 + 1j], np.complex64), found)
+    mesh_cascade.sample_maps(index, np.array([3.5 + 2j, 99 + 1j], np.complex64), found)
     assert found.tolist() == [3.5] * 8 + [19.0] * 8
 
 
 def turned_back(angle: float) -> np.ndarray:
-    planes = mesh_cascade.relative(mesh_cascade.pooled(ramp(34, angle, 5))[0], 1.0)
-    return mesh_cascade.upright(planes, 2 * np.exp(1j * angle))[4, 4]
+    planes = mesh_cascade.normalised(mesh_cascade.pooled_gradients(ramp(34, angle, 5))[0], 1.0)
+    return mesh_cascade.steer(planes, 2 * np.exp(1j * angle))[4, 4]
 
 
 def test_a_turned_face_needs_no_turned_picture():
@@ -215,7 +216,7 @@ def test_a_turned_face_needs_no_turned_picture():
     upright = turned_back(0)
     for angle in (0.3, np.pi / 4, -1.1, 2.0):
         assert np.abs(turned_back(angle) - upright).max() < 0.15 * np.abs(upright).max()
-    assert np.allclose(mesh_cascade.turning(1 + 0j)[::2, ::2], np.eye(4), atol=1e-6)
+    assert np.allclose(mesh_cascade.steering_matrix(1 + 0j)[::2, ::2], np.eye(4), atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -223,7 +224,7 @@ def test_a_turned_face_needs_no_turned_picture():
 )
 def test_a_window_lies_where_it_says(box):
     picture, unit = np.tile(np.arange(230, dtype=np.uint8)[:, None], (200, 1, 3)), unit_matrix(box)
-    frame, turn, shift = mesh_cascade.window(picture, unit, 64, 1.5)
+    frame, turn, shift = mesh_cascade.crop_frame(picture, unit, 64, 1.5)
     x = (np.arange(10, 56) - 1 - shift.real) / turn.real * unit[0, 0] + unit[0, 2]
     if (inside := (x > 1) & (x < 228)).any():
         assert np.abs(frame[33, 10:56] - x)[inside].max() <= 1.01

@@ -35,7 +35,7 @@ def test_the_mode_is_not_the_mean():
     poses = np.zeros((5, 4))
     poses[:3, 0] = (0.1, 0.1, 0.11)
     poses[3:, 0] = (-0.9, 0.8)
-    assert pose_ferns.crowded(poses) in (0, 1, 2)
+    assert pose_ferns.densest(poses) in (0, 1, 2)
     some = np.random.default_rng(0).normal(0, 0.3, (6, 4))
     assert np.allclose(pose_ferns.poses_of(pose_ferns.matrices_of(some)), some)
     assert np.allclose(pose_ferns.relative(some, some), 0, atol=1e-12)

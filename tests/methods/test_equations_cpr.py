@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from meanshape.methods.cpr import pose_ferns
-from meanshape.methods.cpr.ferns import Ferns, FernStage, _Chooser
-from meanshape.methods.cpr.mesh_cascade import Mesh, MeshCascade, Seen, Stage
+from meanshape.methods.cpr.ferns import Ferns, FernStage, _PairSelector
+from meanshape.methods.cpr.mesh_cascade import GradientFrame, Mesh, MeshCascade, Stage
 from meanshape.methods.cpr.shape_prior import ShapePrior
 from meanshape.methods.cpr.table_stage import TableStage
-from meanshape.methods.cpr.training_set import Lesson
+from meanshape.methods.cpr.training_set import StageData
 from meanshape.methods.cpr.trees import Trees, TreeStage
 from meanshape.methods.shared.ridge import ridge
 
@@ -21,7 +21,7 @@ MARGIN = RADIUS + 1
 
 
 @pytest.fixture(scope="module")
-def lesson() -> Lesson:
+def data() -> StageData:
     """Frames in which a bright edge lies where the points should be, and shapes beside it."""
     rng = np.random.default_rng(0)
     mean = np.array([[-0.3, -0.3], [0.3, -0.3], [0, 0], [-0.2, 0.3], [0.2, 0.3]])
@@ -31,22 +31,22 @@ def lesson() -> Lesson:
     at = truth[:, 2, :, None, None]
     light = 120 + 8 * (x - at[:, 0]) + 5 * (y - at[:, 1]) + rng.normal(0, 5, (FACES, *x.shape))
     frames = np.clip(light, 0, 255).astype(np.uint8)
-    return Lesson(frames, shapes, truth, np.zeros(FACES, int), mean, 30.0, np.arange(FACES))
+    return StageData(frames, shapes, truth, np.zeros(FACES, int), mean, 30.0, np.arange(FACES))
 
 
-def pool(stage: TableStage, lesson: Lesson) -> np.ndarray:
+def pool(stage: TableStage, data: StageData) -> np.ndarray:
     """The grey levels (N, P) at the pool's offsets from the points, read one by one."""
     found = np.empty((FACES, len(stage.pool.points)), np.int64)
     for n in range(FACES):
         for p, (point, offset) in enumerate(zip(stage.pool.points, stage.pool.offsets, strict=True)):
-            x, y = np.rint(lesson.shapes[n, point]).astype(int) + MARGIN + offset
-            found[n, p] = lesson.frames[n, y, x]
+            x, y = np.rint(data.shapes[n, point]).astype(int) + MARGIN + offset
+            found[n, p] = data.frames[n, y, x]
     return found
 
 
-def taught(lesson: Lesson, stage: TableStage, rows: np.ndarray, beta: float, rate: float) -> None:
+def taught(data: StageData, stage: TableStage, rows: np.ndarray, beta: float, rate: float) -> None:
     """Check each table in turn: of what those before it left, rate * sum / (n + beta) in each of its rows."""
-    left = (lesson.truth - lesson.shapes).reshape(FACES, -1) @ stage.basis.T.astype(float)
+    left = (data.truth - data.shapes).reshape(FACES, -1) @ stage.basis.T.astype(float)
     for t, table in enumerate(stage.tables):
         for row in range(len(table)):
             inside = left[rows[:, t] == row]
@@ -55,18 +55,18 @@ def taught(lesson: Lesson, stage: TableStage, rows: np.ndarray, beta: float, rat
         left = left - table[rows[:, t]]
 
 
-def test_ferns_learn_what_the_ones_before_leave(lesson: Lesson) -> None:
+def test_ferns_learn_what_the_ones_before_leave(data: StageData) -> None:
     """d S of a bin is sum / ((1 + beta / n) n) of the residuals in it; S_t+1 = S_t + sum of all bins."""
     settings = Ferns(count=6, depth=3, pixels=30, radius=RADIUS, shrinkage=20.0, directions=4)
-    stage, moved = FernStage.fit(lesson, settings, np.random.default_rng(1))
-    grey = pool(stage, lesson)
+    stage, moved = FernStage.fit(data, settings, np.random.default_rng(1))
+    grey = pool(stage, data)
     differences = grey[:, stage.pairs[..., 0]] - grey[:, stage.pairs[..., 1]]  # (N, F, d)
     rows = ((differences > stage.thresholds) * [1, 2, 4]).sum(2)
-    taught(lesson, stage, rows, beta=20.0, rate=1.0)
+    taught(data, stage, rows, beta=20.0, rate=1.0)
     for n in range(0, FACES, 17):
         step = sum(table[row] for table, row in zip(stage.tables, rows[n], strict=True)) @ stage.basis
-        wanted = lesson.shapes[n] + step.reshape(POINTS, 2)
-        assert np.allclose(stage(lesson.frames[n], lesson.shapes[n]), wanted, atol=1e-3)
+        wanted = data.shapes[n] + step.reshape(POINTS, 2)
+        assert np.allclose(stage(data.frames[n], data.shapes[n]), wanted, atol=1e-3)
         assert np.allclose(moved[n], wanted, atol=1e-2)
 
 
@@ -77,7 +77,7 @@ def test_a_pair_of_pixels_is_the_one_that_goes_with_the_residual() -> None:
     grey = np.clip(120 + common + rng.normal(0, 20, (200, 7)), 0, 255).astype(np.uint8)
     left = (rng.normal(size=(200, 3)) + 0.02 * grey[:, 1:4]).astype(np.float32)
     directions = rng.normal(size=(3, 4)).astype(np.float32)
-    chosen = _Chooser(grey)(left - left.mean(0), directions)
+    chosen = _PairSelector(grey)(left - left.mean(0), directions)
     light = grey.astype(float)
     for direction, (p, q) in zip(directions.T, chosen, strict=True):
         along = left @ direction
@@ -88,12 +88,12 @@ def test_a_pair_of_pixels_is_the_one_that_goes_with_the_residual() -> None:
         assert (p, q) == divmod(int(np.argmax(table)), 7)
 
 
-def test_trees_learn_a_share_of_what_the_ones_before_leave(lesson: Lesson) -> None:
+def test_trees_learn_a_share_of_what_the_ones_before_leave(data: StageData) -> None:
     """A leaf holds nu times the mean residual of its faces."""
     pytest.importorskip("numba")
     settings = Trees(count=4, depth=2, rate=0.3, pixels=30, tries=5, radius=RADIUS, directions=4)
-    stage, _ = TreeStage.fit(lesson, settings, np.random.default_rng(3))
-    grey, rows = pool(stage, lesson), np.empty((FACES, 4), int)
+    stage, _ = TreeStage.fit(data, settings, np.random.default_rng(3))
+    grey, rows = pool(stage, data), np.empty((FACES, 4), int)
     for n in range(FACES):
         for t in range(4):
             node = 0
@@ -101,7 +101,7 @@ def test_trees_learn_a_share_of_what_the_ones_before_leave(lesson: Lesson) -> No
                 a, b = stage.pairs[t, node]
                 node = 2 * node + (2 if grey[n, a] - grey[n, b] > stage.thresholds[t, node] else 1)
             rows[n, t] = node - 3
-    taught(lesson, stage, rows, beta=0.0, rate=0.3)
+    taught(data, stage, rows, beta=0.0, rate=0.3)
 
 
 def test_a_stage_of_the_mesh_adds_to_the_shape() -> None:
@@ -123,7 +123,7 @@ def test_a_stage_of_the_mesh_adds_to_the_shape() -> None:
         rng.integers(0, 99, (8, 8, 8)).astype(np.uint8),
     )
     shape = mean + rng.normal(0, 0.1, (6, 2))
-    seen = Seen(planes, 40 + 3j, 31.5 + 31.5j)
+    seen = GradientFrame(planes, 40 + 3j, 31.5 + 31.5j)
     assert np.allclose(cascade(seen, shape, stages=1), shape + (steps[0] @ basis).reshape(6, 2), atol=1e-5)
     z, m = (shape + (steps[0] @ basis).reshape(6, 2)) @ (1, 1j), mean @ (1, 1j)
     turn, shift = (z - z.mean()) @ m.conj() / (np.abs(m) ** 2).sum(), z.mean()
@@ -159,7 +159,7 @@ def test_the_answer_is_where_restarts_are_densest() -> None:
     poses = np.zeros((8, 4))
     poses[:, 0] = (0.0, 0.01, -0.01, 1.0, 1.4, 1.9, 2.5, 3.2)
     densest = [sum(np.exp(-((17 * (a - b)) ** 2) / 2) for b in poses[:, 0]) for a in poses[:, 0]]
-    assert int(np.argmax(densest)) == pose_ferns.crowded(poses) == 0
+    assert int(np.argmax(densest)) == pose_ferns.densest(poses) == 0
 
 
 # What is near a shape, and linear maps

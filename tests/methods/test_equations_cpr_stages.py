@@ -12,8 +12,8 @@ import pytest
 from meanshape.methods.cpr.binary_features import Binary, _ridge
 from meanshape.methods.cpr.linear_stage import Linear, LinearStage
 from meanshape.methods.cpr.mesh_cascade import Mesh, MeshCascade
-from meanshape.methods.cpr.mesh_training import Shown, _stage
-from meanshape.methods.cpr.training_set import Lesson
+from meanshape.methods.cpr.mesh_training import MeshTrainingState, _stage
+from meanshape.methods.cpr.training_set import StageData
 
 WAYS = ((1, 0), (1, 1), (0, 1), (-1, 1), (-1, 0), (-1, -1), (0, -1), (1, -1))
 MEAN = np.array([[-0.3, -0.3], [0.3, -0.3], [0, 0], [-0.2, 0.3], [0.2, 0.3]])
@@ -82,30 +82,30 @@ def test_a_stage_of_the_mesh_is_the_ridge_of_what_it_reads(number: int) -> None:
     basis = np.linalg.qr(rng.normal(size=(10, 10)))[0].T.astype(np.float32)
     cascade = MeshCascade(settings, MEAN, basis)
     views = [SimpleNamespace(frame=lambda matrix, side, f=frame: f) for frame in frames]
-    shown = Shown(SimpleNamespace(views=views, truth=truth), cascade, shapes)  # type: ignore[arg-type]
-    turn = side / 1.5 * np.exp(1j * rng.normal(0, 0.5, count)) * rng.uniform(0.9, 1.1, count)
+    state = MeshTrainingState(SimpleNamespace(views=views, truth=truth), cascade, shapes)  # type: ignore[arg-type]
+    linear = side / 1.5 * np.exp(1j * rng.normal(0, 0.5, count)) * rng.uniform(0.9, 1.1, count)
     shift = (side - 1) / 2 * (1 + 1j) + rng.normal(0, 2, count) + 1j * rng.normal(0, 2, count)
-    shown.turn, shown.shift = turn.copy(), shift.copy()
+    state.linear, state.shift = linear.copy(), shift.copy()
     places = rng.dirichlet(np.ones(5), 3).astype(np.float16).astype(np.float32)
-    before = shown.numbers.copy()
-    stage = _stage(shown, places, number, faces)
+    before = state.coefficients.copy()
+    stage = _stage(state, places, number, faces)
 
     seen = np.empty((count, 24 + 10))
     for n, frame in enumerate(frames):
         planes = halved(halved(brighter(frame)))
         planes = halved(planes) if number == 0 else planes
         planes = planes / (np.sqrt((planes**2).sum(0)) + 16)
-        maps = turned(planes, np.angle(turn[n]))
-        spots = ((places @ shapes[n] @ (1, 1j)) * turn[n] + shift[n] - (cell - 1) / 2 * (1 + 1j)) / cell
+        maps = turned(planes, np.angle(linear[n]))
+        spots = ((places @ shapes[n] @ (1, 1j)) * linear[n] + shift[n] - (cell - 1) / 2 * (1 + 1j)) / cell
         seen[n, :24] = np.concatenate([at(maps, spot.real, spot.imag) for spot in spots])
-    numbers = (shapes - MEAN).reshape(count, -1) @ basis.T.astype(float)
-    raised = np.sqrt(10 * seen[:, :24].var(0).mean() / (numbers.var(0).sum() / 10))
-    seen[:, 24:] = raised * numbers
+    coefficients = (shapes - MEAN).reshape(count, -1) @ basis.T.astype(float)
+    raised = np.sqrt(10 * seen[:, :24].var(0).mean() / (coefficients.var(0).sum() / 10))
+    seen[:, 24:] = raised * coefficients
     frame_truth = truth @ (1, 1j) * side / 1.5 + (side - 1) / 2 * (1 + 1j)
-    own = (frame_truth - shift[:, None]) / turn[:, None]
+    own = (frame_truth - shift[:, None]) / linear[:, None]
     own = np.stack([own.real, own.imag], -1).reshape(count, -1) - MEAN.ravel()
-    moves = ((own @ basis.T.astype(float)) - numbers)[:, : (4, 7)[number]]
-    reached = shapes @ (1, 1j) * turn[:, None] + shift[:, None]
+    moves = ((own @ basis.T.astype(float)) - coefficients)[:, : (4, 7)[number]]
+    reached = shapes @ (1, 1j) * linear[:, None] + shift[:, None]
     each = counting(np.abs(reached - frame_truth).mean(1) / (side / 1.5))
     middle, goal = each @ seen / each.sum(), each @ moves / each.sum()
     x, y = seen - middle, moves - goal
@@ -122,7 +122,7 @@ def test_a_stage_of_the_mesh_is_the_ridge_of_what_it_reads(number: int) -> None:
     assert stage.weights.shape == (moves.shape[1], 35)
     assert np.abs(stage.weights[:, :-1] - wanted).max() < 2e-3 * np.abs(wanted).max()
     assert np.abs(stage.weights[:, -1] - (goal - middle @ best)).max() < 2e-4
-    moved = shown.numbers - before
+    moved = state.coefficients - before
     for face in np.unique(faces):
         rows = faces == face
         answer = x[rows] @ solved(np.flatnonzero(~rows)) + goal
@@ -151,11 +151,11 @@ def test_a_linear_stage_is_a_ridge_in_which_near_points_count_more() -> None:
     frames = np.stack([np.kron(rng.integers(0, 256, (9, 9)), np.ones((6, 6))) for _ in range(count)])
     frames = frames.astype(np.uint8)  # 54 x 54: 40, and a margin of 7
     shapes, folds = np.tile(MEAN * 30 + 20, (count, 1, 1)), np.arange(count) % 3
-    lesson = Lesson(frames, shapes, truth, folds, MEAN, 30.0, np.arange(count))
+    data = StageData(frames, shapes, truth, folds, MEAN, 30.0, np.arange(count))
     settings = Linear(
         rings=((0, 0.0, 1), (0, 2.0, 4)), dimensions=kept, strength=(0.4,), reach=3.0, floor=0.05
     )
-    stage, answers = LinearStage.fit(lesson, settings, rng)
+    stage, answers = LinearStage.fit(data, settings, rng)
     seen, starts = (
         np.stack(v)
         for v in zip(*(described(f, s, 3) for f, s in zip(frames, shapes, strict=True)), strict=True)
@@ -180,7 +180,7 @@ def test_a_linear_stage_is_a_ridge_in_which_near_points_count_more() -> None:
 
     everyone = np.arange(count)
     for n in range(0, count, 7):
-        found = stage(stage.see(frames[n]), shapes[n])
+        found = stage(stage.prepare(frames[n]), shapes[n])
         for k in range(5):
             assert np.abs(found[k] - starts[n, k] - features[n] @ ridge(everyone, k)).max() < 2e-2
     for fold in range(3):

@@ -1,4 +1,4 @@
-"""What is decided before CPR is trained, and presets."""
+"""Settings and presets of CPR."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ REGRESSORS = (MESH, "linear", "ferns", "trees", "binary")
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """What is decided before a cascade is trained. Defaults are the shipped model's."""
+    """Settings of a cascade. Defaults are the shipped model's."""
 
-    regressor: str = "mesh"  # on gradients, as is linear; ferns, trees or binary: on pixel differences
+    regressor: str = "mesh"  # mesh, linear: on gradients; ferns, trees, binary: on pixel differences
     sizes: tuple[int, ...] = (48, 72, 96)  # side of each frame, pixels; the mesh has one of its own
-    scales: tuple[float, ...] = (1.2, 1.2, 1.2)  # and in face boxes
+    scales: tuple[float, ...] = (1.2, 1.2, 1.2)  # side of each frame, face boxes
     stages: tuple[int, ...] = (1, 1, 1)  # regressions in each frame
-    starts: int = 1  # shapes that the cascade is run from; the coordinates' medians are the answer
+    starts: int = 1  # initial shapes; the prediction is the median of each coordinate
     pose: PoseFerns = field(default_factory=PoseFerns)
     mesh: Mesh = field(default_factory=Mesh)
-    # how it learns
-    noise: float = 0.0  # of a coordinate after the last stage, face boxes; a shape prior takes it away
+    # training
+    noise: float = 0.0  # standard deviation that the shape prior removes at the end, face boxes; 0: no prior
     views: Views = field(default_factory=Views)
     linear: Linear = field(default_factory=Linear)
     ferns: Ferns = field(default_factory=Ferns)
@@ -48,10 +48,10 @@ class Config:
     )
 
     def __post_init__(self) -> None:
-        """Check that there is one value a frame."""
+        """Check the ranges, and that there is one value per frame."""
         if not self.sizes or not len(self.sizes) == len(self.scales) == len(self.stages):
             found = f"{self.sizes}, {self.scales} and {self.stages}"
-            raise ConfigError(f"sizes, scales and stages need one value a frame, got {found}")
+            raise ConfigError(f"sizes, scales and stages need one value per frame, got {found}")
         if min(self.sizes) < 16 or min(self.scales) <= 0 or min(self.stages) < 1 or self.starts < 1:
             raise ConfigError("sizes are at least 16 pixels, scales above 0, stages and starts at least 1")
         if any(size % 2 for size in self.sizes):
@@ -61,12 +61,12 @@ class Config:
 
     @property
     def settings(self) -> Any:
-        """The settings of the regressor."""
+        """The settings of the chosen regressor."""
         return getattr(self, self.regressor)
 
     @property
     def frames(self) -> list[tuple[int, float]]:
-        """The side of each frame that is looked at, pixels and face boxes."""
+        """The side of each frame, pixels and face boxes."""
         if self.regressor == MESH:
             return [(self.mesh.side, SCALE)]
         return list(zip(self.sizes, self.scales, strict=True))
@@ -78,13 +78,13 @@ class Config:
 
     @property
     def reach(self) -> float:
-        """Half the side of what may be looked at, face boxes."""
+        """Half the side of the largest frame with its margin, face boxes."""
         margin: int = self.settings.margin()
         return max(scale * (0.5 + margin / size) for size, scale in self.frames)
 
     @property
     def count(self) -> int:
-        """How many stages there are."""
+        """The number of stages."""
         return len(self.mesh.strides) if self.regressor == MESH else sum(self.stages)
 
 

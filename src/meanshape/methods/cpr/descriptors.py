@@ -1,9 +1,7 @@
-"""Gradient-orientation descriptors that are gathered, not computed: eight channel maps of a frame, at three
-degrees of smoothness, made once; a point's descriptor is then what lies at fixed places around it.
+"""DAISY descriptors (Tola, Lepetit, Fua, 2010): eight gradient-orientation maps per frame, sampled on rings.
 
-The eight maps hold the positive parts of the differences along eight directions (DAISY: Tola, Lepetit, Fua,
-2010; histograms of gradients with soft bins). In bytes a difference of two shifted pictures that
-saturates at 0 *is* the positive part.
+The maps hold the positive parts of the derivatives along eight directions, smoothed to up to three levels.
+They are computed once per frame; a descriptor gathers their values at fixed offsets from its point.
 """
 
 from __future__ import annotations
@@ -22,17 +20,17 @@ Rings = tuple[tuple[int, float, int], ...]
 DIRECTIONS = ((1, 0), (1, 1), (0, 1), (-1, 1), (-1, 0), (-1, -1), (0, -1), (1, -1))
 CHANNELS = len(DIRECTIONS)
 BLURS = ((5, 1.1), (7, 1.7))
-"""Kernel and deviation, in cells, of what makes each level from the one before."""
+"""Kernel size and standard deviation, in cells, of the blur from each level to the next."""
 STEP = 2
 """Frame pixels per cell of the maps."""
-SOFT = 1.0
-"""Added to a cell's norm, grey levels: where there is no contrast, a descriptor fades."""
+NORM_EPSILON = 1.0
+"""Added to a cell's norm, grey levels: descriptors fade where there is no contrast."""
 
 
-def lighter_each_way(frame: Pixels) -> Pixels:
-    """Return how much lighter a grey frame (n + 2, n + 2) gets in each direction: bytes (8, n, n).
+def directional_gradients(frame: Pixels) -> Pixels:
+    """Return directional derivatives, uint8 (8, n, n), of a grey frame (n + 2, n + 2).
 
-    In bytes a difference of two shifted pictures that saturates at 0 is the positive part.
+    Subtraction of bytes saturates at 0, which leaves the positive part of each.
     """
     import cv2
 
@@ -49,7 +47,7 @@ def orientation_maps(frame: Pixels, levels: int) -> Float:
     """Return the maps (levels, n, n, 8) of a frame (2 n + 2, 2 n + 2)."""
     import cv2
 
-    planes = lighter_each_way(frame)
+    planes = directional_gradients(frame)
     side = planes.shape[1]
     cells = side // STEP
     small = cv2.resize(planes.reshape(-1, side), (cells, CHANNELS * cells), interpolation=cv2.INTER_AREA)
@@ -63,27 +61,27 @@ def orientation_maps(frame: Pixels, levels: int) -> Float:
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """Where around a point its descriptor looks: rings of (level of smoothness, radius in cells, count)."""
+    """Sampling pattern of a descriptor: rings of (smoothing level, radius in cells, number of samples)."""
 
     rings: Rings
 
     @property
     def levels(self) -> int:
-        """How many levels of smoothness are needed."""
+        """The number of smoothing levels."""
         return 1 + max(level for level, _, _ in self.rings)
 
     @property
     def length(self) -> int:
-        """How many numbers describe a point."""
+        """The length of a descriptor."""
         return CHANNELS * sum(count for _, _, count in self.rings)
 
     @property
     def margin(self) -> int:
-        """Cells that maps need beyond the frame on each side."""
+        """Margin of the maps around the frame, cells."""
         return 1 + round(max(radius for _, radius, _ in self.rings))
 
     def offsets(self, cells: int) -> NDArray[np.int64]:
-        """Return the places relative to a point's in maps of `cells` a side, flattened over levels."""
+        """Return the samples' flat offsets from the point in maps (levels, cells, cells)."""
         return _offsets(self.rings, cells)
 
 
@@ -100,11 +98,11 @@ def _offsets(rings: Rings, cells: int) -> NDArray[np.int64]:
 def describe(maps: Float, cells: NDArray[np.int64], pattern: Pattern) -> Float:
     """Return the descriptors (K, pattern.length) of points at cells (K, 2), x and y, of the maps.
 
-    The eight channels of each place are divided by their norm, so that light and contrast do not count.
+    The eight channels of each sample are divided by their norm, for invariance to lighting and contrast.
     """
     side = maps.shape[1]
     places = (cells[:, 1] * side + cells[:, 0])[:, None] + pattern.offsets(side)
     found = maps.reshape(-1, CHANNELS).take(places.ravel(), 0)
-    norm = np.sqrt(np.einsum("ij,ij->i", found, found)) + np.float32(SOFT)
+    norm = np.sqrt(np.einsum("ij,ij->i", found, found)) + np.float32(NORM_EPSILON)
     found *= (np.float32(1) / norm)[:, None]
     return np.asarray(found.reshape(len(cells), -1))

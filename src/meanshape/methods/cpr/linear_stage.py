@@ -1,5 +1,7 @@
-"""A linear stage of a cascade (supervised descent: Xiong and De la Torre, 2013): descriptors at the points,
-a basis for each point's descriptor, and one ridge regression of the shape's update on all of them.
+"""A linear stage of a cascade (supervised descent: Xiong and De la Torre, 2013).
+
+Descriptors at the points are reduced by PCA, point by point; one ridge regression predicts the update of
+the shape from all of them.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from meanshape.core.geometry import Points
 from meanshape.core.image import Pixels
 from meanshape.methods.cpr.descriptors import STEP, Float, Pattern, Rings, describe, orientation_maps
 from meanshape.methods.cpr.local_ridge import Prior, fold_moments, total
-from meanshape.methods.cpr.training_set import Lesson, nearer_count_more
+from meanshape.methods.cpr.training_set import StageData, robust_weights
 
 BATCH = 1000
 BASIS_FACES = 4000
@@ -23,18 +25,18 @@ GROUPS = 16
 
 @dataclass(frozen=True, slots=True)
 class Linear:
-    """What is decided about a linear stage."""
+    """Settings of a linear stage."""
 
     rings: Rings = ((0, 0.0, 1), (0, 2.0, 8), (1, 5.0, 8), (2, 10.0, 8))
-    dimensions: int = 24  # of a point's descriptor in its basis
-    noise: float = 0.02  # of the first direction's variance, added to each before it is scaled to 1
-    strength: tuple[float, ...] = (0.3,)  # of the penalty; of several, what is best on a fold left out
-    reach: float = 6.0  # of the neighbourhood that counts, cells
-    floor: float = 0.03  # what counts of far points
-    robust: bool = True  # faces with large errors weigh less
+    dimensions: int = 24  # principal components of a point's descriptor
+    noise: float = 0.02  # share of the first variance that is added to all before whitening
+    strength: tuple[float, ...] = (0.3,)  # of the ridge penalty; of several, the best on a held-out fold
+    reach: float = 6.0  # standard deviation of the neighbourhood of low penalties, cells
+    floor: float = 0.03  # weight of far points
+    robust: bool = True  # down-weight faces with large errors
 
     def margin(self) -> int:
-        """Return the frame pixels that are needed around the frame."""
+        """Return the margin needed around the frame, pixels."""
         return STEP * Pattern(self.rings).margin + 1
 
 
@@ -49,26 +51,24 @@ class LinearStage:
     _transposed: Float | None = None
 
     @classmethod
-    def fit(cls, lesson: Lesson, settings: Linear, rng: np.random.Generator) -> tuple[Self, Points]:
-        """Return the stage, and what it says of each face when it learnt from the other folds only."""
+    def fit(cls, data: StageData, settings: Linear, rng: np.random.Generator) -> tuple[Self, Points]:
+        """Return the stage, and held-out shapes (N, K, 2): each fold is predicted from the others."""
         pattern = Pattern(settings.rings)
-        found, snapped = _descriptors(lesson, pattern)
+        found, snapped = _descriptors(data, pattern)
         centre, basis = _bases(found, settings, rng)
         features = _project(found, centre, basis)
-        targets = (lesson.truth - snapped).reshape(len(features), -1).astype(np.float32)
+        targets = (data.truth - snapped).reshape(len(features), -1).astype(np.float32)
         weights = (
-            nearer_count_more(np.linalg.norm(lesson.truth - lesson.shapes, axis=-1).mean(1)).astype(
-                np.float32
-            )
+            robust_weights(np.linalg.norm(data.truth - data.shapes, axis=-1).mean(1)).astype(np.float32)
             if settings.robust
             else np.ones(len(features), np.float32)
         )
-        parts = fold_moments(features, targets, weights, lesson.folds)
+        parts = fold_moments(features, targets, weights, data.folds)
         whole = total(parts)
-        prior = Prior.of(lesson.mean, settings.reach * STEP / lesson.density, settings.floor, GROUPS)
+        prior = Prior.of(data.mean, settings.reach * STEP / data.density, settings.floor, GROUPS)
 
         def error(strength: float) -> float:
-            rows = lesson.folds == 0
+            rows = data.folds == 0
             off = features[rows] @ whole.without(parts[0]).solve(strength, prior) - targets[rows]
             return float(np.hypot(off[:, ::2], off[:, 1::2]).mean())
 
@@ -77,13 +77,13 @@ class LinearStage:
         solved = whole.solve(strength, prior).astype(np.float16).astype(np.float32)
         moved = np.empty_like(targets)
         for fold, part in enumerate(parts):
-            rows = lesson.folds == fold
+            rows = data.folds == fold
             own = solved if len(parts) == 1 else whole.without(part).solve(strength, prior)
             moved[rows] = features[rows] @ own
         return cls(pattern, centre, basis, solved), snapped + moved.reshape(snapped.shape)
 
-    def see(self, frame: Pixels) -> Float:
-        """Return what the stage looks at, in a frame with its margin: the maps."""
+    def prepare(self, frame: Pixels) -> Float:
+        """Return the orientation maps of a frame with its margin."""
         return orientation_maps(frame, self.pattern.levels)
 
     def __call__(self, maps: Float, shape: Points) -> Points:
@@ -97,7 +97,7 @@ class LinearStage:
         return np.asarray(snapped + moved.reshape(shape.shape))
 
     def arrays(self) -> dict[str, NDArray[np.float16]]:
-        """Return what is stored."""
+        """Return the arrays to store."""
         half = np.float16
         return {
             "centre": self.centre.astype(half),
@@ -107,7 +107,7 @@ class LinearStage:
 
     @classmethod
     def read(cls, arrays: dict[str, NDArray[np.float16]], settings: Linear) -> Self:
-        """Return the stage that was stored."""
+        """Return the stage from its stored arrays."""
         single = np.float32
         return cls(
             Pattern(settings.rings),
@@ -118,21 +118,21 @@ class LinearStage:
 
 
 def snap(shape: Points, cells: int, margin: int) -> tuple[NDArray[np.int64], Points]:
-    """Return the cells (K, 2) nearest to points, inside the frame, and their centres in frame pixels.
+    """Return the cells (K, 2) nearest to the points, clipped to the frame, and their centres in frame pixels.
 
-    A regression that starts at the centre of a cell needs no interpolation, and no descriptor is blurred.
+    Updates start from cell centres, so descriptors need no interpolation.
     """
     middle = (STEP - 1) / 2
     inner = np.rint((np.clip(shape, 0, STEP * (cells - 2 * margin) - 1) - middle) / STEP)
     return inner.astype(np.int64) + margin, inner * STEP + middle
 
 
-def _descriptors(lesson: Lesson, pattern: Pattern) -> tuple[NDArray[np.float16], Points]:
-    """Return the descriptors (N, K, C) of all faces, and the places (N, K, 2) they were taken at."""
-    count, points = lesson.shapes.shape[:2]
+def _descriptors(data: StageData, pattern: Pattern) -> tuple[NDArray[np.float16], Points]:
+    """Return the descriptors (N, K, C) of all faces and their centres (N, K, 2), frame pixels."""
+    count, points = data.shapes.shape[:2]
     found = np.empty((count, points, pattern.length), np.float16)
-    snapped = np.empty_like(lesson.shapes)
-    for n, (frame, shape) in enumerate(zip(lesson.frames, lesson.shapes, strict=True)):
+    snapped = np.empty_like(data.shapes)
+    for n, (frame, shape) in enumerate(zip(data.frames, data.shapes, strict=True)):
         maps = orientation_maps(frame, pattern.levels)
         cells, snapped[n] = snap(shape, maps.shape[1], pattern.margin)
         found[n] = describe(maps, cells, pattern)
@@ -140,7 +140,7 @@ def _descriptors(lesson: Lesson, pattern: Pattern) -> tuple[NDArray[np.float16],
 
 
 def _bases(found: NDArray[np.float16], settings: Linear, rng: np.random.Generator) -> tuple[Float, Float]:
-    """Return each point's mean descriptor (K, C) and its directions of most variance, scaled (K, C, d)."""
+    """Return each point's mean descriptor (K, C) and its whitened principal components (K, C, d)."""
     rows = np.sort(rng.choice(len(found), min(len(found), BASIS_FACES), replace=False))
     some = found[rows].astype(np.float32)
     centre = some.mean(0)
@@ -153,7 +153,7 @@ def _bases(found: NDArray[np.float16], settings: Linear, rng: np.random.Generato
 
 
 def _project(found: NDArray[np.float16], centre: Float, basis: Float) -> Float:
-    """Return the features (N, K d + 1): the descriptors in their bases, and 1."""
+    """Return the features (N, K d + 1): the projected descriptors and a constant 1."""
     features = np.ones((len(found), basis.shape[0] * basis.shape[2] + 1), np.float32)
     for first in range(0, len(found), BATCH):
         part = (found[first : first + BATCH].astype(np.float32) - centre).transpose(1, 0, 2) @ basis

@@ -1,8 +1,8 @@
-"""Ridge regression of all points on features of all points, in which what is near counts more.
+"""Ridge regression of all points on the features of all points, with a penalty that grows with distance.
 
-With a few thousand faces a regression of a point on the descriptors of all points learns accidents. The
-penalty on a feature therefore grows with the distance, on the mean shape, between the point that it
-describes and the point that it moves: 1 / (floor + exp(-d² / 2 reach²)).
+With a few thousand faces, a regression of each point on all descriptors overfits. The penalty on a feature
+is 1 / (floor + exp(-d² / 2 reach²)), where d is the distance on the mean shape between the point it
+describes and the point it moves.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Float = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Prior:
-    """How penalties grow: `mean` (K, 2), `reach` and `floor`; points are solved for in `groups`."""
+    """Distance-dependent penalties over a `mean` (K, 2); the points of a group share their penalties."""
 
     mean: NDArray[np.float64]
     reach: float
@@ -27,7 +27,7 @@ class Prior:
 
     @classmethod
     def of(cls, mean: NDArray[np.float64], reach: float, floor: float, count: int) -> Prior:
-        """Return a prior with at most `count` groups of neighbours (farthest-point sampling)."""
+        """Return a prior with at most `count` groups of neighbouring points (farthest-point sampling)."""
         centres = [int(np.argmin(((mean - mean.mean(0)) ** 2).sum(1)))]
         distance = ((mean - mean[centres[0]]) ** 2).sum(1)
         while len(centres) < min(count, len(mean)) and distance.max() > 0:
@@ -37,30 +37,30 @@ class Prior:
         return cls(mean, reach, floor, [np.flatnonzero(nearest == n) for n in range(len(centres))])
 
     def penalties(self, group: NDArray[np.intp], each: int) -> NDArray[np.float64]:
-        """Return the penalty of each feature, `each` of them a point, for the points of a group."""
+        """Return the penalties of all features, `each` per point, in the regression of one group."""
         squared = ((self.mean - self.mean[group].mean(0)) ** 2).sum(1)
         return np.repeat(1.0 / (self.floor + np.exp(-squared / (2 * self.reach**2))), each)
 
 
 @dataclass(slots=True)
 class Moments:
-    """Sums over samples that a ridge regression needs: features' products, with each other and targets."""
+    """Sufficient statistics of a ridge regression: `gram` X'WX (D, D) and `cross` X'WY (D, Q)."""
 
     gram: Float
     cross: Float
 
     @classmethod
     def of(cls, features: Float, targets: Float, weights: Float) -> Moments:
-        """Return the sums over samples: features (N, D), of which the last is 1; targets (N, Q)."""
+        """Return the moments of features (N, D), the last of which is 1, targets (N, Q) and weights (N,)."""
         weighted = np.asarray(features * weights[:, None], np.float32)
         return cls(np.asarray(weighted.T @ features), np.asarray(weighted.T @ targets))
 
     def without(self, other: Moments) -> Moments:
-        """Return the sums without some samples."""
+        """Return the moments without the samples of `other`."""
         return Moments(self.gram - other.gram, self.cross - other.cross)
 
     def solve(self, strength: float, prior: Prior) -> Float:
-        """Return the weights (D, 2 K) of least penalised squared error, for x and y of each point."""
+        """Return the weights (D, 2 K) that minimise the penalised squared error."""
         from scipy.linalg import cho_factor, cho_solve
 
         size, columns = self.cross.shape

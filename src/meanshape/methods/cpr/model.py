@@ -34,10 +34,10 @@ from meanshape.methods.cpr.mesh_cascade import Mesh, MeshCascade
 from meanshape.methods.cpr.mesh_training import fit_mesh
 from meanshape.methods.cpr.pose_ferns import PoseCascade
 from meanshape.methods.cpr.shape_prior import ShapePrior
-from meanshape.methods.cpr.training_set import Faces, Lesson, Views, filled, gather
+from meanshape.methods.cpr.training_set import Faces, StageData, Views, filled, gather
 from meanshape.methods.cpr.trees import TreeStage
 from meanshape.methods.shared import arrays as files
-from meanshape.methods.shared.frames import View, laid, look, own_unit, upright
+from meanshape.methods.shared.frames import View, crop_face, laid, own_unit, upright
 
 FILE = "cascade.npz"
 KINDS: dict[str, Any] = {
@@ -46,8 +46,8 @@ KINDS: dict[str, Any] = {
     "trees": TreeStage,
     "binary": BinaryStage,
 }
-SMALLEST = 0.05
-"""Of the box: a start whose points crowd closer than this says nothing."""
+MIN_START_SPREAD = 0.05
+"""Starts whose points span less than this share of the box are ignored."""
 
 
 class CPR(LandmarkModel):
@@ -62,15 +62,15 @@ class CPR(LandmarkModel):
     Config: ClassVar[type[Any]] = Config
 
     mean: Points
-    """(K, 2), face boxes about the box's centre."""
+    """(K, 2), face boxes relative to the box's centre."""
     starts: Points
     """(starts, K, 2), the mean first."""
 
     def __init__(self, config: Any = None) -> None:
         super().__init__(config)
         self._mesh: MeshCascade | None = None
-        self._stages: list[list[Any]] = []  # of each frame, where no mesh is read
-        self._means: dict[str, Points] = {}  # of other mark-ups, as starts have them
+        self._stages: list[list[Any]] = []  # by frame; unused with a mesh
+        self._means: dict[str, Points] = {}  # the mean shape in other mark-ups, for starts
         self._pose: PoseCascade | None = None
         self._prior: ShapePrior | None = None
 
@@ -96,7 +96,7 @@ class CPR(LandmarkModel):
         others = faces.truth[rng.integers(0, len(faces.truth), config.starts - 1)]
         self.starts, self._means = _single(np.concatenate([self.mean[None], others])), {}
         shapes = np.tile(self.mean, (len(faces.views), 1, 1))
-        if config.starts > 1:  # learnt from any other face's shape, so that any may start
+        if config.starts > 1:  # train from other faces' shapes, so that any may be the start
             shapes = faces.truth[rng.permutation(len(shapes))]
         self._prior = None
         if config.noise:
@@ -115,7 +115,7 @@ class CPR(LandmarkModel):
     def _fit_frame(
         self, number: int, faces: Faces, shapes: Points, rng: np.random.Generator, progress: Progress
     ) -> Points:
-        """Learn the stages of one frame; return the shapes (N, K, 2) after them, as of unseen faces."""
+        """Learn the stages of one frame; return the shapes (N, K, 2) after them, held out where possible."""
         config, kind = self.config, KINDS[self.config.regressor]
         density = config.sizes[number] / config.scales[number]
         matrices = [self._matrix(number, shape) for shape in shapes]
@@ -123,22 +123,22 @@ class CPR(LandmarkModel):
         there = np.stack([_moved(m, shape) for m, shape in zip(matrices, shapes, strict=True)])
         truth = np.stack([_moved(m, shape) for m, shape in zip(matrices, faces.truth, strict=True)])
         for _ in range(config.stages[number]):
-            lesson = Lesson(frames, there, truth, faces.folds, self.mean, density, faces.faces)
-            stage, there = kind.fit(lesson, config.settings, rng)
+            data = StageData(frames, there, truth, faces.folds, self.mean, density, faces.faces)
+            stage, there = kind.fit(data, config.settings, rng)
             self._stages[number].append(stage)
             done = sum(map(len, self._stages)) / sum(config.stages)
-            off = np.linalg.norm(there - truth, axis=-1).mean() / density
-            progress(0.1 + 0.9 * done, f"stage learnt: off by {100 * off:.2f} % of the box on average")
+            error = np.linalg.norm(there - truth, axis=-1).mean() / density
+            progress(0.1 + 0.9 * done, f"stage learnt: mean error {100 * error:.2f} % of the box")
         back = [invert(matrix) for matrix in matrices]
         return np.stack([_moved(matrix, shape) for matrix, shape in zip(back, there, strict=True)])
 
     def _matrix(self, number: int, shape: Points) -> Matrix:
-        """Return the map from the unit frame to a frame, upright as a shape (K, 2) says."""
+        """Return the map from the unit frame to a frame aligned with a shape (K, 2)."""
         frame = frame_matrix(self.config.sizes[number], self.config.scales[number])
         return compose(upright(shape, self.mean), frame)
 
     def _cut(self, number: int, view: View, matrix: Matrix) -> Pixels:
-        """Return a frame's pixels, with the margin that its stages need."""
+        """Return a frame's pixels with its stages' margin."""
         margin = self.config.settings.margin()
         matrix = matrix + np.array([[0, 0, margin], [0, 0, margin]])
         return view.frame(matrix, self.config.sizes[number] + 2 * margin)
@@ -147,72 +147,72 @@ class CPR(LandmarkModel):
         self, images: list[Pixels], boxes: list[Box], starts: list[Shape | None], **options: Any
     ) -> NDArray[np.float64]:
         faces = zip(images, boxes, starts, strict=True)
-        return np.stack([self._place(image, box, start, **options) for image, box, start in faces])
+        return np.stack([self._predict_one(image, box, start, **options) for image, box, start in faces])
 
-    def _place(self, image: Pixels, box: Box, start: Shape | None, stages: int | None = None) -> Points:
-        """Return the points (K, 2) of one face; `stages`: after the first so many."""
+    def _predict_one(self, image: Pixels, box: Box, start: Shape | None, stages: int | None = None) -> Points:
+        """Return the points (K, 2) of one face after the first `stages` stages, by default all."""
         total = self.config.count
         if stages is not None and not 0 <= stages <= total:
             raise ConfigError(f"this cascade has {total} stages, asked for {stages}")
         unit, shape = unit_matrix(box), None
         if start is not None:
-            unit, shape = self._started(start, box)
-        begins = self.starts if shape is None else shape[None]
+            unit, shape = self._frame_of_start(start, box)
+        initials = self.starts if shape is None else shape[None]
         last = total if stages is None or shape is not None else stages
         if self._mesh is None or self._pose is not None:
-            view = look(image, unit, self.config.reach, self.config.density)
+            view = crop_face(image, unit, self.config.reach, self.config.density)
             if shape is None and self._pose is not None:
                 moved = self._pose([view])[0]
                 view, unit = View(view.pixels, compose(moved, view.matrix)), compose(moved, unit)
-        # with a shape that is near already, the coarse beginning would only disturb it
+        # a start near the solution would only be disturbed by the coarse stages
         if self._mesh is None:
-            found = [self._run(view, begin, int(shape is not None), last) for begin in begins]
+            found = [self._run(view, initial, int(shape is not None), last) for initial in initials]
         else:
-            seen, first = self._mesh.look(image, unit), 0 if shape is None else self.config.mesh.coarse
-            found = [self._mesh(seen, begin, first, last) for begin in begins]
+            seen, first = self._mesh.prepare(image, unit), 0 if shape is None else self.config.mesh.coarse
+            found = [self._mesh(seen, initial, first, last) for initial in initials]
         if self._prior is not None and last == total:
             found = [self._prior(one, self.mean) for one in found]
         return _moved(unit, np.median(found, axis=0) if len(found) > 1 else found[0])
 
     def _run(self, view: View, shape: Points, first: int, left: int) -> Points:
-        """Return a shape (K, 2), in the unit frame, after `left` stages from a frame on."""
+        """Return a shape (K, 2), in the unit frame, after `left` stages from frame `first` on."""
         for number in range(first, len(self._stages)):
             if not left:
                 break
             matrix = self._matrix(number, shape)
             points, stages = _moved(matrix, shape), self._stages[number][:left]
-            seen = stages[0].see(self._cut(number, view, matrix))
+            seen = stages[0].prepare(self._cut(number, view, matrix))
             for stage in stages:
                 points = stage(seen, points)
             shape = _moved(invert(matrix), points)
             left -= len(stages)
         return shape
 
-    def _started(self, start: Shape, box: Box) -> tuple[Matrix, Points | None]:
-        """Return the unit frame that a start tells of, and the shape to begin at, if it tells of one.
+    def _frame_of_start(self, start: Shape, box: Box) -> tuple[Matrix, Points | None]:
+        """Return the unit frame derived from a start, and the initial shape in it (None: the mean shape).
 
-        A whole shape whose tight box is a face box tells of a box and how it is turned, as the stages learnt
-        it: to begin at its points would be to drift. Five points, say, tell of the frame alone; points that
-        crowd tell of nothing.
+        A complete shape whose tight box is a face box gives the box and its rotation, as in training; to
+        start from its points would drift. Partial starts (five points) give the frame alone. Starts whose
+        points nearly coincide are ignored.
         """
         kind = self._fitted()
         known = start.points[np.isfinite(start.points).all(1)]
-        if len(known) < 2 or (known.max(0) - known.min(0)).max() < SMALLEST * box.size:
+        if len(known) < 2 or (known.max(0) - known.min(0)).max() < MIN_START_SPREAD * box.size:
             return unit_matrix(box), None
         if start.markup.name not in self._means:
             self._means[start.markup.name] = kind.convert(self.mean, start.markup)
         mean, all_known = self._means[start.markup.name], len(known) == len(start)
         unit = laid(mean, known) if all_known and np.isfinite(mean).all() else similarity(mean, start.points)
         whole = start.markup == kind and all_known
-        if whole and (own := own_unit(self.mean, start)) is not None:
-            return own, None
-        whole = whole and self._goes_on()
-        if not np.hypot(*unit[:, 0]) > SMALLEST * box.size:
+        if whole and (own_frame := own_unit(self.mean, start)) is not None:
+            return own_frame, None
+        whole = whole and self._has_fine_stages()
+        if not np.hypot(*unit[:, 0]) > MIN_START_SPREAD * box.size:
             return unit_matrix(box), None
         return unit, apply(invert(unit), start.points) if whole else None
 
-    def _goes_on(self) -> bool:
-        """Tell whether there are stages beyond the coarse beginning."""
+    def _has_fine_stages(self) -> bool:
+        """Return whether there are stages after the coarse ones."""
         if self._mesh is not None:
             return len(self._mesh.stages) > int(self.config.mesh.coarse)
         return len(self._stages) > 1
@@ -246,7 +246,7 @@ class CPR(LandmarkModel):
             raise WeightsError(f"{folder / FILE}: shapes of {found} do not fit {self._fitted().name}")
 
     def _read_stages(self, groups: dict[str, dict[str, NDArray[Any]]]) -> None:
-        """Take the stages out of what is stored."""
+        """Restore the stages from stored arrays."""
         settings = self.config.settings
         self._mesh, self._stages = None, []
         if self.config.regressor == MESH:
@@ -265,17 +265,17 @@ def _moved(matrix: Matrix, points: Points) -> Points:
 
 
 def _single(points: Points) -> Points:
-    """Return points as they come back from a file of single precision."""
+    """Return points rounded to single precision, as they are stored."""
     return points.astype(np.float32).astype(np.float64)
 
 
 def _symmetric(mean: Points, mirror: list[int]) -> Points:
-    """Return the mean of a mean shape and its mirror image, which both sides of faces are alike to."""
+    """Return the mean of a mean shape and its mirror image: a left-right symmetric shape."""
     return _single((mean + mean[mirror] * (-1, 1)) / 2)
 
 
 def _aligned(faces: Faces, pose: PoseCascade) -> Faces:
-    """Return faces in unit frames that a pose cascade has moved."""
+    """Return faces in the unit frames that a pose cascade finds."""
     moved = pose(faces.views)
     views = [View(v.pixels, compose(m, v.matrix)) for v, m in zip(faces.views, moved, strict=True)]
     truth = np.stack([_moved(invert(m), shape) for m, shape in zip(moved, faces.truth, strict=True)])

@@ -1,9 +1,9 @@
-"""The cascaded pose regression of 2010: where a face is, how large and how turned, from random ferns.
+"""Cascaded pose regression of 2010: position, scale and in-plane rotation of a face, by random ferns.
 
-A pose is (x, y, angle, log2 scale), relative to another by composition, never by subtraction. Each stage
-is one fern on differences of pixels indexed by the pose so far, and corrects one of the four numbers, the
-one it corrects best. Many restarts are run; the answer is the one where they crowd (a Parzen window), not
-their mean.
+A pose is (x, y, angle, log2 scale); residuals are relative poses (composition, not subtraction). Each stage
+is one fern on pose-indexed pixel differences and corrects one of the four parameters, the one whose error it
+reduces most. The cascade runs from several starts; the result is the mode of the final poses (Parzen
+window), not their mean.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from meanshape.methods.shared.frames import View, upright
 Poses = NDArray[np.float64]
 """(..., 4): x, y in face boxes, angle in radians, log2 of the scale."""
 
-NUMBERS = 4
+PARAMETERS = 4
 DENSITY = 64.0
-"""Pixels along a face box that ferns look at, at most."""
-AT_ONCE = 256
-"""Views that are aligned at once, so that what is computed stays near the processor."""
+"""Largest number of pixels per face box in the views that ferns sample."""
+BATCH = 256
+"""Views aligned at once, so that intermediate arrays fit the processor's cache."""
 WEIGHTS = np.array([17.0, 17.0, 11.0, 9.0])
-"""Of squared differences: about one over how much people's own labels differ (squared)."""
+"""Factors of a pose's four parameters: about one over the standard deviation of human annotations."""
 RADIUS = 0.83
-"""Of the disc that pixels are drawn from, face boxes."""
+"""Radius of the disc that pixels are drawn from, face boxes."""
 WINDOW = 1.0
-"""Width of the Parzen window, in deviations."""
+"""Width of the Parzen window, standard deviations of human annotations."""
 
 
 @dataclass(frozen=True, slots=True)
 class PoseFerns:
-    """What is decided about it; the paper's values are 512, 64, 32, 5, 16 and starts for 4,000 examples."""
+    """Settings of the pose cascade; the paper's values are 512, 64, 32, 5, 16 and 4000."""
 
     stages: int = 0  # 0: no alignment before the cascade
     features: int = 64  # pixel pairs drawn at each stage
@@ -51,9 +51,15 @@ class PoseFerns:
 
 
 @dataclass(frozen=True, slots=True)
-class Pictures:
-    """What ferns look at: views at `DENSITY`, pixels one after another, where each begins, its sides (N, 2),
-    and what takes the unit frames to it (N, 2, 3).
+class PackedViews:
+    """Views reduced to `DENSITY` and packed into one array.
+
+    Attributes
+    ----------
+    pixels : all views' grey levels, flat
+    begins : (N,), index of each view's first pixel
+    sides : (N, 2), width and height of each
+    matrices : (N, 2, 3), from the unit frames to the views
     """
 
     pixels: Pixels
@@ -63,7 +69,7 @@ class Pictures:
 
     @classmethod
     def of(cls, views: Sequence[View]) -> Self:
-        """Reduce views; those that share a picture go on sharing it."""
+        """Reduce and pack views; views of the same pixels share them."""
         small: dict[int, Pixels] = {}
         matrices = np.empty((len(views), 2, 3))
         for n, view in enumerate(views):
@@ -78,8 +84,9 @@ class Pictures:
         return cls(np.concatenate([part.ravel() for part in small.values()]), begins, sides, matrices)
 
     def differences(self, which: NDArray[Any], poses: Poses, pairs: NDArray[Any]) -> NDArray[np.float32]:
-        """Return differences (F, N) of the nearest pixels at pairs (F, 2, 2), indexed by poses (N, 4) of the
-        pictures (N,), in 0..1; borders repeat.
+        """Return the pixel differences (F, N) in views (N,) at pairs (F, 2, 2) indexed by poses (N, 4).
+
+        Pairs are in face boxes, grey levels in 0..1 of the nearest pixel; borders are replicated.
         """
         ours, matrices = matrices_of(poses), self.matrices[which]
         linear = np.ascontiguousarray((matrices[:, :, :2] @ ours[:, :, :2]).transpose(1, 0, 2), np.float32)
@@ -97,8 +104,15 @@ class Pictures:
 
 @dataclass(slots=True)
 class PoseCascade:
-    """Pixels (T, d, 2, 2) in face boxes, thresholds (T, d), which number (T,) and its bins (T, 2^d), and the
-    poses (R, 4) that restarts begin at.
+    """A cascade of T ferns of depth d.
+
+    Attributes
+    ----------
+    pixels : (T, d, 2, 2), pairs of pixels, face boxes
+    thresholds : (T, d)
+    numbers : (T,), the parameter that each fern corrects
+    bins : (T, 2^d), the corrections
+    starts : (R, 4), the initial poses
     """
 
     pixels: NDArray[np.float32]
@@ -109,13 +123,13 @@ class PoseCascade:
 
     @classmethod
     def fit(cls, faces: Faces, mean: Points, settings: PoseFerns, rng: np.random.Generator) -> Self:
-        """Learn the poses that take the mean shape to the true shapes, from poses of other faces on."""
+        """Learn the poses that take the mean shape to the true shapes, starting from other faces' poses."""
         wanted = poses_of(np.stack([inverse_upright(shape, mean) for shape in faces.truth]))
         views = np.arange(len(wanted)).repeat(-(-settings.examples // len(wanted)))
         poses, true, stages = wanted[rng.integers(0, len(wanted), len(views))], wanted[views], []
-        pictures = Pictures.of(faces.views)
+        packed = PackedViews.of(faces.views)
         for _ in range(settings.stages):
-            stage, poses = _stage(pictures, views, poses, true, settings, rng)
+            stage, poses = _stage(packed, views, poses, true, settings, rng)
             stages.append(stage)
         pixels, thresholds, numbers, bins = (np.stack(part) for part in zip(*stages, strict=True))
         starts = wanted[rng.choice(len(wanted), settings.restarts)].astype(np.float32)
@@ -123,28 +137,28 @@ class PoseCascade:
         return cls(pixels, thresholds, numbers.astype(np.int16), bins, starts)
 
     def __call__(self, views: Sequence[View]) -> Matrix:
-        """Return the similarities (N, 2, 3), unit frame to unit frame, that views' mean shapes lie under."""
-        return np.concatenate([self._run(views[n : n + AT_ONCE]) for n in range(0, len(views), AT_ONCE)])
+        """Return the similarities (N, 2, 3) that take the mean shape to each face, both in the unit frame."""
+        return np.concatenate([self._run(views[n : n + BATCH]) for n in range(0, len(views), BATCH)])
 
     def _run(self, views: Sequence[View]) -> Matrix:
-        pictures, runs = Pictures.of(views), len(self.starts)
+        packed, runs = PackedViews.of(views), len(self.starts)
         poses = np.tile(self.starts.astype(np.float64), (len(views), 1))
         which = np.arange(len(views)).repeat(runs)
         stages = zip(self.pixels, self.thresholds, self.numbers, self.bins, strict=True)
         for pixels, threshold, number, bins in stages:
-            difference = pictures.differences(which, poses, pixels)
-            poses = _corrected(poses, int(number), bins[_bin(difference > threshold[:, None])])
-        found = poses.reshape(len(views), runs, NUMBERS)
-        return matrices_of(np.stack([runs[crowded(runs)] for runs in found]))
+            difference = packed.differences(which, poses, pixels)
+            poses = _corrected(poses, int(number), bins[_bin_index(difference > threshold[:, None])])
+        found = poses.reshape(len(views), runs, PARAMETERS)
+        return matrices_of(np.stack([runs[densest(runs)] for runs in found]))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return what is stored."""
+        """Return the arrays to store."""
         names = ("pixels", "thresholds", "numbers", "bins", "starts")
         return {name: getattr(self, name) for name in names}
 
 
-def crowded(poses: Poses) -> int:
-    """Return which of some poses (R, 4) lies where they are densest: their mode, not their mean."""
+def densest(poses: Poses) -> int:
+    """Return the index of the pose at the mode of poses (R, 4), by a Parzen window."""
     off = poses[:, None] - poses[None]
     squared = (off**2 * WEIGHTS**2).sum(-1)
     return int(np.argmax(np.exp(-squared / (2 * WINDOW**2)).sum(1)))
@@ -165,7 +179,7 @@ def poses_of(matrices: Matrix) -> Poses:
 
 
 def relative(poses: Poses, true: Poses) -> Poses:
-    """Return the pose of `true` as `poses` see it: the inverse of the one, then the other."""
+    """Return the poses of `true` relative to `poses`: the inverse of the latter composed with the former."""
     ours, theirs = matrices_of(poses), matrices_of(true)
     linear = np.linalg.inv(ours[..., :2])
     both = np.concatenate([linear @ theirs[..., :2], linear @ (theirs[..., 2:] - ours[..., 2:])], -1)
@@ -173,7 +187,7 @@ def relative(poses: Poses, true: Poses) -> Poses:
 
 
 def inverse_upright(shape: Points, mean: Points) -> Matrix:
-    """Return the similarity that takes a centred mean nearest to a shape."""
+    """Return the similarity that best fits a centred mean to a shape."""
     centre = shape.mean(0)
     matrix = upright(mean, shape - centre)
     matrix[:, 2] += centre
@@ -181,7 +195,7 @@ def inverse_upright(shape: Points, mean: Points) -> Matrix:
 
 
 def _corrected(poses: Poses, number: int, by: NDArray[np.floating[Any]]) -> Poses:
-    """Return poses (N, 4) with one number corrected by (N,), as each pose itself sees it."""
+    """Return poses (N, 4) with one parameter corrected by (N,), in each pose's own frame."""
     poses = poses.copy()
     if number >= 2:
         poses[:, number] += by
@@ -192,7 +206,7 @@ def _corrected(poses: Poses, number: int, by: NDArray[np.floating[Any]]) -> Pose
 
 
 def _reduced(view: View) -> Pixels:
-    """Return a view's pixels with about `DENSITY` of them along a face box, where it has more."""
+    """Return a view's pixels, reduced to about `DENSITY` per face box."""
     import cv2
 
     factor = DENSITY / float(np.hypot(*view.matrix[:, 0]))
@@ -202,8 +216,8 @@ def _reduced(view: View) -> Pixels:
     return np.asarray(cv2.resize(view.pixels, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _bin(bits: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Return the numbers (N,) of bits (d, N)."""
+def _bin_index(bits: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return the bin indices (N,) of bits (d, N)."""
     found: NDArray[np.int64] = bits[0].astype(np.int64)
     for n, row in enumerate(bits[1:], 1):
         found |= row.astype(np.int64) << n
@@ -211,26 +225,26 @@ def _bin(bits: NDArray[np.bool_]) -> NDArray[np.int64]:
 
 
 def _stage(
-    pictures: Pictures,
+    packed: PackedViews,
     views: NDArray[Any],
     poses: Poses,
     true: Poses,
     settings: PoseFerns,
     rng: np.random.Generator,
 ) -> tuple[tuple[Any, ...], Poses]:
-    """Return one stage (pixels, thresholds, number, bins) and the poses after it."""
-    left = relative(poses, true)
+    """Return the best of some random ferns (pixels, thresholds, parameter, bins) and the poses after it."""
+    residual = relative(poses, true)
     length = RADIUS * np.sqrt(rng.uniform(0, 1, (settings.features, 2)))
     angle = rng.uniform(0, 2 * np.pi, (settings.features, 2))
     pairs = np.stack([length * np.cos(angle), length * np.sin(angle)], -1)
-    difference = pictures.differences(views, poses, pairs)
+    difference = packed.differences(views, poses, pairs)
     size, best = 1 << settings.depth, None
     for _ in range(settings.ferns):
         chosen = rng.integers(0, settings.features, settings.depth)
         limits = rng.uniform(-0.2, 0.2, settings.depth)
-        number = _bin(difference[chosen] > limits[:, None])
+        number = _bin_index(difference[chosen] > limits[:, None])
         count = np.bincount(number, minlength=size) + 0.01 * len(number) / size
-        sums = np.stack([np.bincount(number, left[:, k], size) for k in range(NUMBERS)])
+        sums = np.stack([np.bincount(number, residual[:, k], size) for k in range(PARAMETERS)])
         gains = (WEIGHTS**2) * (sums**2 / count).sum(1)
         k = int(np.argmax(gains))
         if best is None or gains[k] > best[0]:

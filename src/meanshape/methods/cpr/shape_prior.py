@@ -1,4 +1,4 @@
-"""What a shape most likely is, given a noisy one: the posterior mean under a Gaussian of all shapes seen."""
+"""Denoise a shape: the posterior mean under a Gaussian prior of the training shapes."""
 
 from __future__ import annotations
 
@@ -14,11 +14,9 @@ from meanshape.methods.shared.frames import upright
 
 @dataclass(frozen=True, slots=True)
 class ShapePrior:
-    """The mean (2 K,) of shapes brought upright, and the matrix (2 K, 2 K) that takes a noisy shape's
-    difference from it to the likely one.
+    """The mean (2 K,) of aligned shapes, and the Wiener filter (2 K, 2 K) of deviations from it.
 
-    In the directions of the shapes' covariance the matrix is var / (var + noise²): what shapes do much is
-    kept, what they never do is taken for noise.
+    Along each principal component of the shapes the filter's gain is var / (var + noise²).
     """
 
     mean: NDArray[np.float32]
@@ -26,9 +24,9 @@ class ShapePrior:
 
     @classmethod
     def of(cls, shapes: Points, mirror: list[int], mean: Points, noise: float) -> Self:
-        """Return the prior of whole shapes (N, K, 2) and their mirror images, brought upright as `mean` is.
+        """Return the prior of complete shapes (N, K, 2) and their mirror images, aligned with `mean`.
 
-        `noise` is the deviation of a coordinate's error, in the units of `mean`.
+        `noise` is the standard deviation of a coordinate's error, in the units of `mean`.
         """
         both = np.concatenate([shapes, shapes[:, mirror] * (-1, 1)])
         flat = np.stack([_laid(shape, mean).ravel() for shape in both])
@@ -38,7 +36,7 @@ class ShapePrior:
         return cls(_stored(centre), _stored((vectors * gains) @ vectors.T))
 
     def __call__(self, shape: Points, mean: Points) -> Points:
-        """Return the likely shape (K, 2) for a noisy one."""
+        """Return the posterior mean (K, 2) given a noisy shape."""
         matrix = upright(shape, mean)
         laid = (shape @ matrix[:, :2].T + matrix[:, 2]).ravel() - self.mean
         likely = (self.mean + self.matrix @ laid).reshape(shape.shape)
@@ -46,12 +44,12 @@ class ShapePrior:
         return np.asarray(likely @ back[:, :2].T + back[:, 2])
 
     def arrays(self) -> dict[str, NDArray[np.float16]]:
-        """Return what is stored."""
+        """Return the arrays to store."""
         return {"mean": self.mean.astype(np.float16), "matrix": self.matrix.astype(np.float16)}
 
     @classmethod
     def read(cls, arrays: dict[str, NDArray[np.float16]]) -> Self:
-        """Return the prior that was stored."""
+        """Return the prior from its stored arrays."""
         return cls(arrays["mean"].astype(np.float32), arrays["matrix"].astype(np.float32))
 
 
@@ -61,5 +59,5 @@ def _laid(shape: Points, mean: Points) -> Points:
 
 
 def _stored(values: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Return values as they come back from a file of half precision."""
+    """Return values rounded to half precision, as they are stored."""
     return values.astype(np.float16).astype(np.float32)

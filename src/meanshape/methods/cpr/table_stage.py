@@ -1,4 +1,4 @@
-"""What stages of ferns and of trees share: pixel differences lead to rows of tables, and these add up."""
+"""Base of fern and tree stages: pixel differences select one row of each table, and the rows are summed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,15 @@ from meanshape.methods.cpr.pixel_pool import Float, Pool
 
 @dataclass(slots=True)
 class TableStage:
-    """Pairs of pixels (T, n, 2), thresholds (T, n), tables (T, rows, q), what their numbers mean (q, 2 K)."""
+    """T tables addressed by pixel differences.
+
+    Attributes
+    ----------
+    pairs : (T, n, 2), indices of pixels of the pool
+    thresholds : (T, n), grey levels
+    tables : (T, rows, q), updates in coordinates along the basis
+    basis : (q, 2 K), frame pixels
+    """
 
     pool: Pool
     margin: int
@@ -26,14 +34,14 @@ class TableStage:
     basis: Float
 
     stored: ClassVar[str]
-    """What the tables are called in a file."""
+    """Name of the tables in a file."""
 
     @abstractmethod
     def rows(self, grey: NDArray[np.int16]) -> NDArray[np.int64]:
-        """Return the row (T,) of each table that the grey levels (P,) of the pool lead to."""
+        """Return the row (T,) of each table that the pool's grey levels (P,) select."""
 
-    def see(self, frame: Pixels) -> Pixels:
-        """Return what the stage looks at: the frame."""
+    def prepare(self, frame: Pixels) -> Pixels:
+        """Return the frame itself; grey levels need no preparation."""
         return frame
 
     def __call__(self, frame: Pixels, shape: Points) -> Points:
@@ -42,12 +50,12 @@ class TableStage:
         return np.asarray(shape + self.move(rows).reshape(shape.shape))
 
     def move(self, rows: NDArray[np.int64]) -> Float:
-        """Return how far the rows (T,) move the points (2 K,)."""
+        """Return the update of the points (2 K,) for rows (T,)."""
         moves: Float = self.tables[np.arange(len(rows)), rows].sum(0) @ self.basis
         return moves
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return what is stored."""
+        """Return the arrays to store."""
         return {
             **self.pool.arrays(),
             "pairs": self.pairs.astype(np.int16),
@@ -58,7 +66,7 @@ class TableStage:
 
     @classmethod
     def read(cls, arrays: dict[str, NDArray[Any]], settings: Any) -> Self:
-        """Return the stage that was stored."""
+        """Return the stage from its stored arrays."""
         tables, basis = arrays[cls.stored].astype(np.float32), arrays["basis"].astype(np.float32)
         pairs = arrays["pairs"].astype(np.int64)
         return cls(Pool.read(arrays), settings.margin(), pairs, arrays["thresholds"], tables, basis)

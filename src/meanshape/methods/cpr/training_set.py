@@ -1,4 +1,4 @@
-"""Faces as a cascade learns them (boxes off, turned, mirrored), and what one stage's lesson is."""
+"""Augmented training views (jittered boxes, rotation, mirroring), and the training data of one stage."""
 
 from __future__ import annotations
 
@@ -15,33 +15,39 @@ from meanshape.core.geometry import Matrix, Points, apply, compose, invert, simi
 from meanshape.core.markup import MarkUp
 from meanshape.core.sample import Sample
 from meanshape.methods.base import Progress
-from meanshape.methods.shared.frames import View, look
+from meanshape.methods.shared.frames import View, crop_face
 
-WIDER = 1.3
-"""How much more of a picture is kept than what an exact box asks for: views are turned and scaled."""
+CONTEXT = 1.3
+"""Extra context kept around a face, as a factor of the frames' reach: views are rotated and scaled."""
 SCALE = 0.1
-"""Boxes that are moved are scaled by a factor of 1 - so much to 1 + so much."""
+"""Jittered boxes are scaled by a factor drawn uniformly from 1 - SCALE to 1 + SCALE."""
 ROTATION = 6.0
-"""Standard deviation of the angle that pictures are turned by, degrees."""
+"""Standard deviation of the in-plane rotation, degrees."""
 FOLDS = 3
-"""Faces are split into so many parts, each predicted by what the others taught."""
+"""Number of cross-validation folds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Views:
-    """How faces are shown while a cascade learns. Lengths in face boxes."""
+    """Augmentation of the training faces. Lengths in face boxes."""
 
-    count: int = 8  # times each face is seen, every second time mirrored
-    shift: float = 0.1  # boxes are moved by up to so much
-    exact: float = 0.25  # share of boxes that are left as they are
+    count: int = 8  # views of each face, every second one mirrored
+    shift: float = 0.1  # largest shift of a box along each axis
+    exact: float = 0.25  # share of boxes that are not jittered
 
     built_in: ClassVar[Mapping[str, Any]] = {"scale": SCALE, "rotation": ROTATION, "folds": FOLDS}
 
 
 @dataclass(slots=True)
 class Faces:
-    """Views of faces, their true points (N, K, 2) in the unit frames of their boxes, their folds (N,), and
-    which face (N,) each shows.
+    """Training views.
+
+    Attributes
+    ----------
+    views : N of them
+    truth : (N, K, 2), true points in the unit frames of their boxes
+    folds : (N,), cross-validation folds
+    faces : (N,), index of the face that each view shows
     """
 
     views: list[View]
@@ -51,12 +57,18 @@ class Faces:
 
 
 @dataclass(frozen=True, slots=True)
-class Lesson:
-    """What one stage learns from.
+class StageData:
+    """Training data of one stage.
 
-    `frames` (N, n, n) have the stage's margin; `shapes` so far and `truth` (N, K, 2) are in frame pixels
-    without it; `mean` (K, 2) is in face boxes, `density` is the frame pixels of one; `faces` (N,) says which
-    rows show the same face.
+    Attributes
+    ----------
+    frames : (N, n, n), grey, with the stage's margin
+    shapes : (N, K, 2), current shapes, frame pixels without the margin
+    truth : (N, K, 2), true shapes, frame pixels without the margin
+    folds : (N,), cross-validation folds
+    mean : (K, 2), mean shape, face boxes
+    density : frame pixels per face box
+    faces : (N,), index of the face that each row shows
     """
 
     frames: NDArray[np.uint8]
@@ -68,9 +80,9 @@ class Lesson:
     faces: NDArray[np.intp]
 
 
-def nearer_count_more(off: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return weights (N,) of mean 1, smaller for faces far `off`: the error is a mean of distances."""
-    weights = 1 / (off + np.median(off) + 1e-6)
+def robust_weights(errors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return sample weights (N,) of mean 1 that fall with the error (N,), as in reweighted least squares."""
+    weights = 1 / (errors + np.median(errors) + 1e-6)
     return np.asarray(weights / weights.mean())
 
 
@@ -83,15 +95,15 @@ def gather(
     rng: np.random.Generator,
     progress: Progress,
 ) -> Faces:
-    """Return views of all faces that have points and a picture that can be read."""
+    """Return augmented views of all faces that have points and a readable image."""
     known = [s for s in samples if s.shape is not None and np.isfinite(s.shape.points).all(1).sum() >= 2]
     if not known:
         raise ShapeError(f"none of {len(samples)} samples has two points or more")
     whole = filled(np.stack([s.shape.points for s in known if s.shape is not None]))
     fold = np.arange(len(known)) % max(1, min(FOLDS, len(known)))
     rng.shuffle(fold)
-    views, truth, shown = [], [], []
-    wide = WIDER * reach + settings.shift
+    views, truth, rows = [], [], []
+    wide = CONTEXT * reach + settings.shift
     for n, (sample, points) in enumerate(zip(known, whole, strict=True)):
         try:
             pixels = sample.pixels()
@@ -99,31 +111,33 @@ def gather(
             continue
         assert sample.box is not None
         boxes = (sample.box, sample.box.mirrored(pixels.shape[1]))
-        looks: dict[int, View] = {}  # one for the picture and one for its mirror image, which all views share
-        for turn in range(settings.count):
-            way = turn % 2
+        view_of: dict[int, View] = {}  # pixels of the image and of its mirror image, shared by all views
+        for repeat in range(settings.count):
+            mirror = repeat % 2
             try:
-                matrix, mirrored = _shown(boxes[way], points, pixels.shape[1], kind, settings, way, rng)
-                plain = unit_matrix(boxes[way])
+                matrix, mirrored = _augmented_frame(
+                    boxes[mirror], points, pixels.shape[1], kind, settings, mirror, rng
+                )
+                plain = unit_matrix(boxes[mirror])
             except BoxError:
                 continue
-            if way not in looks:
-                picture = np.ascontiguousarray(pixels[:, ::-1]) if way else pixels
-                looks[way] = look(picture, plain, wide, density)
-            moved = compose(compose(matrix, invert(plain)), looks[way].matrix)
-            views.append(View(looks[way].pixels, moved))
+            if mirror not in view_of:
+                picture = np.ascontiguousarray(pixels[:, ::-1]) if mirror else pixels
+                view_of[mirror] = crop_face(picture, plain, wide, density)
+            moved = compose(compose(matrix, invert(plain)), view_of[mirror].matrix)
+            views.append(View(view_of[mirror].pixels, moved))
             truth.append(apply(invert(matrix), mirrored))
-            shown.append(n)
+            rows.append(n)
         if n % 200 == 0:
             progress(0.1 * n / len(known), f"{n} of {len(known)} faces read")
     if not views:
         raise ShapeError("no sample has a picture that can be read and points that span a box")
-    number = np.array(shown, np.intp)
-    return Faces(views, np.stack(truth), fold[number].astype(np.intp), number)
+    faces = np.array(rows, np.intp)
+    return Faces(views, np.stack(truth), fold[faces].astype(np.intp), faces)
 
 
 def filled(shapes: Points) -> Points:
-    """Return shapes (N, K, 2) with missing points where the mean of the others, laid on them, has them."""
+    """Return shapes (N, K, 2) with missing points filled in from the aligned mean shape."""
     missing = np.asarray(~np.isfinite(shapes).all(-1))
     if not missing.any():
         return shapes
@@ -136,7 +150,7 @@ def filled(shapes: Points) -> Points:
     return np.where(missing[..., None], laid, shapes)
 
 
-def _shown(
+def _augmented_frame(
     box: Box,
     points: Points,
     width: int,
@@ -145,22 +159,22 @@ def _shown(
     mirror: int,
     rng: np.random.Generator,
 ) -> tuple[Matrix, Points]:
-    """Return the map from a jittered unit frame to the picture (mirrored, if so), and the points there."""
+    """Return the map from a jittered unit frame to the (possibly mirrored) image, and the points in it."""
     if mirror:
         points = points[list(kind.mirror)] * (-1, 1) + (width - 1, 0)
     angle = np.deg2rad(np.clip(rng.normal(0, ROTATION), -45, 45))
     c, s = np.cos(angle), np.sin(angle)
     x, y = box.center
-    turn = np.array([[c, -s, x - c * x + s * y], [s, c, y - s * x - c * y]])
-    turned = apply(turn, points)
-    # the box turns with the face: it is drawn anew around the points, as far from their tight box as it was
-    tight, now = Box.around(points), Box.around(turned)
+    rotation = np.array([[c, -s, x - c * x + s * y], [s, c, y - s * x - c * y]])
+    rotated = apply(rotation, points)
+    # the box rotates with the face: it keeps its position relative to the points' tight box
+    tight, now = Box.around(points), Box.around(rotated)
     (left, top), (right, bottom) = now.absolute(
         tight.relative([(box.left, box.top), (box.right, box.bottom)])
     )
-    seen = Box(left, top, right, bottom)
+    box_seen = Box(left, top, right, bottom)
     if rng.random() >= settings.exact:
         dx, dy = rng.uniform(-settings.shift, settings.shift, 2)
-        seen = seen.shifted(dx * seen.width, dy * seen.height)
-        seen = seen.scaled(rng.uniform(1 - SCALE, 1 + SCALE))
-    return compose(unit_matrix(seen), invert(turn)), points
+        box_seen = box_seen.shifted(dx * box_seen.width, dy * box_seen.height)
+        box_seen = box_seen.scaled(rng.uniform(1 - SCALE, 1 + SCALE))
+    return compose(unit_matrix(box_seen), invert(rotation)), points

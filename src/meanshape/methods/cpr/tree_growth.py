@@ -1,4 +1,4 @@
-"""Growing trees, compiled by numba: nothing else in the classical methods needs it."""
+"""Grow regression trees, compiled by numba; nothing else in the classical methods needs it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-MOST = 1500
-"""Faces that a split is chosen on; more do not choose better."""
+MAX_SPLIT_FACES = 1500
+"""Largest number of faces that a split is chosen on; more do not choose better."""
 
 
 @njit(cache=True)
@@ -16,36 +16,36 @@ def _split(
     targets: NDArray[np.float32],
     faces: NDArray[np.int64],
     candidates: NDArray[np.int64],
-    chances: NDArray[np.float64],
+    uniforms: NDArray[np.float64],
 ) -> tuple[np.int64, np.int64, np.int64]:
-    """Return the pair of pixels and the threshold that part some faces best; all on one side if none does."""
+    """Return the pixel pair and threshold of the best split; no candidate splits: threshold 256, one side."""
     width, size = targets.shape[1], len(faces)
-    step = 1 + size // MOST
+    step = 1 + size // MAX_SPLIT_FACES
     best, a, b, limit = -1.0, np.int64(0), np.int64(0), np.int64(256)
-    everything, right = np.zeros(width), np.empty(width)
+    sums, right = np.zeros(width), np.empty(width)
     count = 0
     for i in range(0, size, step):
         count += 1
         for q in range(width):
-            everything[q] += targets[faces[i], q]
-    for c in range(len(chances) if count > 1 else 0):
+            sums[q] += targets[faces[i], q]
+    for c in range(len(uniforms) if count > 1 else 0):
         x, y = candidates[c]
-        at = faces[int(chances[c] * size)]
+        at = faces[int(uniforms[c] * size)]
         threshold = np.int64(grey[at, x]) - np.int64(grey[at, y])
         right[:] = 0
-        some = 0
+        taken = 0
         for i in range(0, size, step):
             j = faces[i]
             if np.int64(grey[j, x]) - np.int64(grey[j, y]) > threshold:
-                some += 1
+                taken += 1
                 for q in range(width):
                     right[q] += targets[j, q]
-        if some == 0 or some == count:
+        if taken == 0 or taken == count:
             continue
         gain = 0.0
         for q in range(width):
-            rest = everything[q] - right[q]
-            gain += right[q] * right[q] / some + rest * rest / (count - some)
+            other = sums[q] - right[q]
+            gain += right[q] * right[q] / taken + other * other / (count - taken)
         if gain > best:
             best, a, b, limit = gain, x, y, threshold
     return a, b, limit
@@ -57,7 +57,7 @@ def grow(
     targets: NDArray[np.float32],
     order: NDArray[np.int64],
     candidates: NDArray[np.int64],
-    chances: NDArray[np.float64],
+    uniforms: NDArray[np.float64],
     depth: int,
 ) -> tuple[NDArray[np.int16], NDArray[np.int16], NDArray[np.int64]]:
     """Grow one complete tree.
@@ -65,22 +65,22 @@ def grow(
     Parameters
     ----------
     grey : (N, P) grey levels of a pool of pixels
-    targets : (N, Q)
-    order : the faces to learn from; it is sorted by leaf in place
-    candidates : (nodes, C, 2) pairs of pixels that each node may choose from
-    chances : (nodes, C), even in 0..1, that say which face's difference is a candidate's threshold
+    targets : (N, Q) residuals
+    order : indices of the training faces; sorted by leaf in place
+    candidates : (nodes, C, 2) candidate pixel pairs of each node
+    uniforms : (nodes, C), uniform in 0..1; each picks the face whose difference is the candidate's threshold
 
     Returns
     -------
     pairs (nodes, 2), thresholds (nodes), and where each leaf begins in `order` (2^depth + 1)
     """
-    nodes = len(chances)
+    nodes = len(uniforms)
     pairs, thresholds = np.zeros((nodes, 2), np.int16), np.zeros(nodes, np.int16)
     low, high = np.zeros(2 * nodes + 1, np.int64), np.zeros(2 * nodes + 1, np.int64)
     high[0] = len(order)
     for node in range(nodes):
         first, last = low[node], high[node]
-        a, b, limit = _split(grey, targets, order[first:last], candidates[node], chances[node])
+        a, b, limit = _split(grey, targets, order[first:last], candidates[node], uniforms[node])
         pairs[node, 0], pairs[node, 1], thresholds[node] = a, b, limit
         i, end = first, last
         while i < end:

@@ -32,7 +32,7 @@ class View:
         return warped
 
 
-def look(image: Pixels, matrix: Matrix, reach: float, density: float) -> View:
+def crop_face(image: Pixels, matrix: Matrix, reach: float, density: float) -> View:
     """Return the part of a picture (H, W, 3) or (H, W) within `reach` of a face's middle.
 
     Parameters
