@@ -1,13 +1,14 @@
 """Teach every shipped model how sure it may be of its points, and draw how far that can be trusted.
 
     python benchmarks/calibrate_all.py --ibug300w ROOT --mtfl ROOT
-        [--twin dan=FOLDER] [--only NAME] [--domain-only] [--save]
+        [--negatives FOLDER --terms TEXT] [--twin dan=FOLDER] [--only NAME] [--domain-only] [--save]
 
 Models of 68 points learn it on 300-W validation, those of five on MTFL validation, those that were trained on
 rendered faces alone on other rendered faces, so that they stay free for any use. A confidence must come
 from faces that the model has not seen. Where the card says that it was trained on `trainval`, its twin takes
 its place: the same command on `train`, which is run here (a minute each), or the folder that `--twin` names.
-With `--domain-only` the confidence of plain faces stays, and no twin is needed.
+What is no face they learn from the photos without people of `--negatives`; free models, and all without that
+folder, from rendered scenes. With `--domain-only` the confidence of plain faces stays, and no twin is needed.
 
 Without `--save` nothing of the package changes: results are only printed. With it, `confidence.npz` and
 the card of each model are written, and docs/images/reliability.svg.
@@ -40,6 +41,8 @@ def main() -> None:
             copy = Path(work) / name / name
             shutil.copytree(weights.folder(name), copy)
             asked = ["calibrate", str(copy), "--data", _data(card, options), "--limit", str(LIMIT)]
+            if options.negatives and not card.name.endswith("_synthetic"):
+                asked += ["--negatives", str(options.negatives), "--terms", options.terms]
             if options.domain_only:
                 asked.append("--domain-only")
             elif _seen(card):
@@ -89,11 +92,16 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--ibug300w", required=True, metavar="ROOT")
     parser.add_argument("--mtfl", required=True, metavar="ROOT")
+    parser.add_argument("--negatives", type=Path, metavar="FOLDER")
+    parser.add_argument("--terms", metavar="TEXT", help="of the photos in --negatives")
     parser.add_argument("--twin", action="append", default=[], metavar="NAME=FOLDER")
     parser.add_argument("--only", action="append", metavar="NAME")
     parser.add_argument("--domain-only", action="store_true")
     parser.add_argument("--save", action="store_true")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if (options.negatives is None) != (options.terms is None):
+        parser.error("--negatives and --terms belong together")
+    return options
 
 
 if __name__ == "__main__":

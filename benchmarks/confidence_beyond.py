@@ -1,7 +1,7 @@
 """Measure how far a confidence can be trusted beyond plain faces: infants, turned and covered ones, nobody.
 
     python benchmarks/confidence_beyond.py MODEL... --infanface ROOT --ibug300w ROOT
-        [--negatives FOLDER] [--save]
+        --negatives FOLDER [--save]
 
 Infants as they are; every third face of 300-W validation, from its true box, once turned by 30 to 180 degrees
 and once covered by 10 to 40 %; and boxes in photos without people. Printed for each: the share of points
@@ -19,11 +19,10 @@ from pathlib import Path
 import numpy as np
 
 import meanshape as ms
-from meanshape.core.image import Pixels, read_image
+from meanshape.core.image import Pixels
 from meanshape.datasets import load_data
-from meanshape.datasets.parts.files import photos_below
 from meanshape.evaluation import perturb
-from meanshape.evaluation.domain import NO_FACE, Looks, figures, look, nobody
+from meanshape.evaluation.domain import NO_FACE, Looks, figures, look, nobody, photos_without_people
 from meanshape.evaluation.perturb import View
 from meanshape.methods.shared.confidence import Found
 
@@ -32,9 +31,7 @@ RESULTS = Path(__file__).parent / "results" / "confidence_beyond.json"
 
 def main() -> None:
     options = _options()
-    empty = (
-        [] if options.negatives is None else list(map(read_image, photos_below(options.negatives).values()))
-    )
+    empty = photos_without_people(options.negatives)
     infants = load_data(f"infanface:{options.infanface}")
     adults = load_data(f"ibug300w:{options.ibug300w}:validation")[::3]
     found = {}
@@ -83,7 +80,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--infanface", required=True, metavar="ROOT")
     parser.add_argument("--ibug300w", required=True, metavar="ROOT")
     parser.add_argument("--save", action="store_true")
-    parser.add_argument("--negatives", type=Path, metavar="FOLDER")
+    parser.add_argument("--negatives", type=Path, required=True, metavar="FOLDER")
     return parser.parse_args()
 
 

@@ -6,15 +6,18 @@ from functools import partial
 import numpy as np
 import pytest
 from known_faces import Oracle, faces
+from scipy.special import expit
 
 from meanshape.core.errors import DataSetError, WeightsError
+from meanshape.core.image import write_image
 from meanshape.core.markup import markup
 from meanshape.datasets import load_data
+from meanshape.evaluation import domain
 from meanshape.evaluation.calibration import calibrate
-from meanshape.evaluation.domain import learn_domain, look, shuffled, views
+from meanshape.evaluation.domain import learn_domain, look, photos_without_people, scenes, shuffled, views
 from meanshape.evaluation.perturb import View
 from meanshape.methods.shared.confidence import Confidence, Found
-from meanshape.methods.shared.domain import SIDE, AlignmentCheck, Domain, both, patch_frame, patches
+from meanshape.methods.shared.domain import SIDE, AlignmentCheck, Domain, Doubt, both, patch_frame, patches
 
 KIND = markup("ibug68")
 
@@ -75,7 +78,7 @@ def test_it_falls_where_faces_are_turned_and_where_there_are_none(learnt):
 
 def test_it_tells_right_from_wrong_where_points_alone_do_not(learnt, rendered):
     model, plain, made, _ = learnt
-    seen = look(model, rendered[1::2], partial(views, []), (0, 2), lambda share, text: None)
+    seen = look(model, rendered[1::2], partial(views, scenes(1)), (0, 2), lambda share, text: None)
     good = seen.errors <= 5
 
     def mistaken(confidence):
@@ -133,11 +136,35 @@ def test_the_check_learns_how_far_points_are_off():
     kinds = rng.normal(0, 1, (600, 6))
     seen = kinds @ rng.normal(0, 0.4, (6, SIDE**2)) + rng.normal(0, 0.3, (600, SIDE**2))
     log_error = np.log(5) + 0.8 * np.maximum(kinds[:, :3], 0)
-    check = AlignmentCheck.fit(np.zeros((3, 2)), seen[:500], np.exp(log_error[:500]))
+    nobody = kinds[:, 5] > 1
+    check = AlignmentCheck.fit(np.zeros((3, 2)), seen[:500], np.exp(log_error[:500]), nobody[:500])
     said = check.of_patches(seen[500:])
-    assert all(np.corrcoef(said[:, k], log_error[500:, k])[0, 1] > 0.8 for k in range(3))
+    assert all(np.corrcoef(said.points[:, k], log_error[500:, k])[0, 1] > 0.8 for k in range(3))
+    assert np.mean((said.face < 0) == nobody[500:]) > 0.85
     with pytest.raises(DataSetError, match="known points"):
-        AlignmentCheck.fit(np.zeros((3, 2)), seen[:500], np.full((500, 3), np.nan))
+        AlignmentCheck.fit(np.zeros((3, 2)), seen[:500], np.full((500, 3), np.nan), nobody[:500])
+
+
+def test_faces_whose_points_are_far_off_do_not_teach_what_a_face_is():
+    rng = np.random.default_rng(0)
+    seen = rng.normal(0, 1, (300, SIDE**2))
+    kind = rng.integers(0, 3, 300)  # a face, a face whose points are far off, nobody
+    seen[:, 0] = 3 * np.array([1, -1, -1])[kind]
+    errors = np.array([2.0, 50.0, 1000.0])[kind][:, None].repeat(3, 1)
+    check = AlignmentCheck.fit(np.zeros((3, 2)), seen, errors, kind == 2)
+    assert np.array_equal(check.of_patches(seen).face > 0, kind == 0)
+
+
+def test_a_check_from_before_it_knew_of_faces_takes_them_for_granted():
+    rng = np.random.default_rng(0)
+    old = AlignmentCheck(
+        rng.random((5, 2)), rng.normal(0, 1, (SIDE**2, 8)), np.zeros(8), rng.normal(0, 1, (8, 5)), np.zeros(5)
+    )
+    groups = Domain.none(old).arrays()
+    read = Domain.from_arrays(groups, 5)
+    assert read is not None and read.check is not None
+    said = read.check.of_patches(rng.normal(0, 1, (4, SIDE**2)))
+    assert said.points.shape == (4, 5) and np.isinf(said.face).all()
 
 
 def test_doubt_counts_only_beyond_that_of_plain_faces():
@@ -145,13 +172,25 @@ def test_doubt_counts_only_beyond_that_of_plain_faces():
     plain = rng.random(400) < 0.5
     doubt = rng.normal(0, 0.3, (400, 5)) + np.where(plain, 0, 2)[:, None]
     right = (rng.random((400, 5)) < np.where(plain, 0.9, 0.2)[:, None]).astype(float)
-    made = Domain.fit(doubt, np.full((400, 5), np.log(9)), right, plain)
+    made = Domain.fit(Doubt.of_points(doubt), np.full((400, 5), np.log(9)), right, plain)
     change = made(doubt)
     assert (change <= made.gain).all() and (change[plain] == made.gain).mean() > 0.6 and made.gain > 0
     said = 1 / (1 + np.exp(-np.log(9) - change))
     assert abs(said[~plain].mean() - 0.2) < 0.05 and abs(said[plain].mean() - 0.9) < 0.06
     assert said[plain].mean() == pytest.approx(0.9, abs=1e-6)  # as before, whatever is right here
     assert np.allclose(made(doubt + 1e6), made(doubt + 2e6))  # nothing learnt out there
+
+
+def test_what_is_no_face_is_sure_of_nothing_and_faces_stay_as_sure():
+    rng = np.random.default_rng(1)
+    plain = rng.random(400) < 0.5
+    odds = np.full((400, 5), np.log(4))
+    right = (rng.random((400, 5)) < np.where(plain, 0.8, 0)[:, None]).astype(float)
+    doubt = Doubt(rng.normal(0, 0.3, (400, 5)), np.where(plain, 3.0, -5.0))
+    made = Domain.fit(doubt, odds, right, plain)
+    said = expit(odds + made(doubt.points)) * expit(doubt.face)[:, None]
+    assert said[~plain].max() < 0.01
+    assert said[plain].mean() == pytest.approx(0.8, abs=1e-6)
 
 
 def test_both_signals_are_a_points_own_and_its_faces():
@@ -192,4 +231,16 @@ def test_views_of_a_face_are_the_same_for_the_same_seed(rendered):
         np.array_equal(a.pixels, b.pixels) and a.box == b.box for (_, a), (_, b) in zip(one, two, strict=True)
     )
     nobody = [v for name, v in one if name == "no face"]
-    assert nobody[0].pixels is empty[0] and nobody[0].box.right <= 60 and nobody[1].pixels is not empty[0]
+    assert all(one.pixels is empty[0] and one.box.right <= 60 for one in nobody[:-1])
+    assert nobody[-1].pixels is not empty[0] and len(nobody) == 5
+
+
+def test_photos_without_people_are_held_small_and_not_all(tmp_path, monkeypatch):
+    monkeypatch.setattr(domain, "PHOTOS", 3)
+    for number in range(7):
+        write_image(tmp_path / f"{number}.png", np.full((40 + number, 800, 3), 30 * number, np.uint8))
+    held = photos_without_people(tmp_path)
+    assert [int(pixels[0, 0, 0]) for pixels in held] == [0, 90, 180]
+    assert all(
+        pixels.shape == (round((40 + n) * 0.4), 320, 3) for n, pixels in zip((0, 3, 6), held, strict=True)
+    )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,9 @@ from numpy.typing import NDArray
 from meanshape.core import metrics
 from meanshape.core.box import Box
 from meanshape.core.errors import DataSetError
-from meanshape.core.image import Pixels
+from meanshape.core.image import Pixels, crop, read_image
 from meanshape.core.sample import Sample, refuse_evaluation_only
+from meanshape.datasets.parts.files import pictures_below
 from meanshape.evaluation import perturb
 from meanshape.evaluation.calibration import FEWEST, annotated_points
 from meanshape.evaluation.perturb import View
@@ -36,7 +38,13 @@ PLAIN, NO_FACE = "plain", "no face"
 FAR = 1000.0
 """Error in percent of each point where there is no face."""
 BLOCKS = 6
-"""Of a face that is cut up, where there are no photos without people: so many in a row."""
+"""Of a face that is cut up: so many in a row."""
+NOBODY = 4
+"""Boxes in pictures without people that are looked at for each face, beside one face that is cut up."""
+SCENES, SCENE = 100, (160, 120)
+"""Rendered pictures without people where no photos are given, and their size."""
+PHOTOS, LONGEST = 600, 320
+"""At most so many photos without people are held, and none larger than this."""
 TAUGHT = 400
 """Faces that teach the check of the alignment; more did not help."""
 
@@ -72,7 +80,7 @@ def learn_domain(
     confidence : what is known of plain faces; on average it stays as it is there
     samples : faces; how far the model is off on changed ones counts, so that it may have learnt from them
     shapes : faces that teach the check of the alignment, of models that do not vote
-    empty : photos without people; none: faces cut up
+    empty : photos without people; none: rendered scenes
     """
     refuse_evaluation_only((*samples, *shapes), "confidence cannot be learnt")
     report = progress or (lambda share, text: None)
@@ -82,7 +90,7 @@ def learn_domain(
     votes = (
         as_found(model._predict_batch([_any_pixels(usable)], [_any_box(usable)], [None])).spread is not None
     )
-    see = partial(views, empty)
+    see = partial(views, empty or scenes(seed))
     check = None if votes else _learn_check(model, shapes, see, seed, report)
     taught = look(model, usable[::2], see, (seed, 1), report)
     measured = look(model, usable[1::2], see, (seed, 2), report)
@@ -145,7 +153,10 @@ def look(
 
 
 def views(empty: Sequence[Pixels], view: View, rng: Random) -> Iterator[tuple[str, View]]:
-    """Yield names and views: a face plain, twice, and changed, each from a box that is off; and no face."""
+    """Yield names and views: a face plain, twice, and changed, each from a box that is off; and no face.
+
+    That is boxes in pictures of `empty`, and the face cut up.
+    """
     changed = {
         PLAIN: view,
         "tilted": perturb.rotate(view, rng.uniform(10, 60), rng),
@@ -158,19 +169,41 @@ def views(empty: Sequence[Pixels], view: View, rng: Random) -> Iterator[tuple[st
     yield PLAIN, view
     for name, face in changed.items():
         yield name, perturb.jitter_box(face, 0.1, rng)
-    yield NO_FACE, nobody(view, empty, rng)
-    yield NO_FACE, nobody(view, (), rng)
+    for _ in range(NOBODY):
+        yield NO_FACE, nobody(view, empty, rng)
+    yield NO_FACE, replace(view, pixels=shuffled(view.pixels, view.box, rng))
 
 
 def nobody(view: View, empty: Sequence[Pixels], rng: Random) -> View:
-    """Return a box in a photo without people; without such photos, in a face whose blocks were shuffled."""
-    if empty:
-        pixels = empty[int(rng.integers(len(empty)))]
-        high, wide = pixels.shape[:2]
-        size = rng.uniform(0.2, 0.9) * min(high, wide)
-        left, top = rng.uniform(0, wide - size), rng.uniform(0, high - size)
-        return replace(view, pixels=pixels, box=Box(left, top, left + size, top + size))
-    return replace(view, pixels=shuffled(view.pixels, view.box, rng))
+    """Return a box in a picture without people."""
+    pixels = empty[int(rng.integers(len(empty)))]
+    high, wide = pixels.shape[:2]
+    size = rng.uniform(0.2, 0.9) * min(high, wide)
+    left, top = rng.uniform(0, wide - size), rng.uniform(0, high - size)
+    return replace(view, pixels=pixels, box=Box(left, top, left + size, top + size))
+
+
+def photos_without_people(folder: Path) -> list[Pixels]:
+    """Return photos of a folder, evenly spread and made smaller."""
+    paths = pictures_below(folder)
+    kept = [paths[index] for index in np.unique(np.linspace(0, len(paths) - 1, PHOTOS).astype(int))]
+    return [_smaller(read_image(path)) for path in kept]
+
+
+def _smaller(pixels: Pixels) -> Pixels:
+    high, wide = pixels.shape[:2]
+    scale = LONGEST / max(high, wide)
+    if scale >= 1:
+        return pixels
+    size = (max(1, round(wide * scale)), max(1, round(high * scale)))
+    return crop(pixels, Box(0, 0, wide, high), size)[0]
+
+
+def scenes(seed: int) -> list[Pixels]:
+    """Return rendered pictures without people."""
+    from meanshape.datasets.synthetic import clutter
+
+    return [clutter((seed, number), SCENE) for number in range(SCENES)]
 
 
 def shuffled(pixels: Pixels, box: Box, rng: Random) -> Pixels:
@@ -197,7 +230,7 @@ def _learn_check(
     looks = look(model, usable[::step], see, (seed, 0), report)
     frame = patch_frame(looks.found.points[looks.names == PLAIN])
     seen = patches(frame, looks.pictures, looks.found.points)
-    return AlignmentCheck.fit(frame, seen, looks.errors, seed)
+    return AlignmentCheck.fit(frame, seen, looks.errors, looks.names == NO_FACE, seed)
 
 
 def _any_pixels(samples: Sequence[Sample]) -> Pixels:
@@ -214,4 +247,4 @@ def _percent(values: NDArray[Any]) -> float:
     return round(100 * float(values.mean()), 1)
 
 
-__all__ = ["NO_FACE", "Looks", "figures", "learn_domain", "look", "nobody", "views"]
+__all__ = ["NO_FACE", "Looks", "figures", "learn_domain", "look", "nobody", "photos_without_people", "views"]

@@ -39,7 +39,7 @@ def calibrate(
     ] = None,
     negatives: Annotated[
         Path | None,
-        typer.Option(help="A folder of photos without people; default: faces cut up and shuffled."),
+        typer.Option(help="A folder of photos without people; default: rendered scenes without."),
     ] = None,
     domain_only: Annotated[
         bool,
@@ -128,12 +128,10 @@ def _learn_domain(
 ) -> tuple[Confidence, dict[str, dict[str, float]]]:  # fmt: skip
     """Return a confidence that falls beyond plain faces, and its figures by kind of picture."""
     from meanshape.apps.cli.evaluate import bar, read
-    from meanshape.core.image import read_image
     from meanshape.datasets import load_data
-    from meanshape.datasets.parts.files import pictures_below
-    from meanshape.evaluation.domain import learn_domain
+    from meanshape.evaluation.domain import learn_domain, photos_without_people
 
-    empty = [] if negatives is None else [read_image(path) for path in pictures_below(negatives)]
+    empty = [] if negatives is None else photos_without_people(negatives)
     faces = read(data, False, None, limit)
     with bar() as progress:
         task = progress.add_task(model.name, total=1.0)

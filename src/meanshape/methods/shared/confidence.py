@@ -31,7 +31,7 @@ from meanshape.core.image import Pixels
 from meanshape.core.markup import MarkUp
 from meanshape.core.weights import Files
 from meanshape.methods.shared import arrays
-from meanshape.methods.shared.domain import Domain
+from meanshape.methods.shared.domain import Domain, Doubt
 from meanshape.methods.shared.shape_model import ShapeModel
 
 Float = NDArray[np.float64]
@@ -109,18 +109,18 @@ class Confidence:
             doubt = self.doubt(found, images)
             if doubt is None:
                 return None
-            odds = odds + self.domain(doubt)
+            return _chance(odds + self.domain(doubt.points), doubt.face[:, None])
         return _chance(odds)
 
     def of_points(self, points: Float, before: Float | None = None) -> Float:
         """Return the confidence (N, K) of points (N, K, 2) of plain faces; `before`: a stage earlier."""
         return _chance(self.odds(points, before))
 
-    def doubt(self, found: Found, images: Sequence[Pixels]) -> Float | None:
-        """Return the doubt (N, K) of the domain's kind about what was found; None: the method has none."""
+    def doubt(self, found: Found, images: Sequence[Pixels]) -> Doubt | None:
+        """Return the doubt of the domain's kind about what was found; None: the method has none."""
         if self.domain is not None and self.domain.check is not None:
             return self.domain.check(images, found.points)
-        return None if found.spread is None else votes_doubt(self.shapes, found)
+        return None if found.spread is None else Doubt.of_points(votes_doubt(self.shapes, found))
 
     def odds(self, points: Float, before: Float | None) -> Float:
         """Return the log odds (N, K) of points (N, K, 2), as of plain faces; `before`: a stage earlier."""
@@ -208,9 +208,13 @@ def votes_doubt(shapes: ShapeModel, found: Found) -> Float:
     return np.asarray(np.log(found.spread / size[:, None] + SMALL))
 
 
-def _chance(odds: Float) -> Float:
-    """Return probabilities with three digits, which is more than they are worth; of NaN and 0 it is 0."""
-    return np.fmax(np.rint(1000 / (1 + np.exp(-odds))) / 1000, 0)
+@np.errstate(over="ignore")  # of very low odds
+def _chance(odds: Float, face: Float | float = np.inf) -> Float:
+    """Return the probability that both come true, with three digits, which is more than it is worth; of NaN
+    it is 0.
+    """
+    both: Float = np.fmax(np.rint(1000 / ((1 + np.exp(-odds)) * (1 + np.exp(-face)))) / 1000, 0)
+    return both
 
 
 def _complex(points: Float) -> NDArray[np.complex128]:

@@ -3,8 +3,9 @@
 What the points alone tell is learnt from upright, plain faces. Beside it stands a *doubt* (N, K): the
 logarithm of the error to be expected of each point. Methods whose network votes know it from the spread of
 their votes; for all others a small network looks at the face that the points cut out (`AlignmentCheck`): eyes
-that are not where the points say, an upside-down mouth, or no face at all. Only doubt beyond that of most
-plain faces counts, and plain faces stay as sure as they were on average.
+that are not where the points say, or an upside-down mouth. Only doubt beyond that of most plain faces counts,
+and plain faces stay as sure as they were on average. The same network says how likely the patch is to show a
+face at all: by that probability the confidence is multiplied.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ FRAME = 1.3
 """Side of the patch, in sides of the mean shape's square."""
 FLAT = 6.0
 """Grey levels added to a patch's deviation, so that noise on a plain wall does not look like a face."""
-HIDDEN = 32
+HIDDEN = 48
 DECAY, ROUNDS = 1e-3, 300
 LEAST, MOST = 0.5, 60.0
 """Errors in percent between which the check is taught to tell them apart."""
@@ -36,15 +37,44 @@ PLAIN = 0.8
 """Share of the points of plain faces whose doubt does not count."""
 
 
+MOST_GAIN = 3.0
+"""Log odds that points without doubt may win at most."""
+FACE_WEIGHT = 1.5
+"""Weight of the loss on the face beside the squared errors."""
+NEAR = 15.0
+"""A patch shows a face if the points that cut it out are off by less than this, in percent, on average."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Doubt:
+    """What is known of N faces beside their points.
+
+    Attributes
+    ----------
+    points : (N, K) the logarithm of the error to be expected of each point
+    face : (N,) log odds that there is a face where the points are; infinite where nothing asks
+    """
+
+    points: Float
+    face: Float
+
+    @classmethod
+    def of_points(cls, points: Float) -> Self:
+        """Return one that takes it for granted that there are faces."""
+        return cls(points, np.full(len(points), np.inf))
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class AlignmentCheck:
-    """A network of one hidden layer that says how far points are off, from the patch that they cut out.
+    """A network of one hidden layer that sees the patch that points cut out.
+
+    It says how far the points are off, and whether the patch shows a face.
 
     Attributes
     ----------
     frame : (K, 2) the mean shape in pixels of the patch
     inner, inner_bias : (SIDE², H), (H,)
-    outer, outer_bias : (H, K), (K,)
+    outer, outer_bias : (H, K + 1), (K + 1,), the last for the face; K of files from before version 1.0
     """
 
     frame: Float
@@ -53,32 +83,39 @@ class AlignmentCheck:
     outer: Float
     outer_bias: Float
 
-    def __call__(self, images: Sequence[Pixels], points: Float) -> Float:
-        """Return the doubt (N, K) about points (N, K, 2) in N pictures; NaN where points have no size."""
+    def __call__(self, images: Sequence[Pixels], points: Float) -> Doubt:
+        """Return the doubt about points (N, K, 2) in N pictures; NaN where points have no size."""
         return self.of_patches(patches(self.frame, images, points))
 
-    def of_patches(self, seen: Float) -> Float:
-        """Return the doubt (N, K) of patches (N, SIDE²)."""
-        hidden = np.maximum(seen @ self.inner + self.inner_bias, 0)
-        return np.asarray(hidden @ self.outer + self.outer_bias)
+    def of_patches(self, seen: Float) -> Doubt:
+        """Return the doubt about patches (N, SIDE²)."""
+        said = np.maximum(seen @ self.inner + self.inner_bias, 0) @ self.outer + self.outer_bias
+        count = len(self.frame)
+        return Doubt(said[:, :count], said[:, count]) if said.shape[1] > count else Doubt.of_points(said)
 
     @classmethod
-    def fit(cls, frame: Float, seen: Float, errors: Float, seed: int = 0) -> Self:
+    def fit(cls, frame: Float, seen: Float, errors: Float, nobody: NDArray[np.bool_], seed: int = 0) -> Self:
         """Learn from patches (M, SIDE²) and the errors (M, K) in percent of the points that cut them out.
 
-        Least squares on the logarithm of the error, by L-BFGS; NaN errors teach nothing.
+        Least squares on the logarithm of the error and a logistic loss on the face, by L-BFGS. NaN errors
+        teach nothing. `nobody` (M,) are patches without a face; faces whose points are far off are neither.
         """
         from scipy.optimize import minimize
+        from scipy.special import expit
 
         known = np.isfinite(errors) & np.isfinite(seen).all(1, keepdims=True)
         if known.sum() < 2 * len(frame):
             raise DataSetError("a check of the alignment needs faces with known points")
         inputs, rows = np.nan_to_num(seen), np.where(known, np.log(np.clip(errors, LEAST, MOST)), 0.0)
         counts = known / known.sum()
-        wide, high, count = inputs.shape[1], HIDDEN, len(frame)
+        off = (rows * counts).sum(1) / np.maximum(counts.sum(1), 1e-12)
+        usable = known.any(1)
+        faces, empty = usable & ~nobody & (off < np.log(NEAR)), usable & nobody
+        shares = FACE_WEIGHT * (faces / max(1, faces.sum()) + empty / max(1, empty.sum()))
+        wide, high, count = inputs.shape[1], HIDDEN, len(frame) + 1
         parts = [wide * high, high, high * count, count]
         rng = np.random.default_rng(seed)
-        mean = (rows * counts).sum(0) / np.maximum(counts.sum(0), 1e-12)
+        mean = np.append((rows * counts).sum(0) / np.maximum(counts.sum(0), 1e-12), 0.0)
         start = [rng.normal(0, wide**-0.5, parts[0]), np.zeros(high), rng.normal(0, 0.1, parts[2]), mean]
 
         def split(values: Float) -> list[Float]:
@@ -89,17 +126,19 @@ class AlignmentCheck:
             inner, inner_bias, outer, outer_bias = split(values)
             before = inputs @ inner + inner_bias
             hidden = np.maximum(before, 0)
-            off = (hidden @ outer + outer_bias - rows) * counts
-            back = (2 * off @ outer.T) * (before > 0)
+            said = hidden @ outer + outer_bias
+            wrong, face = said[:, :-1] - rows, said[:, -1]
             pull = DECAY * (np.sum(inner**2) + np.sum(outer**2))
-            value = float(np.sum(off * (hidden @ outer + outer_bias - rows)) + pull)
+            value = np.sum(counts * wrong**2) + np.sum(shares * (np.logaddexp(0, face) - faces * face)) + pull
+            slope = np.column_stack([2 * counts * wrong, shares * (expit(face) - faces)])
+            back = (slope @ outer.T) * (before > 0)
             slopes = [
                 inputs.T @ back + 2 * DECAY * inner,
                 back.sum(0),
-                2 * hidden.T @ off + 2 * DECAY * outer,
-                2 * off.sum(0),
+                hidden.T @ slope + 2 * DECAY * outer,
+                slope.sum(0),
             ]
-            return value, np.concatenate([slope.ravel() for slope in slopes])
+            return float(value), np.concatenate([part.ravel() for part in slopes])
 
         best = minimize(
             loss, np.concatenate(start), jac=True, method="L-BFGS-B", options={"maxiter": ROUNDS}
@@ -141,35 +180,39 @@ class Domain:
 
     @classmethod
     def fit(
-        cls, doubt: Float, odds: Float, right: Float, plain: NDArray[np.bool_],
+        cls, doubt: Doubt, odds: Float, right: Float, plain: NDArray[np.bool_],
         check: AlignmentCheck | None = None,
     ) -> Self:  # fmt: skip
-        """Learn from the doubt about points, the log odds without it and which are right: (N, K) 1 or 0.
+        """Learn from the doubt, the points' log odds without it and which are right: (N, K) 1 or 0.
 
         `plain` (N,) are the faces like those that the log odds were learnt from.
         """
         from scipy.optimize import brentq, minimize
         from scipy.special import expit
 
-        known = np.isfinite(right) & np.isfinite(odds) & np.isfinite(doubt)
-        signals = both(np.where(np.isfinite(doubt), doubt, np.nanmax(doubt)))
+        about = doubt.points
+        known = np.isfinite(right) & np.isfinite(odds) & np.isfinite(about)
+        signals = both(np.where(np.isfinite(about), about, np.nanmax(about)))
         low = np.quantile(signals[known & plain[:, None]], PLAIN, axis=0)
         high = np.maximum(signals[known].max(0), low)
         beyond, start, good = np.clip(signals, low, high)[known] - low, odds[known], right[known]
+        face = np.broadcast_to(expit(doubt.face)[:, None], known.shape)[known]
 
         def loss(slopes: Float) -> tuple[float, Float]:
-            said = start + beyond @ slopes
-            wrong = expit(said) - good
-            return float(np.mean(np.logaddexp(0, said) - good * said)), wrong @ beyond / len(good)
+            there = np.clip(expit(start + beyond @ slopes), 1e-9, 1 - 1e-9)  # right, if there is a face
+            said = np.clip(face * there, 1e-9, 1 - 1e-9)
+            wrong = (said - good) * (1 - there) / (1 - said)
+            told = -np.mean(np.where(good > 0, np.log(said), np.log1p(-said)))
+            return float(told), wrong @ beyond / len(good)
 
         slopes = minimize(loss, [-0.5, -0.5], jac=True, method="L-BFGS-B", bounds=[(None, 0)] * 2).x
         here = np.broadcast_to(plain[:, None], known.shape)[known]
-        before, less = start[here], (beyond @ slopes)[here]
+        before, less, there = start[here], (beyond @ slopes)[here], face[here]
 
         def lost(gain: float) -> float:
-            return float(np.mean(expit(before) - expit(before + less + gain)))
+            return float(np.mean(expit(before) - there * expit(before + less + gain)))
 
-        gain = brentq(lost, 0, -less.min()) if lost(0) > 0 else 0.0
+        gain = 0.0 if lost(0) <= 0 else MOST_GAIN if lost(MOST_GAIN) > 0 else brentq(lost, 0, MOST_GAIN)
         return cls(slopes, low, high, np.array([gain]), check)
 
     def arrays(self) -> dict[str, dict[str, NDArray[Any]]]:
@@ -190,8 +233,9 @@ class Domain:
         if "check" in groups:
             check = AlignmentCheck(**{k: v.astype(np.float64) for k, v in groups["check"].items()})
             high = len(check.inner_bias)
+            wide = count + 1 if check.outer_bias.shape == (count + 1,) else count
             shapes = {"frame": (count, 2), "inner": (SIDE**2, high), "inner_bias": (high,),
-                      "outer": (high, count), "outer_bias": (count,)}  # fmt: skip
+                      "outer": (high, wide), "outer_bias": (wide,)}  # fmt: skip
             if any(getattr(check, name).shape != shape for name, shape in shapes.items()):
                 raise ValueError("a check of other points")
             if not np.ptp(check.frame, axis=0).any():
@@ -229,4 +273,4 @@ def patches(frame: Float, images: Sequence[Pixels], points: Float) -> Float:
     return found
 
 
-__all__ = ["AlignmentCheck", "Domain", "patch_frame", "patches"]
+__all__ = ["AlignmentCheck", "Domain", "Doubt", "patch_frame", "patches"]
