@@ -24,7 +24,7 @@ from meanshape.methods.emotional_dan import Config, EmotionalDAN
 from meanshape.methods.mean_shape import MeanShape
 
 FREE = Origin("ours", True, ("ours alone",), ("folder@1",))
-DAN = "research only (300-W); non-commercial research (MTFL)"
+DAN = "research only (300-W, ImageNet); non-commercial research (MTFL, BSDS500)"
 RESEARCH = Origin("research only", False, ("theirs",), ("theirs:train",))
 
 
@@ -180,7 +180,7 @@ def labelled(photos: Path, model: str | None) -> Path:
 @pytest.mark.parametrize(
     ("model", "licence", "free"),
     [
-        ("dan", "research only (300-W)", False),
+        ("dan", "research only (300-W, ImageNet)", False),
         ("dan_synthetic", "mine", True),
         ("runs/gone", "not stated (labels placed by runs/gone)", False),
         ("corrected by hand", "mine", True),
