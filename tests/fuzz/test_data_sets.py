@@ -1,6 +1,7 @@
 """Annotation files of every data set, broken in every way, read from its miniature."""
 
 import io
+import re
 import sqlite3
 
 import numpy as np
@@ -9,6 +10,7 @@ from hostile import cuts, flips, read_all
 from PIL import Image
 
 from meanshape.core import registry
+from meanshape.core.errors import FormatError
 from meanshape.datasets import load_data, parse_data
 from meanshape.datasets.parts.files import PHOTOS
 
@@ -202,3 +204,72 @@ def test_data_arguments(text):
 @pytest.mark.parametrize("text", ["synthetic:" + "9" * 5000, "synthetic:1e9", "synthetic:²", "synthetic:-3"])
 def test_numbers_of_rendered_faces(text):
     assert read_all(load_data, [text]) == 0
+
+
+def _with_box(root, name, numbers):
+    """Give the first face of a miniature another box (left, top, right or width, bottom or height)."""
+    table, words, which = BOXES[name]
+    path = next(root.rglob(table))
+    lines = path.read_text("utf-8").splitlines()
+    rows = [re.split("[ ,]+", line) for line in lines]
+    number = next(n for n, row in enumerate(rows) if len(row) > words and row[which][:1].isdecimal())
+    cells = re.split("([ ,]+)", lines[number])
+    cells[2 * which : 2 * which + 8 : 2] = numbers
+    lines[number] = "".join(cells)
+    path.write_text("\n".join(lines), "utf-8")
+    return f"{path}, line {number + 1}: a box"
+
+
+BOXES = {
+    "wflw": ("*rect_attr*train.txt", 200, 196),
+    "widerface": ("*train*gt.txt", 4, 0),
+    "celeba": ("list_bbox*", 4, 1),
+    "affectnet": ("training.csv", 8, 1),
+    "cnn_facepoint": ("train*.txt", 14, 1),
+}
+
+
+@pytest.mark.parametrize("name", BOXES)
+@pytest.mark.parametrize("numbers", [("1e308",) * 4, ("-1e308", "-1e308", "1e308", "1e308")])
+def test_a_box_too_large_to_compute_with_is_told_with_its_line(name, numbers, tmp_path):
+    module = registry.dataset(name)
+    root = module.miniature(tmp_path / name)
+    where = _with_box(root, name, numbers if name != "cnn_facepoint" else ("-1e308", "1e308") * 2)
+    with pytest.raises(FormatError, match=re.escape(where)):
+        module.samples(root, allow_missing=True)
+    assert [problem.kind for problem in module.verify(root)].count("label") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "table", "text"),
+    [
+        ("webmorph", "canada_info.csv", f"face_id,face_age,face_gender\n003f,19,{'f' * 200_000}\n"),
+        ("webmorph", "canada_info.csv", 'face_id,face_age\n"003f,19\n' + "x\n" * 100_000),
+        ("fer2013", "fer2013.csv", f"emotion,pixels,Usage\n-1,{'1 ' * 2304},Training\n"),
+        ("fer2013", "fer2013.csv", f"emotion,pixels,Usage\n7,{'1 ' * 2304},Training\n"),
+    ],
+)
+def test_tables_with_cells_that_cannot_be(name, table, text, tmp_path):
+    module = registry.dataset(name)
+    root = tmp_path / name
+    if name == "webmorph":
+        module.miniature(root)
+    root.mkdir(exist_ok=True)
+    (root / table).write_text(text, "utf-8")
+    with pytest.raises(FormatError, match=re.escape(table)):
+        module.samples(root, allow_missing=True)
+
+
+def test_an_age_that_no_number_of_years_is_is_none(tmp_path):
+    module = registry.dataset("webmorph")
+    root = module.miniature(tmp_path / "webmorph")
+    whole = {sample.id for sample in module.samples(root) if sample.attributes.get("age") == 19}
+    (root / "canada_info.csv").write_text(f"face_id,face_age,face_gender\n003f,{'9' * 5000},female\n")
+    told = [sample.attributes for sample in module.samples(root) if sample.id in whole]
+    assert whole and all(said["gender"] == "female" and "age" not in said for said in told)
+
+
+@pytest.mark.parametrize("root", ["²", "1@²", "9" * 5000, "0"])
+def test_what_is_no_number_of_rendered_faces_is_a_fault(root):
+    (problem,) = registry.dataset("synthetic").verify(root)
+    assert "wanted COUNT" in problem.message

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from meanshape.core.box import Box
 from meanshape.core.errors import DataSetError, FormatError
 from meanshape.core.shape import Shape
+from meanshape.datasets.parts.boxes import labelled_box
 from meanshape.datasets.parts.card import load_card
 from meanshape.datasets.parts.drawing import draw
 from meanshape.datasets.parts.files import existing_folder, first_of, photo, without_suffix
@@ -98,7 +98,8 @@ def _add(result: Survey, folder: Path, table: Path, line: int, row: dict[str, st
     attributes: dict[str, float | str] = {"emotion": words[int(code)]}
     if min(valence, arousal) > -2:  # what is no face or has no emotion has -2
         attributes |= {"valence": valence, "arousal": arousal}
-    box = Box(left, top, left + wide, top + high) if wide > 0 and high > 0 else None
+    there = wide > 0 and high > 0
+    box = labelled_box(left, top, left + wide, top + high, table, line) if there else None
     shape = partial(_shape, table, line, row["facial_landmarks"])
     result.take(without_suffix(name), photo(folder, name), shape, attributes, split, box)
 

@@ -20,6 +20,7 @@ from meanshape.core.box import Box
 from meanshape.core.errors import DataSetError, FormatError
 from meanshape.core.shape import Shape
 from meanshape.datasets.parts import mat
+from meanshape.datasets.parts.boxes import labelled_box
 from meanshape.datasets.parts.card import load_card
 from meanshape.datasets.parts.drawing import draw, five
 from meanshape.datasets.parts.files import existing_folder, first_of, photo, without_suffix
@@ -45,7 +46,7 @@ def survey(root: str | Path, split: str | None = None) -> Survey:
         for number, (corners, points) in enumerate(faces):
             identity = without_suffix(name) + (f"#{number + 1}" if number else "")
             shape = partial(_shape, path, identity, points)
-            result.take(identity, picture, shape, {}, "all", _box(corners))
+            result.take(identity, picture, shape, {}, "all", _box(corners, path))
     return result
 
 
@@ -105,6 +106,7 @@ def _shape(path: Path, identity: str, points: NDArray[Any]) -> Shape:
     return Shape(points.astype(np.float64) - mat.ORIGIN, MARKUP)
 
 
-def _box(corners: NDArray[Any]) -> Box | None:
+def _box(corners: NDArray[Any], path: Path) -> Box | None:
     (left, top), (right, bottom) = corners.astype(np.float64) - mat.ORIGIN
-    return Box(left, top, right, bottom) if left < right and top < bottom else None
+    there = left < right and top < bottom
+    return labelled_box(left, top, right, bottom, path) if there else None

@@ -17,6 +17,7 @@ import numpy as np
 from meanshape.core.box import Box
 from meanshape.core.errors import DataSetError, FormatError
 from meanshape.core.shape import Shape
+from meanshape.datasets.parts.boxes import labelled_box
 from meanshape.datasets.parts.card import load_card
 from meanshape.datasets.parts.drawing import draw_as
 from meanshape.datasets.parts.files import existing_folder, first_of, photo, rows, without_suffix
@@ -101,7 +102,7 @@ def _boxes(root: Path) -> list[tuple[str, Box]]:
             raise FormatError(f"wanted a photo and four numbers, got {len(words)}", path, line)
         left, top, wide, high = (finite(word, path, line) for word in words[1:5])
         if wide > 0 and high > 0:
-            found.append((words[0], Box(left, top, left + wide, top + high)))
+            found.append((words[0], labelled_box(left, top, left + wide, top + high, path, line)))
     return found
 
 

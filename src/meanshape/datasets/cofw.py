@@ -21,6 +21,7 @@ from meanshape.core.errors import DataSetError, FormatError, ImageError
 from meanshape.core.image import read_image
 from meanshape.core.shape import Shape
 from meanshape.datasets.parts import mat
+from meanshape.datasets.parts.boxes import labelled_box
 from meanshape.datasets.parts.card import load_card
 from meanshape.datasets.parts.drawing import draw_as
 from meanshape.datasets.parts.files import existing_folder, first_of
@@ -49,7 +50,9 @@ def survey(root: str | Path, split: str | None = None) -> Survey:
         labels, boxes = _numbers(path, END[part])
         for number, (label, box) in enumerate(zip(labels, boxes, strict=True)):
             picture = lazy(_picture, path, f"Is{END[part]}", number)
-            result.take(f"{part}/{number + 1:04d}", picture, partial(_shape, label), {}, part, _box(box))
+            result.take(
+                f"{part}/{number + 1:04d}", picture, partial(_shape, label), {}, part, _box(box, path)
+            )
     return result
 
 
@@ -110,7 +113,8 @@ def _shape(label: NDArray[np.float64]) -> Shape:
     return Shape(np.stack([x, y], axis=1) - mat.ORIGIN, MARKUP, visible=hidden == 0)
 
 
-def _box(values: NDArray[np.float64]) -> Box | None:
+def _box(values: NDArray[np.float64], path: Path) -> Box | None:
     left, top, wide, high = values.tolist()
     left, top = left - mat.ORIGIN, top - mat.ORIGIN
-    return Box(left, top, left + wide, top + high) if wide > 0 and high > 0 else None
+    there = wide > 0 and high > 0
+    return labelled_box(left, top, left + wide, top + high, path) if there else None

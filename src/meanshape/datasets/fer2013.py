@@ -26,7 +26,7 @@ from meanshape.datasets.parts.duplicates import near_between, perceptual_hash
 from meanshape.datasets.parts.files import existing_folder, photos, rows
 from meanshape.datasets.parts.reader import reader
 from meanshape.datasets.parts.survey import Survey
-from meanshape.formats.text import read_text
+from meanshape.formats.text import read_text, whole
 
 card = load_card(__file__)
 
@@ -113,12 +113,13 @@ def _folders(root: Path) -> Iterator[Sample]:
 def _table(path: Path) -> Iterator[Sample]:
     """Read the file as first published: a row of 2,304 grey values for each face."""
     usages = {name: split for split, names in card.labels["folders"].items() for name in names}
+    emotions = dict(enumerate(card.labels["codes"]))
     reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
     try:
         for number, row in enumerate(reader):
             try:
                 pixels = np.array(row["pixels"].split(), dtype=np.uint8).reshape(SIDE, SIDE)
-                emotion = card.labels["codes"][int(row["emotion"])]
+                emotion = emotions[whole(row["emotion"].strip())]
                 split = usages[row["Usage"].strip().lower()]
             except (KeyError, ValueError, IndexError, AttributeError, OverflowError) as error:
                 message = f"wanted emotion, {SIDE * SIDE} pixels and Usage: {error}"

@@ -15,12 +15,13 @@ import io
 from pathlib import Path
 from typing import Any
 
+from meanshape.core.errors import FormatError
 from meanshape.datasets.parts import labelled
 from meanshape.datasets.parts.card import load_card
 from meanshape.datasets.parts.files import existing_folder
 from meanshape.datasets.parts.reader import reader
 from meanshape.datasets.parts.survey import Survey
-from meanshape.formats.text import read_text, write_text
+from meanshape.formats.text import read_text, whole, write_text
 
 card = load_card(__file__)
 
@@ -58,9 +59,12 @@ def _people(table: Path) -> dict[str, dict[str, Any]]:
     if not table.is_file():
         return {}
     people = {}
-    for row in csv.DictReader(io.StringIO(read_text(table), newline="")):
-        said: dict[str, Any] = {"gender": row.get("face_gender"), "ethnicity": row.get("face_eth")}
-        age = row.get("face_age") or ""
-        said["age"] = int(age) if age.isdecimal() else None
-        people[row.get("face_id") or ""] = {key: value for key, value in said.items() if value}
+    rows = csv.DictReader(io.StringIO(read_text(table), newline=""))
+    try:
+        for row in rows:
+            said: dict[str, Any] = {"gender": row.get("face_gender"), "ethnicity": row.get("face_eth")}
+            said["age"] = max(whole(row.get("face_age") or ""), 0)
+            people[row.get("face_id") or ""] = {key: value for key, value in said.items() if value}
+    except csv.Error as error:
+        raise FormatError(f"not CSV: {error}", table, rows.line_num) from error
     return people

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from meanshape.core.box import Box
 from meanshape.core.errors import FormatError
 from meanshape.core.shape import Shape
+from meanshape.datasets.parts.boxes import labelled_box
 from meanshape.datasets.parts.card import load_card
 from meanshape.datasets.parts.drawing import draw_as
 from meanshape.datasets.parts.files import existing_folder, first_of, photo, rows, without_suffix
@@ -47,7 +47,8 @@ def survey(root: str | Path, split: str | None = None) -> Survey:
             if subset and attributes[subset] != card.labels[subset][1]:
                 continue
             name = " ".join(words[CODES + len(card.labels) :])
-            box = Box(*(finite(word, path, line) for word in words[2 * POINTS : CODES]))
+            left, top, right, bottom = (finite(word, path, line) for word in words[2 * POINTS : CODES])
+            box = labelled_box(left, top, right, bottom, path, line)
             identity = f"{part}/{line:05d}/{without_suffix(name)}"
             shape = partial(_shape, path, line, words[: 2 * POINTS])
             result.take(identity, photo(folder, name), shape, attributes, part, box)

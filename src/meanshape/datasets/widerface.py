@@ -18,8 +18,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from meanshape.core.box import Box
 from meanshape.core.errors import DataSetError, FormatError
+from meanshape.datasets.parts.boxes import labelled_box
 from meanshape.datasets.parts.card import load_card
 from meanshape.datasets.parts.drawing import draw
 from meanshape.datasets.parts.files import existing_folder, first_of, photo, rows, without_suffix
@@ -122,6 +122,7 @@ def _add(
         if len(words) != 4 + len(columns):
             raise FormatError(f"{identity}: wanted {4 + len(columns)} numbers, got {len(words)}", path, line)
         left, top, wide, high, *codes = (finite(word, path, line) for word in words)
-        box = Box(left, top, left + wide, top + high) if wide > 0 and high > 0 else None
+        there = wide > 0 and high > 0
+        box = labelled_box(left, top, left + wide, top + high, path, line) if there else None
         attributes = {key: int(code) for key, code in zip(columns, codes, strict=True)}
         result.take(identity, picture, attributes=attributes, split=split, own_box=box)

@@ -8,6 +8,7 @@ that bring them to the one box that every method is started from, fitted on trai
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,21 @@ from numpy.typing import ArrayLike, NDArray
 
 from meanshape.core import geometry, resources, toml
 from meanshape.core.box import Box
-from meanshape.core.errors import ShapeError
+from meanshape.core.errors import BoxError, FormatError, ShapeError
 from meanshape.core.face_box import face_box
 from meanshape.core.shape import Shape
 
 Floats = NDArray[np.float64]
+
+
+def labelled_box(
+    left: float, top: float, right: float, bottom: float, path: Path, line: int | None = None
+) -> Box:
+    """The box that a label file gives; `FormatError` says where, if there can be none."""
+    try:
+        return Box(left, top, right, bottom)
+    except BoxError as error:
+        raise FormatError(str(error), path, line) from error
 
 
 def fit_part(sources: ArrayLike, targets: ArrayLike) -> tuple[float, float, float, float]:

@@ -17,6 +17,7 @@ from meanshape.core.box import Box
 from meanshape.core.errors import DataSetError, FormatError
 from meanshape.core.sample import Sample
 from meanshape.core.shape import Shape
+from meanshape.datasets.parts.boxes import labelled_box
 from meanshape.datasets.parts.card import DataSetCard
 from meanshape.datasets.parts.drawing import draw, five
 from meanshape.datasets.parts.files import listed, photo, without_suffix
@@ -125,7 +126,7 @@ def _facepoint(number: int, name: str, values: list[float], path: Path) -> Row:
     left, right, top, bottom, *rest = values
     if right <= left or bottom <= top:
         raise FormatError(f"the box (left, right, top, bottom) {values[:4]} is empty", path, number)
-    return Row(name, np.array(rest).reshape(5, 2), Box(left, top, right, bottom))
+    return Row(name, np.array(rest).reshape(5, 2), labelled_box(left, top, right, bottom, path, number))
 
 
 def _mtfl(number: int, name: str, values: list[float], path: Path) -> Row:

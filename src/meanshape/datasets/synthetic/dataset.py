@@ -185,9 +185,10 @@ def _from_file(name: str, split: str, photo: Path, points: Path, attributes: dic
 
 def verify(root: str | Path) -> list[Problem]:
     """What is wrong with the copy at `root`; nothing can be with a number of faces."""
-    if _is_recipe(str(root)):
-        return []
     try:
+        if _is_recipe(str(root)):
+            _recipe(str(root))
+            return []
         found = _read(Path(root), None, allow_missing=True)
         listed = _labels(Path(root))
     except (DataSetError, FormatError) as error:
