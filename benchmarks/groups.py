@@ -1,4 +1,4 @@
-"""Measure errors by groups of faces, for benchmarks/results/groups.json and docs/evaluation.md.
+"""Measure errors by groups of faces, for benchmarks/results/groups.json and docs/results.md.
 
     python benchmarks/groups.py --fgnet ROOT --webmorph ROOT --infants ROOT --wider ROOT
 
