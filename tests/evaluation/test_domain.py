@@ -244,3 +244,16 @@ def test_photos_without_people_are_held_small_and_not_all(tmp_path, monkeypatch)
     assert all(
         pixels.shape == (round((40 + n) * 0.4), 320, 3) for n, pixels in zip((0, 3, 6), held, strict=True)
     )
+
+
+@pytest.mark.parametrize(("log_odds", "share"), [(-20.0, 0.0), (0.0, 0.5), (20.0, 1.0)])
+def test_the_confidence_is_multiplied_by_how_likely_there_is_a_face(rendered, log_odds, share):
+    """P(right) = P(face) P(right | face)."""
+    model = Guess(rendered, False)
+    plain, _ = calibrate(model, rendered, rendered)
+    points = np.stack([s.shape.points for s in rendered[:3]])
+    found, images = Found(np.stack([points + 1, points], 1)), [s.pixels() for s in rendered[:3]]
+    bias = np.append(np.zeros(68), log_odds)
+    check = AlignmentCheck(patch_frame(points), np.zeros((SIDE**2, 2)), np.zeros(2), np.zeros((2, 69)), bias)
+    made = replace(plain, domain=Domain.none(check))
+    assert np.allclose(made(found, images), share * plain(found, images), atol=0.002)
