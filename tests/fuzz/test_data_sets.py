@@ -10,9 +10,14 @@ from hostile import cuts, flips, read_all
 from PIL import Image
 
 from meanshape.core import registry
+from meanshape.core.box import Box
 from meanshape.core.errors import FormatError
+from meanshape.core.face import Face
+from meanshape.core.prediction import Prediction
+from meanshape.core.shape import Shape
 from meanshape.datasets import load_data, parse_data
 from meanshape.datasets.parts.files import PHOTOS
+from meanshape.formats import jsonl
 
 SETS = [name for name in registry.names("datasets") if name != "synthetic"]
 BINARY = {".mat", ".sqlite", ".avi", ".npz"}
@@ -273,3 +278,15 @@ def test_an_age_that_no_number_of_years_is_is_none(tmp_path):
 def test_what_is_no_number_of_rendered_faces_is_a_fault(root):
     (problem,) = registry.dataset("synthetic").verify(root)
     assert "wanted COUNT" in problem.message
+
+
+def test_points_that_fall_together_are_told_with_their_photo(tmp_path):
+    module = registry.dataset("folder")
+    Image.new("RGB", (60, 60)).save(tmp_path / "a.png")
+    line = Prediction(
+        (Face(Box(1, 1, 9, 9), Shape(np.full((68, 2), 30.0), "ibug68")),), (60, 60), "a.png", "m"
+    )
+    (tmp_path / "labels.jsonl").write_text(jsonl.render(line) + "\n")
+    with pytest.raises(FormatError, match=r"labels\.jsonl: a: a box needs left < right"):
+        module.samples(tmp_path)
+    assert "label" in {problem.kind for problem in module.verify(tmp_path)}

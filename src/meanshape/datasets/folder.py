@@ -21,7 +21,7 @@ from pathlib import Path
 
 from meanshape import formats
 from meanshape.core.box import Box
-from meanshape.core.errors import DataSetError, FormatError
+from meanshape.core.errors import BoxError, DataSetError, FormatError
 from meanshape.core.face import Face
 from meanshape.core.face_box import face_box
 from meanshape.core.files import below, ending
@@ -132,7 +132,11 @@ def _survey(root: Path, markup: str | None, prefix: str = "", split: str | None 
             name = plain if often[plain] == 1 else source  # a.jpg and a.png are two photos
             identity = prefix + name + (f"#{number + 1}" if number else "")
             attributes = dict(face.attributes or {})
-            box = face.box if found.model == BY_HAND else _box(face.shape)
+            try:
+                box = face.box if found.model == BY_HAND else _box(face.shape)
+            except BoxError as error:  # points that fall together have none
+                result.broken.append(FormatError(f"{identity}: {error}", table))
+                continue
             result.found.append(Sample(identity, picture, face.shape, box, attributes, split))
     return result
 
