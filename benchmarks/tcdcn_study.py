@@ -72,7 +72,7 @@ def run(
     module = training.build(config, mean, tasks)
     torch.manual_seed(seed)  # tasks draw numbers before the points' head does
     torch.nn.init.normal_(module.points.weight, std=0.01)
-    learning = training.Learning(config, tasks, sampler, valid, out)
+    learning = training.MultiTaskObjective(config, tasks, sampler, valid, out)
     schedule = Schedule(
         steps=config.steps, rate=config.rate, warmup=config.warmup, ema=config.ema,
         weight_decay=training.WEIGHT_DECAY, validate_steps=config.steps,
@@ -81,7 +81,7 @@ def run(
     if tasks and config.refit:
         training.refit_heads(module, learning, config)
     figures = learning.validate(module.eval())
-    return {"arm": arm, "seed": seed, "stops": learning.stops, **figures}, learning.measured(module)[0]
+    return {"arm": arm, "seed": seed, "stops": learning.stops, **figures}, learning.predictions(module)[0]
 
 
 def stored(out: Path, arm: str, seed: int) -> tuple[dict[str, Any], NDArray[np.float64]] | None:

@@ -32,7 +32,7 @@ from meanshape.core.sample import Sample
 from meanshape.datasets import load_data
 from meanshape.evaluation.starts import find_start, make_detector
 from meanshape.methods.onnx.state import start_from
-from meanshape.methods.tcdcn.network import Looking
+from meanshape.methods.tcdcn.network import FaceCrops
 from meanshape.methods.tcnn import TCNN, Config, training
 from meanshape.methods.tcnn import network as nets
 from meanshape.methods.tcnn.config import CHANGES, SCALE, SIZE
@@ -112,7 +112,7 @@ class Measure:
     folder: Path
     crops: NDArray[np.uint8]
     truth: Floats
-    looking: Looking
+    face_crops: FaceCrops
     vanilla: Vanilla
     seed: int
     aside: dict[str, list[float]]
@@ -121,9 +121,9 @@ class Measure:
         path = self.folder / f"{name}-{self.seed}.npz"
         if not path.exists():
             module = training.tweak(
-                settings, self.looking, self.vanilla, mixture, views, stop, self.seed
+                settings, self.face_crops, self.vanilla, mixture, views, stop, self.seed
             ).module
-            held = 100 * view_errors(self.looking, module.heads, module.head.numpy(), stop)
+            held = 100 * view_errors(self.face_crops, module.heads, module.head.numpy(), stop)
             np.savez(path, faces=errors_of(module, self.crops, self.truth), aside=held)
         stored = np.load(path)
         self.arms.setdefault(name, []).append(stored["faces"])
@@ -135,18 +135,18 @@ def study(given: argparse.Namespace, model: TCNN, vanilla: Vanilla, sampler: Ten
     """All arms for all seeds."""
     config: Config = model.config
     crops, truth = detector_crops(model, load_data(given.valid))
-    looking = training.make_looking(config, model._mean)
+    face_crops = training.make_face_crops(config, model._mean)
     arms: dict[str, list[Floats]] = {}
     aside: dict[str, list[float]] = {}
     for seed in given.seeds:
         mixture, views, stop = training.gather(config, vanilla, sampler, sampler.aside, seed)
         dummy = Mixture(views.features.shape[1], 1, 1)
 
-        measure = Measure(arms, given.out, crops, truth, looking, copy.deepcopy(vanilla), seed, aside)
+        measure = Measure(arms, given.out, crops, truth, face_crops, copy.deepcopy(vanilla), seed, aside)
         alone, held = training.one_cluster(views), training.one_cluster(stop)
         none = replace(config, min_faces=10**9)
         measure("vanilla", none, dummy, alone, held)
-        training.finish(config, looking, measure.vanilla, views, stop, seed)
+        training.fine_tune_vanilla(config, face_crops, measure.vanilla, views, stop, seed)
         measure("vanilla, finished", none, dummy, alone, held)
         rows = config.tweak_batch * config.clusters
         random = views.features[: config.views * config.batch * config.looks]  # after these the aligned ones

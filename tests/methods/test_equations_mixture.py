@@ -14,16 +14,16 @@ pytest.importorskip("sklearn")
 
 from meanshape.methods.tcnn.network import Heads  # noqa: E402
 from meanshape.methods.tcnn.training.clusters import fit_mixture  # noqa: E402
-from meanshape.methods.tcnn.training.heads import settle  # noqa: E402
+from meanshape.methods.tcnn.training.heads import solve_fc6  # noqa: E402
 
 CENTRES = np.array([[6.0, 0, 0, 0, 1], [-5, 3, 0, 1, 0], [0, -7, 1, 0, 0]])
-SHARES = (110, 140, 100)
+INTERPOLATIONS = (110, 140, 100)
 
 
 def drawn() -> tuple[np.ndarray, np.ndarray]:
     """Features (N, 5) about three centres, overlapping, of several spreads; which centre."""
     rng = np.random.default_rng(3)
-    labels = np.repeat(np.arange(3), SHARES)
+    labels = np.repeat(np.arange(3), INTERPOLATIONS)
     spread = np.array([[3.0, 1, 0.5, 0.3, 0.2], [1, 2.5, 0.5, 0.2, 0.4], [2, 2, 0.3, 0.3, 0.3]])
     return CENTRES[labels] + spread[labels] * rng.normal(size=(len(labels), 5)), labels
 
@@ -97,9 +97,9 @@ def test_each_head_gets_the_fc6_that_is_best_for_its_cluster() -> None:
     points, norm = rng.normal(20, 3, (50, 2, 2)).astype(np.float32), rng.uniform(8, 14, 50).astype(np.float32)
     points[::7, 1] = np.nan
     middle = np.array([[15.0, 18], [26, 19]])
-    looking = SimpleNamespace(target=lambda: torch.from_numpy(middle).float(), size=40)
+    face_crops = SimpleNamespace(target=lambda: torch.from_numpy(middle).float(), size=40)
     views = SimpleNamespace(points=points, norm=norm, features=features, cluster=cluster)
-    settle(0.3, looking, heads, np.array([2, 0, 1]), views)  # type: ignore[arg-type]
+    solve_fc6(0.3, face_crops, heads, np.array([2, 0, 1]), views)  # type: ignore[arg-type]
     after = hand.weights_of(heads)
     for head, own in ((1, cluster == 2), (2, cluster == 0)):
         hidden = np.abs(np.tanh(features[own] @ before["w5"][head] + before["b5"][head]))

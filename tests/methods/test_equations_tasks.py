@@ -16,7 +16,7 @@ pytest.importorskip("onnx")
 from meanshape.datasets import synthetic  # noqa: E402
 from meanshape.methods.tcdcn import TCDCN, training  # noqa: E402
 from meanshape.methods.tcdcn import network as nets  # noqa: E402
-from meanshape.methods.tcdcn.stopping import TaskWatch  # noqa: E402
+from meanshape.methods.tcdcn.stopping import EarlyStopping  # noqa: E402
 from meanshape.methods.tcnn import TCNN  # noqa: E402
 from meanshape.methods.tcnn import network as tweaked  # noqa: E402
 from meanshape.methods.tcnn.training import heads as learning  # noqa: E402
@@ -31,13 +31,13 @@ WIDTHS, KERNELS, FEATURES = (4, 6, 8, 8), (5, 3, 3, 2), 12
 TARGET = (MEAN - 0.5) / SCALE * SIDE + (SIDE - 1) / 2
 
 
-def looking(looks: int) -> nets.Looking:
-    return nets.Looking(torch.from_numpy(MEAN), CROP, CROP_SCALE, SIDE, SCALE, looks)
+def face_crops(looks: int) -> nets.FaceCrops:
+    return nets.FaceCrops(torch.from_numpy(MEAN), CROP, CROP_SCALE, SIDE, SCALE, looks)
 
 
 def tcdcn(looks: int, activation: str = "abs_tanh") -> Any:
     module = nets.TCDCNNet(
-        looking(looks), TASKS, widths=WIDTHS, features=FEATURES, activation=activation, norm=False
+        face_crops(looks), TASKS, widths=WIDTHS, features=FEATURES, activation=activation, norm=False
     )
     return hand.scrambled(module, 11)
 
@@ -109,7 +109,7 @@ def test_tcdcn_s_loss_is_the_points_and_the_tasks_that_still_teach(
     module.active.copy_(torch.tensor(active))
     config = replace(TCDCN.tiny().config, loss="squared", check_every=10**9)
     monkeypatch.setattr(training, "TASK_WEIGHT", 0.3)
-    learner = training.Learning.__new__(training.Learning)
+    learner = training.MultiTaskObjective.__new__(training.MultiTaskObjective)
     learner.config, learner.tasks = config, TASKS
     learner.weights = [torch.tensor([1.0, 2.0]), torch.tensor([0.5, 1.0, 1.5])]
     learner.sampler = learner.valid = None  # type: ignore[assignment]
@@ -138,9 +138,9 @@ def test_tcdcn_s_loss_is_the_points_and_the_tasks_that_still_teach(
 def test_a_task_stops_by_the_rule() -> None:
     """k med / (sum - k med) * (E_val - min E_tr) / (lambda min E_tr), the minimum not being the last."""
     train, valid = [1.0, 0.7, 0.32, 0.5, 0.34, 0.36], [1.0, 0.9, 0.8, 0.8, 0.75, 0.8]
-    watch, window, weight = TaskWatch(0.4, window=4, threshold=1.0, smoothing=0.0), 4, 0.4
+    stopper, window, weight = EarlyStopping(0.4, window=4, threshold=1.0, smoothing=0.0), 4, 0.4
     for n in range(1, 7):
-        value = watch.add(train[n - 1], valid[n - 1])
+        value = stopper.add(train[n - 1], valid[n - 1])
         recent = sorted(train[n - window : n]) if n >= window else []
         if not recent:
             assert value is None
@@ -181,7 +181,7 @@ def tcnn(clusters: int = 3) -> Any:
     with torch.no_grad():
         for value in heads.parameters():
             value.copy_(torch.from_numpy(rng.normal(0, 0.25, value.shape)))
-    return tweaked.TCNNNet(looking(1), vanilla, mixture, heads, torch.tensor([2, 0, 1])).eval()
+    return tweaked.TCNNNet(face_crops(1), vanilla, mixture, heads, torch.tensor([2, 0, 1])).eval()
 
 
 def mixed(features: np.ndarray) -> dict[str, np.ndarray]:
@@ -220,7 +220,7 @@ def test_tcnn_answers_with_the_head_of_the_likeliest_cluster() -> None:
     mixture = mixed(features)
     module.mixture.set(*(torch.from_numpy(value).float() for value in mixture.values()))
     with torch.no_grad():
-        found, clusters = module.see(torch.from_numpy(crops).float())
+        found, clusters = module.predict_crop(torch.from_numpy(crops).float())
         scores = module.mixture.scores(torch.from_numpy(features).float()).double().numpy()
     wanted = posteriors(mixture, features)
     assert np.allclose(scores - scores[:, :1], wanted - wanted[:, :1], atol=1e-2)
@@ -252,7 +252,7 @@ def test_a_head_learns_from_the_faces_of_its_own_clusters(monkeypatch: pytest.Mo
     before = [value.detach().clone() for value in heads.parameters()]
     config = replace(TCNN.tiny().config, tweak_steps=60, tweak_batch=16, loss="squared")
     monkeypatch.setattr(learning, "RATE", 0.06)
-    learning.fine_tune(config, looking(1), heads, np.array([0, 1, 2]), views, seed=0)
+    learning.fine_tune(config, face_crops(1), heads, np.array([0, 1, 2]), views, seed=0)
     assert all(torch.equal(one[0], other[0]) for one, other in zip(heads.parameters(), before, strict=True))
     with torch.no_grad():
         for h, way in ((1, 4.0), (2, -4.0)):
@@ -261,13 +261,13 @@ def test_a_head_learns_from_the_faces_of_its_own_clusters(monkeypatch: pytest.Mo
 
 
 def test_the_vanilla_loss_is_half_the_square_over_the_eyes_distance_squared() -> None:
-    from meanshape.methods.tcnn.training import LearningVanilla
+    from meanshape.methods.tcnn.training import VanillaObjective
 
     config = replace(TCNN.tiny().config, loss="squared")
     rng = np.random.default_rng(3)
     truth, answer = TARGET + rng.normal(0, 2, (4, 5, 2)), rng.normal(0, 1, (4, 10))
     norm = np.array([8.0, 10.0, 12.0, 20.0])
-    task = LearningVanilla(config, looking(1), SimpleNamespace(), None)  # type: ignore[arg-type]
+    task = VanillaObjective(config, face_crops(1), SimpleNamespace(), None)  # type: ignore[arg-type]
     batch = {"image": torch.zeros(4, 3, 8, 8), "points": torch.from_numpy(truth).float()}
     batch["norm"] = torch.from_numpy(norm).float()
     said: Any = lambda image: torch.from_numpy(answer).float()  # noqa: E731

@@ -27,7 +27,7 @@ from meanshape.methods.tcdcn import (  # noqa: E402
 )
 from meanshape.methods.tcdcn import network as nets  # noqa: E402
 from meanshape.methods.tcdcn.config import TASKS  # noqa: E402
-from meanshape.methods.tcdcn.stopping import TaskWatch  # noqa: E402
+from meanshape.methods.tcdcn.stopping import EarlyStopping  # noqa: E402
 from meanshape.training.changes import Changes  # noqa: E402
 from meanshape.training.tensors import FaceTensors, TensorSampler, labels_of, outline_of  # noqa: E402
 
@@ -60,9 +60,9 @@ def saved(fitted: TCDCN, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return fitted.save(tmp_path_factory.mktemp("tcdcn") / "model")
 
 
-def looking(looks: int = 1) -> nets.Looking:
+def face_crops(looks: int = 1) -> nets.FaceCrops:
     mean = torch.tensor([[0.3, 0.2], [0.7, 0.2], [0.5, 0.45], [0.3, 0.7], [0.7, 0.7]])
-    return nets.Looking(mean, 96, 2.0, 40, 1.1, looks)
+    return nets.FaceCrops(mean, 96, 2.0, 40, 1.1, looks)
 
 
 def dot(x: float, y: float, size: int = 96) -> torch.Tensor:
@@ -80,18 +80,18 @@ def middle(crop: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.parametrize("place", [(47.5, 47.5), (40.25, 61.0), (58.0, 33.5)])
 def test_a_dot_in_the_first_crop_comes_back_to_where_it_was_drawn(place: tuple[float, float]) -> None:
-    frame = looking()
-    found = frame.outward(middle(frame.first(dot(*place))))
+    frame = face_crops()
+    found = frame.to_input(middle(frame.box_crop(dot(*place))))
     assert torch.allclose(found, torch.tensor(place), atol=0.05)
 
 
 def test_a_dot_in_the_second_crop_comes_back_and_the_crop_is_upright() -> None:
-    frame = looking(2)
+    frame = face_crops(2)
     angle = torch.tensor(0.5)
     turn = torch.stack([torch.stack([angle.cos(), angle.sin()]), torch.stack([-angle.sin(), angle.cos()])])
     points = (frame.target() - 19.5) @ turn * 1.3 + torch.tensor([44.0, 50.0])
     x, y = points[2].tolist()
-    crop, back, shift = frame.again(dot(x, y), points[None])
+    crop, back, shift = frame.aligned_crop(dot(x, y), points[None])
     inside = middle(crop)
     assert torch.allclose(inside[0, 0], frame.target()[2], atol=0.05)
     assert torch.allclose((inside @ back + shift)[0, 0], points[2], atol=0.05)
@@ -120,27 +120,27 @@ def test_tasks_stop_by_the_rule_and_the_log_says_when(fitted: TCDCN, saved: Path
     assert all(12 <= step <= 40 for step in fitted.stops.values() if step != "never")
     stopped = [task for task, step in fitted.stops.items() if step != "never"]
     assert stopped and TCDCN.load(saved).stops == fitted.stops
-    assert training.earlier_stops(fitted.run_folder) == {task: fitted.stops[task] for task in stopped}
+    assert training.read_stops(fitted.run_folder) == {task: fitted.stops[task] for task in stopped}
     assert network(fitted).active.sum() == len(TASKS) - len(stopped)
     assert json.loads((saved / "tasks.json").read_text())["of"] == 40
 
 
 def test_the_rule_waits_for_its_window_and_a_falling_error() -> None:
-    watch = TaskWatch(0.1, window=4, threshold=5.0, smoothing=0.0)
-    assert [watch.add(e, e) for e in (1.0, 0.8, 0.7)] == [None] * 3
-    value = watch.add(0.65, 0.65)
+    stopper = EarlyStopping(0.1, window=4, threshold=5.0, smoothing=0.0)
+    assert [stopper.add(e, e) for e in (1.0, 0.8, 0.7)] == [None] * 3
+    value = stopper.add(0.65, 0.65)
     # k med = 3.0, sum = 3.15, no gap
-    assert value == pytest.approx(0.0) and not watch.should_stop()
-    flat = TaskWatch(0.1, window=4, smoothing=0.0)
+    assert value == pytest.approx(0.0) and not stopper.should_stop()
+    flat = EarlyStopping(0.1, window=4, smoothing=0.0)
     assert [flat.add(0.5, 0.9) for _ in range(6)] == [None] * 6  # 0 / 0 as published
 
 
 def test_the_rule_is_the_published_product() -> None:
-    watch = TaskWatch(0.5, window=3, threshold=5.0, smoothing=0.0)
+    stopper = EarlyStopping(0.5, window=3, threshold=5.0, smoothing=0.0)
     for train, valid in ((1.0, 1.0), (0.6, 0.9), (0.5, 0.9)):
-        value = watch.add(train, valid)
+        value = stopper.add(train, valid)
     assert value == pytest.approx(1.8 / (2.1 - 1.8) * (0.9 - 0.5) / (0.5 * 0.5))
-    assert watch.should_stop()
+    assert stopper.should_stop()
 
 
 def test_labels_follow_the_mirror() -> None:
@@ -162,14 +162,14 @@ def test_an_unknown_label_is_refused_and_a_missing_one_costs_nothing(faces: list
     learning = learner(unlabelled)
     module = training.build(learning.config, np.full((5, 2), 0.5), TASKS)
     batch = {key: torch.from_numpy(value) for key, value in learning.batch(0).items()}
-    costs = learning.costs(module, module.features(batch["image"]), batch["labels"].long())
-    assert costs.tolist() == [0.0] * 4
+    task_losses = learning.task_losses(module, module.features(batch["image"]), batch["labels"].long())
+    assert task_losses.tolist() == [0.0] * 4
 
 
-def learner(faces: FaceTensors) -> training.Learning:
+def learner(faces: FaceTensors) -> training.MultiTaskObjective:
     config = TCDCN.tiny().config
     sampler = TensorSampler(faces, config.size, training.SCALE, 4, Changes())
-    return training.Learning(config, TASKS, sampler, None, None)
+    return training.MultiTaskObjective(config, TASKS, sampler, None, None)
 
 
 def test_points_outside_the_picture_are_learnt_from(faces: list[Sample]) -> None:

@@ -119,8 +119,8 @@ def test_aligned_views_lie_on_a_mate_and_stay_in_their_cluster(
     views = clusters.assign(mixture, views)
     more = clusters.aligned_views(vanilla, mixture, sampler, views, 6, 0)
     assert 0 < len(more) <= 48
-    again = mixture(torch.from_numpy(more.features)).numpy()
-    assert np.array_equal(again, more.cluster)
+    aligned_crop = mixture(torch.from_numpy(more.features)).numpy()
+    assert np.array_equal(aligned_crop, more.cluster)
     for n in range(len(more)):  # the least-squares similarity keeps the middle of the points
         mates = views.points[views.cluster == more.cluster[n]].mean(1)
         assert np.linalg.norm(mates - more.points[n].mean(0), axis=1).min() < 0.01
@@ -136,8 +136,8 @@ def test_a_cluster_without_members_shares_the_vanilla_head(
     views = clusters.random_views(vanilla, sampler, 4, 0)
     views.cluster = np.where(np.arange(len(views)) % 2, 0, 2)  # nobody is in 1 and 3
     mixture = nets.Mixture(vanilla.trunk.outputs, 4, 4)
-    looking = training.make_looking(config, np.full((5, 2), 0.5))
-    learnt = training.tweak(config, looking, vanilla, mixture, views, views, 0)
+    face_crops = training.make_face_crops(config, np.full((5, 2), 0.5))
+    learnt = training.tweak(config, face_crops, vanilla, mixture, views, views, 0)
     assert learnt.module.head.tolist() == [1, 0, 2, 0]
     assert learnt.log["shares the vanilla head"] == [False, True, False, True]
     assert np.isfinite(by_torch(learnt.module, np.zeros((1, 64, 64, 3), np.uint8))[0]).all()
@@ -147,27 +147,27 @@ def test_a_second_look_is_framed_by_what_the_first_answered(
     parts: tuple[Config, nets.Vanilla, TensorSampler],
 ) -> None:
     config, vanilla, sampler = parts
-    looking = training.make_looking(replace(config, looks=2), np.array(MEAN))
+    face_crops = training.make_face_crops(replace(config, looks=2), np.array(MEAN))
     with torch.no_grad():  # a network that always answers the mean, wherever the face is
         for layer in (vanilla.fc6,):
             layer.weight.zero_(), layer.bias.zero_()
-    views = clusters.random_views(vanilla, sampler, 2, 0, looking)
+    views = clusters.random_views(vanilla, sampler, 2, 0, face_crops)
     assert len(views) == 32 and np.array_equal(views.index[:8], views.index[8:16])
     assert np.allclose(views.points[:8], views.points[8:16], atol=1e-3)
     with torch.no_grad():
         vanilla.fc6.bias[::2] += 0.5  # two pixels to the right: the crop follows
-    views = clusters.random_views(vanilla, sampler, 2, 0, looking)
+    views = clusters.random_views(vanilla, sampler, 2, 0, face_crops)
     assert np.allclose(views.points[:8] - [2, 0], views.points[8:16], atol=1e-3)
 
 
 def test_a_head_keeps_the_share_that_serves_the_faces_set_aside() -> None:
     """Right answers lie half way to where training went for one cluster, and not that way for the other."""
-    looking = training.make_looking(TCNN.tiny().config, np.array(MEAN))
+    face_crops = training.make_face_crops(TCNN.tiny().config, np.array(MEAN))
     heads = nets.Heads(3, 4, 3, 10, "relu")
-    before = learning.state(heads)
+    before = learning.copy_parameters(heads)
     with torch.no_grad():
         heads.b6[1:] = 1.0
-    right = np.zeros((8, 5, 2), np.float32) + looking.target().numpy()
+    right = np.zeros((8, 5, 2), np.float32) + face_crops.target().numpy()
     right[:4] += 0.5 * 4  # an answer of 0.5 is two pixels
     right[4:] -= 0.5 * 4
     blank = np.zeros(8, np.int64)
@@ -176,14 +176,15 @@ def test_a_head_keeps_the_share_that_serves_the_faces_set_aside() -> None:
         np.zeros((8, 4), np.float32), np.repeat([0, 1], 4),
     )  # fmt: skip
     stop = stop.take(np.arange(4))
-    assert learning.hold_back(looking, heads, np.array([1, 2]), stop, before).tolist() == [0.5, 0]
+    chosen = learning.interpolate_to_validation(face_crops, heads, np.array([1, 2]), stop, before)
+    assert chosen.tolist() == [0.5, 0]
     assert heads.b6[:, 0, 0].tolist() == [0, 0.5, 0]
 
 
 def test_the_best_fc6_is_found_in_closed_form(parts: tuple[Config, nets.Vanilla, TensorSampler]) -> None:
     """Points that some FC6 answers exactly: it is found, gross errors and missing points notwithstanding."""
     config, vanilla, _ = parts
-    looking = training.make_looking(config, np.array(MEAN))
+    face_crops = training.make_face_crops(config, np.array(MEAN))
     heads, true = (nets.Heads(2, vanilla.trunk.outputs, config.features, 10, "relu") for _ in range(2))
     rng, count = np.random.default_rng(0), 600
     features = rng.normal(0, 1, (count, vanilla.trunk.outputs)).astype(np.float32)
@@ -191,7 +192,7 @@ def test_the_best_fc6_is_found_in_closed_form(parts: tuple[Config, nets.Vanilla,
         each.start_from(vanilla)
     with torch.no_grad():
         true.w6 += torch.from_numpy(rng.normal(0, 0.05, true.w6.shape).astype(np.float32))
-        points = nets.placed(looking, true.alone(torch.from_numpy(features), 1)).numpy()
+        points = nets.placed(face_crops, true.alone(torch.from_numpy(features), 1)).numpy()
     wrong = points.copy()
     wrong[::20] += 15  # pixels
     wrong[1::20, 3] = np.nan
@@ -199,12 +200,12 @@ def test_the_best_fc6_is_found_in_closed_form(parts: tuple[Config, nets.Vanilla,
     views = clusters.Views(
         blank, blank > 0, np.zeros((count, 2, 3)), wrong, np.full(count, 15, np.float32), features, blank
     )
-    before = learning.view_errors(looking, heads, blank + 1, replace(views, points=points))
-    learning.settle(0.01, looking, heads, np.ones(1, np.int64), views)
-    after = learning.view_errors(looking, heads, blank + 1, replace(views, points=points))
+    before = learning.view_errors(face_crops, heads, blank + 1, replace(views, points=points))
+    learning.solve_fc6(0.01, face_crops, heads, np.ones(1, np.int64), views)
+    after = learning.view_errors(face_crops, heads, blank + 1, replace(views, points=points))
     assert after.mean() < 0.1 * before.mean()
-    held = learning.state(heads)
-    learning.settle(1e9, looking, heads, np.ones(1, np.int64), views)  # pulled that much nothing moves
+    held = learning.copy_parameters(heads)
+    learning.solve_fc6(1e9, face_crops, heads, np.ones(1, np.int64), views)  # pulled that much nothing moves
     assert all(torch.allclose(a, b, atol=1e-3) for a, b in zip(heads.parameters(), held, strict=True))
 
 
@@ -215,15 +216,15 @@ def test_the_vanilla_head_is_finished_on_what_the_heads_learn_from(
     config, vanilla, sampler = parts
     monkeypatch.setattr(learning, "RATE", 0.01)
     config = replace(config, clusters=2, tweak_batch=8, tweak_steps=30)
-    looking = training.make_looking(config, np.array(MEAN))
+    face_crops = training.make_face_crops(config, np.array(MEAN))
     views = clusters.random_views(vanilla, sampler, 4, 0)
     heads = nets.Heads(1, vanilla.trunk.outputs, config.features, 10, "relu")
     heads.start_from(vanilla)
     blank = np.zeros(1, np.int64)
-    before = learning.view_errors(looking, heads, blank, views).mean()
-    training.finish(config, looking, vanilla, views, views, 0)
+    before = learning.view_errors(face_crops, heads, blank, views).mean()
+    training.fine_tune_vanilla(config, face_crops, vanilla, views, views, 0)
     heads.start_from(vanilla)
-    assert learning.view_errors(looking, heads, blank, views).mean() < 0.8 * before
+    assert learning.view_errors(face_crops, heads, blank, views).mean() < 0.8 * before
 
 
 def test_no_head_is_worse_than_the_vanilla_one_on_the_faces_that_stop_it(
@@ -235,9 +236,9 @@ def test_no_head_is_worse_than_the_vanilla_one_on_the_faces_that_stop_it(
     monkeypatch.setattr(learning, "RATE", 50.0)
     config = replace(config, min_faces=1, tweak_steps=3, pull=0.0)
     views = clusters.random_views(vanilla, sampler, 4, 0)
-    looking = training.make_looking(config, np.full((5, 2), 0.5))
+    face_crops = training.make_face_crops(config, np.full((5, 2), 0.5))
     mixture = nets.Mixture(vanilla.trunk.outputs, 4, 1)
-    learnt = training.tweak(config, looking, vanilla, mixture, views, views, 0)
+    learnt = training.tweak(config, face_crops, vanilla, mixture, views, views, 0)
     assert learnt.log["how far each head went"] == [0]
     assert learnt.log["how far FC6 went to the best"] == [0]
     assert torch.allclose(learnt.module.heads.w6[1], learnt.module.heads.w6[0])

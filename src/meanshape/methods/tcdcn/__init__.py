@@ -6,11 +6,11 @@ the points and a logistic one for each task. The objective is
 
     sum_i 1/2 |y_i - f(x_i; W)|^2  -  sum_i sum_a lambda_a y_i^a log p(y_i^a | x_i; W^a)  +  |W|^2,
 
-and each task is dropped once it has taught what it can (`nets/tcdcn_stopping.py`); the points never stop.
+and each task is dropped once it no longer helps (`stopping.py`); the points never stop.
 
 What differs from the paper is a value of `Config`, and `PRESETS["paper"]` has the paper's: wider maps with
-batch normalisation, wing loss over the eye distance, two looks (the second at the face brought upright by the
-first, by the same network), and heads that are fitted anew on the finished features.
+batch normalisation, wing loss over the eye distance, two passes (the second on a crop aligned by the
+first, by the same network), and heads that are refitted on the final features.
 """
 
 from meanshape.methods.tcdcn.config import PRESETS, Config

@@ -1,4 +1,4 @@
-"""What is decided before TCDCN is trained, and presets."""
+"""Settings and presets of TCDCN."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ CROP_SCALE = 1.6
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """What is decided before a TCDCN is trained. Defaults are the shipped model's."""
+    """Settings of a TCDCN. Defaults are the shipped model's."""
 
     crop_size: int = 64  # side of the input crop, pixels
-    size: int = 40  # side of what the network sees, pixels
-    looks: int = 2
-    widths: tuple[int, ...] = (24, 64, 96, 96)  # maps of the four convolutions
-    kernels: tuple[int, ...] = (5, 3, 3, 2)  # and their sides
+    size: int = 40  # side of the network's crop, pixels
+    looks: int = 2  # passes: on the box's crop, then on crops aligned with the points found
+    widths: tuple[int, ...] = (24, 64, 96, 96)  # channels of the four convolutions
+    kernels: tuple[int, ...] = (5, 3, 3, 2)  # kernel sizes of the four convolutions
     features: int = 128
     activation: str = "relu"
     norm: bool = True  # batch normalisation
     tasks: tuple[str, ...] = tuple(TASKS)
-    # the recipe
-    stopping: bool = True  # task by task
-    check_every: int = 250  # steps between two checks of the rule
-    window: int = 8  # checks
-    threshold: float = 1e4  # epsilon
-    refit: int = 600  # batches on whose features the tasks' heads are fitted anew at the end; 0: they stay
+    # training
+    stopping: bool = True  # task-wise early stopping
+    check_every: int = 250  # steps between two checks of the stopping rule
+    window: int = 8  # checks in the stopping rule's window
+    threshold: float = 1e4  # epsilon of the stopping rule
+    refit: int = 600  # batches that the tasks' heads are refitted on at the end; 0: no refit
     loss: str = "wing"
-    upright: float = 0.4  # share of training faces framed as the second look frames them
+    upright: float = 0.4  # share of training faces in aligned crops, as in the second pass
     batch: int = 64
     steps: int = 8000
     rate: float = 2e-3

@@ -1,4 +1,4 @@
-"""Task-wise early stopping (Zhang 2014, section 3.2): a task that has taught what it can is dropped.
+"""Task-wise early stopping (Zhang 2014, section 3.2): drop auxiliary tasks that no longer help.
 
 With E_tr and E_val a task's training and validation error, checked at times t, a window of k checks and the
 task's weight lambda, it stops where
@@ -8,8 +8,8 @@ task's weight lambda, it stops where
     sum(E_tr) - k med(E_tr)         lambda * min E_tr
 
 median and sum over the window, minimum over all checks. The first factor is large where the training error
-has stopped falling, the second where the validation error stays behind. As published the rule divides by
-a difference that noise makes nothing or negative; so both errors are smoothed, and the rule is asked only
+has stopped falling, the second where the generalisation gap is large. The published rule divides by a
+difference that noise can make zero or negative; so both errors are smoothed, and the rule is evaluated only
 once the window is full and the difference is a positive share of the sum.
 """
 
@@ -21,15 +21,15 @@ import numpy as np
 
 
 @dataclass
-class TaskWatch:
-    """The errors of one task, and whether it should stop.
+class EarlyStopping:
+    """The stopping rule of one task.
 
     Parameters
     ----------
     weight : lambda of the task
-    window : checks that the trend is judged by
+    window : number of checks k
     threshold : epsilon
-    smoothing : weight of the past in the smoothed errors
+    smoothing : weight of the previous value in the exponential smoothing of errors
     least : share of the window's sum that the denominator must exceed
     """
 
@@ -42,14 +42,14 @@ class TaskWatch:
     valid: list[float] = field(default_factory=list)
 
     def add(self, train: float, valid: float) -> float | None:
-        """Take the errors of one check; the value of the rule, None where it cannot be asked."""
+        """Add the errors of one check and return the rule's value; None where it is undefined."""
         for values, value in ((self.train, train), (self.valid, valid)):
             keep = self.smoothing if values else 0.0
             values.append(keep * values[-1] + (1 - keep) * value if values else value)
         return self.value()
 
     def value(self) -> float | None:
-        """The left side of the rule."""
+        """Return the left side of the rule; None where it is undefined."""
         if len(self.train) < self.window or self.weight <= 0:
             return None
         recent = np.array(self.train[-self.window :])
@@ -61,6 +61,6 @@ class TaskWatch:
         return middle / falling * (self.valid[-1] - best) / (self.weight * best)
 
     def should_stop(self) -> bool:
-        """Whether the task has taught what it can."""
+        """Return whether the rule's value exceeds the threshold."""
         value = self.value()
         return value is not None and value > self.threshold

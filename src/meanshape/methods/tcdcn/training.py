@@ -1,4 +1,4 @@
-"""How TCDCN learns: points and tasks together, each task until it has taught what it can."""
+"""Multi-task training of TCDCN: points and auxiliary tasks together, with task-wise early stopping."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from meanshape.core.sample import Sample
 from meanshape.methods.base import Progress
 from meanshape.methods.onnx.export import export
 from meanshape.methods.onnx.state import STATE, save_state, start_from
-from meanshape.methods.tcdcn.network import Looking, TCDCNNet, channels_last
-from meanshape.methods.tcdcn.stopping import TaskWatch
+from meanshape.methods.tcdcn.network import FaceCrops, TCDCNNet, channels_last
+from meanshape.methods.tcdcn.stopping import EarlyStopping
 from meanshape.training.changes import Changes
 from meanshape.training.loop import Batch, Schedule, Trainer
 from meanshape.training.losses import LOSSES, masked_mean, point_distances
@@ -29,9 +29,10 @@ from meanshape.training.tensors import FaceTensors, TensorSampler, labels_of
 if TYPE_CHECKING:
     from meanshape.methods.tcdcn.config import Config
 
-GRAPH, WATCHED = "model.onnx", "tasks.jsonl"
+GRAPH = "model.onnx"
+TASK_LOG = "tasks.jsonl"
 SCALE = 1.1
-"""Side of what the network sees, face boxes."""
+"""Side of the network's crop, face boxes."""
 CHANNELS = 1
 TASK_WEIGHT = 0.01
 """Lambda, the same for all tasks."""
@@ -42,12 +43,12 @@ Tasks = Mapping[str, Sequence[str]]
 
 
 def build(config: Config, mean: NDArray[np.float64], tasks: Tasks) -> TCDCNNet:
-    """The torch module of a configuration."""
-    looking = Looking(
+    """Return the torch module of a configuration."""
+    face_crops = FaceCrops(
         torch.from_numpy(mean), config.crop_size, config.crop_scale, config.size, SCALE, config.looks
     )
     module = TCDCNNet(
-        looking,
+        face_crops,
         tasks,
         widths=config.widths,
         features=config.features,
@@ -60,14 +61,14 @@ def build(config: Config, mean: NDArray[np.float64], tasks: Tasks) -> TCDCNNet:
 
 
 def mirrored(names: Sequence[str]) -> list[int]:
-    """Which label each label of a task becomes in the mirror: left and right change places."""
+    """Return the index of each label's mirror image, which swaps left and right."""
     swap = {"left": "right", "right": "left"}
     others = [" ".join(swap.get(word, word) for word in name.split()) for name in names]
     return [names.index(other) if other in names else n for n, other in enumerate(others)]
 
 
-class Learning:
-    """Points and tasks as a task of the training loop."""
+class MultiTaskObjective:
+    """The training loop's batches, loss and validation for points and auxiliary tasks."""
 
     def __init__(
         self,
@@ -77,36 +78,40 @@ class Learning:
         valid: FaceTensors | None,
         folder: Path | None,
     ) -> None:
-        self.config, self.sampler, self.tasks, self.folder = config, sampler, tasks, folder
+        self.config = config
+        self.sampler = sampler
+        self.tasks = tasks
+        self.folder = folder
         self.valid = sampler if valid is None else replace(sampler, faces=valid)
-        self.labels, self.weights = labels_of(sampler.faces, tasks), class_weights(sampler.faces, tasks)
+        self.labels = labels_of(sampler.faces, tasks)
+        self.weights = class_weights(sampler.faces, tasks)
         self.valid_labels = labels_of(self.valid.faces, tasks)
         self.flips = [torch.tensor(mirrored(names)) for names in tasks.values()]
-        self.watches = [TaskWatch(TASK_WEIGHT, config.window, config.threshold) for _ in self.tasks]
-        self.stops = earlier_stops(folder)
+        self.stoppers = [EarlyStopping(TASK_WEIGHT, config.window, config.threshold) for _ in self.tasks]
+        self.stops = read_stops(folder)
 
     def batch(self, step: int) -> Batch:
-        """Changed crops, and their labels as the mirror leaves them."""
+        """Return augmented crops, and labels that are mirrored with them."""
         batch = self.sampler.batch(step)
         batch["step"] = np.array([step], np.float32)
         batch["labels"] = flipped(self.labels[batch["index"].astype(int)], batch["flip"] > 0, self.flips)
         return batch
 
     def loss(self, module: nn.Module, batch: dict[str, Tensor]) -> Tensor:
-        """The points' loss and the weighted cross entropies of the tasks that still teach."""
+        """Return the points' loss plus the weighted cross entropies of the active tasks."""
         assert isinstance(module, TCDCNNet)
         features = module.features(batch["image"])
         distances, known = point_distances(module.shape(features), batch["points"], batch["norm"])
         loss = masked_mean(LOSSES[self.config.loss](distances), known)
         if not self.tasks:
             return loss
-        costs = self.costs(module, features, batch["labels"].long())
+        task_losses = self.task_losses(module, features, batch["labels"].long())
         weight = TASK_WEIGHT * module.active
-        self._watch(module, int(batch["step"]) + 1)
-        return loss + (weight * costs).sum()
+        self._check_stopping(module, int(batch["step"]) + 1)
+        return loss + (weight * task_losses).sum()
 
-    def costs(self, module: TCDCNNet, features: Tensor, labels: Tensor) -> Tensor:
-        """The cross entropy (T,) of each task, classes weighed; faces without a label cost nothing."""
+    def task_losses(self, module: TCDCNNet, features: Tensor, labels: Tensor) -> Tensor:
+        """Return the class-weighted cross entropy (T,) of each task; faces without a label do not count."""
         found = []
         for head, weight, column in zip(module.heads, self.weights, labels.unbind(1), strict=True):
             known = column >= 0
@@ -114,48 +119,48 @@ class Learning:
             found.append((cost * known).sum() / known.sum().clamp(min=1))
         return torch.stack(found)
 
-    def _watch(self, module: TCDCNNet, step: int) -> None:
-        """At each check, ask the rule about every task that still teaches."""
+    def _check_stopping(self, module: TCDCNNet, step: int) -> None:
+        """Every `check_every` steps, stop the active tasks that meet the stopping rule."""
         if step % self.config.check_every or self.valid is self.sampler:
             return
-        train = self.plain_costs(module, self.sampler, self.labels)
-        valid = self.plain_costs(module, self.valid, self.valid_labels)
+        train = self.mean_task_losses(module, self.sampler, self.labels)
+        valid = self.mean_task_losses(module, self.valid, self.valid_labels)
         record: dict[str, Any] = {"step": step}
-        for index, (name, watch) in enumerate(zip(self.tasks, self.watches, strict=True)):
-            value = watch.add(float(train[index]), float(valid[index]))
-            record[name] = {"train": watch.train[-1], "valid": watch.valid[-1], "rule": value}
-            if self.config.stopping and module.active[index] and watch.should_stop():
+        for index, (name, stopper) in enumerate(zip(self.tasks, self.stoppers, strict=True)):
+            value = stopper.add(float(train[index]), float(valid[index]))
+            record[name] = {"train": stopper.train[-1], "valid": stopper.valid[-1], "rule": value}
+            if self.config.stopping and module.active[index] and stopper.should_stop():
                 module.active[index] = 0
                 self.stops[name] = step
                 record[name]["stops"] = True
         if self.folder is not None:
-            add_record(self.folder / WATCHED, record)
+            add_record(self.folder / TASK_LOG, record)
 
-    def plain_costs(
+    def mean_task_losses(
         self, module: TCDCNNet, sampler: TensorSampler, labels: Labels, most: int = 1000
     ) -> NDArray[np.float64]:
-        """The tasks' errors on faces drawn evenly from a set, unchanged, so that both sets are seen alike."""
+        """Return the task losses (T,) on up to `most` evenly spaced faces of a set, without augmentation."""
         module.eval()
-        count, costs = len(sampler.faces), []
+        count, task_losses = len(sampler.faces), []
         with torch.no_grad():
             for rows in blocks(np.linspace(0, count - 1, min(most, count)).astype(np.int64)):
                 batch, part = sampler.plain(rows), torch.from_numpy(labels[rows])
-                costs.append(self.costs(module, module.features(torch.from_numpy(batch["image"])), part))
+                task_losses.append(
+                    self.task_losses(module, module.features(torch.from_numpy(batch["image"])), part)
+                )
         module.train()
-        return np.asarray(torch.stack(costs).mean(0).numpy(), np.float64)
+        return np.asarray(torch.stack(task_losses).mean(0).numpy(), np.float64)
 
     def validate(self, module: nn.Module) -> dict[str, float]:
-        """Error of the points over the inter-pupil distance, balanced accuracy of the tasks, in percent."""
-        errors, answers = self.measured(module)
+        """Return the error over the inter-pupil distance and the tasks' balanced accuracy, percent."""
+        errors, answers = self.predictions(module)
         figures = {"error": float(errors.mean())}
         for column, name in enumerate(self.tasks):
-            figures[name] = balanced(answers[column], self.valid_labels[: len(errors), column])
+            figures[name] = balanced_accuracy(answers[column], self.valid_labels[: len(errors), column])
         return figures
 
-    def measured(self, module: nn.Module) -> tuple[NDArray[np.float64], list[Labels]]:
-        """Of each validation face the error (N,) in percent of its inter-pupil distance, and each task's
-        answer.
-        """
+    def predictions(self, module: nn.Module) -> tuple[NDArray[np.float64], list[Labels]]:
+        """Return the validation errors (N,), percent of the inter-pupil distance, and predicted labels."""
         assert isinstance(module, TCDCNNet)
         total = len(self.valid.faces) if self.valid is not self.sampler else min(64, len(self.sampler.faces))
         errors, answers = [], []
@@ -173,13 +178,13 @@ class Learning:
 
 
 def blocks(rows: NDArray[np.int64], size: int = 250) -> list[NDArray[np.int64]]:
-    """Rows in blocks that fit into the caches."""
+    """Return the rows in blocks that fit the processor's cache."""
     return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
-def earlier_stops(folder: Path | None) -> dict[str, int]:
-    """At which step tasks stopped before a run was interrupted."""
-    path = None if folder is None else folder / WATCHED
+def read_stops(folder: Path | None) -> dict[str, int]:
+    """Return the step at which each task stopped before the run was interrupted."""
+    path = None if folder is None else folder / TASK_LOG
     if path is None or not path.exists():
         return {}
     return {
@@ -191,14 +196,14 @@ def earlier_stops(folder: Path | None) -> dict[str, int]:
     }
 
 
-def balanced(found: Labels, truth: Labels) -> float:
-    """The mean of the accuracies of each label that occurs, in percent."""
+def balanced_accuracy(found: Labels, truth: Labels) -> float:
+    """Return the mean recall over the labels that occur, percent."""
     shares = [np.mean(found[truth == label] == label) for label in np.unique(truth[truth >= 0])]
     return 100 * float(np.mean(shares)) if shares else float("nan")
 
 
 def flipped(labels: Labels, flip: NDArray[np.bool_], flips: Sequence[Tensor]) -> NDArray[np.float32]:
-    """Labels (B, T) as they are in the mirror, where a face is mirrored."""
+    """Return labels (B, T), mirrored where a face is mirrored."""
     result = labels.copy()
     for column, swap in enumerate(flips):
         rows = flip & (labels[:, column] >= 0)
@@ -207,7 +212,7 @@ def flipped(labels: Labels, flip: NDArray[np.bool_], flips: Sequence[Tensor]) ->
 
 
 def class_weights(faces: FaceTensors, tasks: Tasks, power: float = 0.5) -> list[Tensor]:
-    """Weights of each task's classes: frequencies to the power of -`power`, 1 in the mean over the faces."""
+    """Return each task's class weights: frequency to the power of -`power`, with mean 1 over the faces."""
     weights = []
     for column, names in enumerate(tasks.values()):
         labels = labels_of(faces, tasks)[:, column]
@@ -223,12 +228,12 @@ def fit(
     valid: Sequence[Sample] | None, *, seed: int, folder: Path | None, initial: Path | None,
     progress: Progress,
 ) -> tuple[TCDCNNet, dict[str, int], list[str]]:  # fmt: skip
-    """Train; also the steps at which tasks stopped, and the tasks that any face had a label for."""
+    """Train; return the module, the step at which each task stopped, and the tasks that had labels."""
     torch.manual_seed(seed)
     module = build(config, mean, tasks)
     if initial is not None:
         start_from(module, initial)
-        module.looking.mean.copy_(torch.from_numpy(mean))
+        module.face_crops.mean.copy_(torch.from_numpy(mean))
         module.active.fill_(1)
     faces = FaceTensors(train, markup, CHANNELS)
     others = FaceTensors(valid, markup, CHANNELS) if valid else None
@@ -236,7 +241,7 @@ def fit(
         faces, config.size, SCALE, config.batch, CHANGES, seed,
         upright=config.upright, mean=mean,
     )  # fmt: skip
-    learning = Learning(config, tasks, sampler, others, folder)
+    learning = MultiTaskObjective(config, tasks, sampler, others, folder)
     schedule = Schedule.of(config, steps=config.steps, weight_decay=WEIGHT_DECAY)
     Trainer(module, learning, schedule, folder, "points", seed).run(progress)
     module.eval()
@@ -246,11 +251,11 @@ def fit(
     return module, learning.stops, learnt
 
 
-def refit_heads(module: TCDCNNet, learning: Learning, config: Config) -> None:
-    """Fit every task's logistic head anew on the finished features, classes weighed equally.
+def refit_heads(module: TCDCNNet, learning: MultiTaskObjective, config: Config) -> None:
+    """Refit every task's logistic head on the final features, with balanced classes.
 
-    A head that stopped early no longer fits the features that went on; and a rare class counts as much as a
-    frequent one, so that the probabilities are those of a world where all are equally frequent.
+    Heads that stopped early no longer match the features. With balanced classes, the probabilities assume
+    equal priors.
     """
     batches = [learning.batch(10**6 + n) for n in range(config.refit)]
     with torch.no_grad():
@@ -280,13 +285,13 @@ def logistic(head: nn.Linear, features: Tensor, labels: Tensor, weight: Tensor, 
 
 
 def save(module: TCDCNNet, folder: Path, markup: MarkUp, tasks: Tasks) -> None:
-    """The graph that users run and the torch weights that training goes on from, both in half precision."""
+    """Save the ONNX graph, and the torch weights for further training, both in half precision."""
     metadata = {
         "markup": markup.name,
         "points": ",".join(markup.points),
-        "crop_scale": str(module.looking.crop_scale),
+        "crop_scale": str(module.face_crops.crop_scale),
         **{name: ",".join(labels) for name, labels in tasks.items()},
     }
-    size = (module.looking.crop_size, module.looking.crop_size)
+    size = (module.face_crops.crop_size, module.face_crops.crop_size)
     export(module, folder / GRAPH, size=size, outputs=["points", *tasks], metadata=metadata)
     save_state(module, folder / STATE)

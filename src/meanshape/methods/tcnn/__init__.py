@@ -11,8 +11,8 @@ face lies. So they are clustered, and each cluster gets fully connected layers o
 4. at test time the most probable cluster chooses the head. The choice is inside the ONNX graph.
 
 What differs from the paper is a value of `Config`, and `PRESETS["paper"]` has the paper's: batch
-normalisation and ReLU, wing loss over the eye distance for its square, two looks as `tcdcn` has them. Never
-published, so ours: the projection before the mixture, its covariance, and how each head stops.
+normalisation and ReLU, wing loss over the eye distance for its square, two passes as in `tcdcn`. The paper
+does not say, so these are our choice: the projection before the mixture, its covariance, and how heads stop.
 """
 
 from meanshape.methods.tcnn.config import PRESETS, Config

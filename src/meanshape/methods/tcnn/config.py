@@ -1,4 +1,4 @@
-"""What is decided before TCNN is trained, and presets."""
+"""Settings and presets of TCNN."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from meanshape.training.changes import Changes
 CROP_SIZE, CROP_SCALE = 64, 1.6
 """Side of the input crop in pixels and in face boxes: a face turned by 45 degrees stays inside."""
 SIZE, SCALE = 40, 1.1
-"""The same of what the network sees."""
+"""Side of the network's crop in pixels and in face boxes."""
 CHANGES = Changes()
 LITTLE = Changes(turn=9, stretch=0.03, light=0.35, grey=0.05, blur=0.15, noise=0.1, occluder=0)
 """What the heads' faces are changed by: nearer to what comes than what the vanilla network learns from."""
@@ -21,17 +21,17 @@ LITTLE = Changes(turn=9, stretch=0.03, light=0.35, grey=0.05, blur=0.15, noise=0
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """What is decided before a TCNN is trained. Defaults are the shipped model's."""
+    """Settings of a TCNN. Defaults are the shipped model's."""
 
-    looks: int = 2
-    widths: tuple[int, ...] = (16, 48, 64, 64)  # maps of the four convolutions
+    looks: int = 2  # passes: on the box's crop, then on crops aligned with the points found
+    widths: tuple[int, ...] = (16, 48, 64, 64)  # channels of the four convolutions
     features: int = 100  # outputs of FC5
     activation: str = "relu"
     norm: bool = True  # batch normalisation
     clusters: int = 64  # K
-    # the recipe
+    # training
     loss: str = "wing"
-    upright: float = 0.4  # share of training faces framed as the second look frames them
+    upright: float = 0.4  # share of training faces in aligned crops, as in the second pass
     batch: int = 64
     steps: int = 7000  # of the vanilla network
     rate: float = 2e-3
@@ -39,11 +39,11 @@ class Config:
     ema: float = 0.999
     warmup: int = 300
     min_faces: int = 50  # a cluster with fewer shares the vanilla head
-    views: int = 600  # batches of faces, seen as often as the network looks, for clusters and heads
+    views: int = 600  # batches of faces for clusters and heads; each face gives one view per pass
     aligned: int = 400  # batches of faces warped onto others of their cluster
-    tweak_steps: int = 300  # of the vanilla network's FC5 and FC6 on these views, and then of the heads
-    tweak_batch: int = 32  # views a cluster and step
-    pull: float = 150.0  # views as strong as what holds FC6 where gradients left it; 0: it is not solved for
+    tweak_steps: int = 300  # fine-tuning steps of the vanilla network's FC5 and FC6, and then of the heads
+    tweak_batch: int = 32  # views per cluster and step
+    pull: float = 150.0  # ridge penalty that holds FC6 near its fine-tuned weights; 0: no closed-form step
 
     structure: ClassVar[tuple[str, ...]] = ("looks", "widths", "features", "activation", "norm", "clusters")
     built_in: ClassVar[Mapping[str, Any]] = {

@@ -1,7 +1,7 @@
 """Tweaked CNN as a torch module (Wu 2016): one trunk, a mixture over its features, a head for each cluster.
 
-The module holds the crops (see `nets/tcdcn.py`) and the choice of the cluster, so that one ONNX graph goes
-from pixels to points.
+Cropping (`methods/tcdcn/network.py`) and the choice of the cluster are part of the module, so one ONNX graph
+goes from pixels to points.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from meanshape.methods.tcdcn.network import ACTIVATIONS, Looking, Trunk
+from meanshape.methods.tcdcn.network import ACTIVATIONS, FaceCrops, Trunk
 
 
 class Vanilla(nn.Module):
-    """The network that is tweaked: VanillaCNN's trunk, FC5 and FC6. Crops (N, C, S, S) in 0..255."""
+    """The paper's VanillaCNN: trunk, FC5 and FC6. Input: crops (N, C, S, S) in 0..255."""
 
     average: Tensor
     spread: Tensor
@@ -38,18 +38,18 @@ class Vanilla(nn.Module):
         nn.init.zeros_(self.fc6.bias)
 
     def features(self, crops: Tensor) -> Tensor:
-        """What enters FC5 (N, F)."""
+        """Return the input of FC5 (N, F)."""
         features: Tensor = self.trunk((crops - self.average) / self.spread)
         return features
 
-    def answer(self, features: Tensor) -> Tensor:
-        """What FC6 says (N, outputs) to features (N, F)."""
+    def regress(self, features: Tensor) -> Tensor:
+        """Return the output of FC6 (N, outputs) for features (N, F)."""
         answer: Tensor = self.fc6(self.activation(self.fc5(features)))
         return answer
 
     def forward(self, crops: Tensor) -> Tensor:
-        """What FC6 says (N, outputs)."""
-        return self.answer(self.features(crops))
+        """Return the output of FC6 (N, outputs)."""
+        return self.regress(self.features(crops))
 
 
 class Mixture(nn.Module):
@@ -76,7 +76,7 @@ class Mixture(nn.Module):
     def set(
         self, projection: Tensor, mean: Tensor, weights: Tensor, means: Tensor, variances: Tensor
     ) -> None:
-        """Take the mixture: a projection (P, F) of features minus `mean` (F,), then K components over it."""
+        """Set the mixture: a projection (P, F) of features minus `mean` (F,), then K components."""
         self.project.copy_(projection.T)
         self.centre.copy_(projection @ mean)
         self.square.copy_(-0.5 / variances.T)
@@ -85,17 +85,17 @@ class Mixture(nn.Module):
         self.constant.copy_(scale - 0.5 * (means**2 / variances).sum(1))
 
     def scores(self, features: Tensor) -> Tensor:
-        """Log weight times density (N, K) up to a constant."""
+        """Return log(weight x density) (N, K), up to a constant."""
         z = features @ self.project - self.centre
         return z @ self.linear + (z * z) @ self.square + self.constant
 
     def forward(self, features: Tensor) -> Tensor:
-        """The most probable cluster (N,)."""
+        """Return the most probable cluster (N,)."""
         return self.scores(features).argmax(1)
 
 
 class Heads(nn.Module):
-    """H pairs of FC5 and FC6, each for the rows that are given to it."""
+    """H heads, each an FC5 and an FC6, stored as stacked weights."""
 
     def __init__(self, heads: int, features: int, hidden: int, outputs: int, activation: str) -> None:
         super().__init__()
@@ -106,7 +106,7 @@ class Heads(nn.Module):
         self.activation = ACTIVATIONS[activation]()
 
     def start_from(self, vanilla: Vanilla) -> None:
-        """Let every head be the vanilla network's."""
+        """Initialise every head with the vanilla network's."""
         with torch.no_grad():
             for weight, layer in ((self.w5, vanilla.fc5), (self.w6, vanilla.fc6)):
                 weight.copy_(layer.weight.T.expand_as(weight))
@@ -114,18 +114,18 @@ class Heads(nn.Module):
                 bias.copy_(layer.bias.expand_as(bias))
 
     def grouped(self, features: Tensor) -> Tensor:
-        """Answers (H, B, outputs) to features (H, B, F), the rows of each head together."""
+        """Return outputs (H, B, outputs) for features (H, B, F), grouped by head."""
         hidden = self.activation(torch.baddbmm(self.b5, features, self.w5))
         return torch.baddbmm(self.b6, hidden, self.w6)
 
     def alone(self, features: Tensor, head: int) -> Tensor:
-        """Answers (N, outputs) of one head to features (N, F)."""
+        """Return the outputs (N, outputs) of one head for features (N, F)."""
         hidden = self.activation(features @ self.w5[head] + self.b5[head])
         answer: Tensor = hidden @ self.w6[head] + self.b6[head]
         return answer
 
     def forward(self, features: Tensor, which: Tensor) -> Tensor:
-        """Answers (N, outputs) to features (N, F), row n by head which[n]."""
+        """Return outputs (N, outputs) for features (N, F), row n from head which[n]."""
         hidden = self.activation(features[:, None] @ self.w5[which] + self.b5[which])
         answer: Tensor = (hidden @ self.w6[which] + self.b6[which])[:, 0]
         return answer
@@ -134,40 +134,40 @@ class Heads(nn.Module):
 class TCNNNet(nn.Module):
     """The tweaked network. Input: RGB (N, 3, crop_size, crop_size) in 0..255; output: points and cluster.
 
-    `head` says which head each cluster uses; head 0 is the vanilla network's.
+    `head` (K,) is the head that each cluster uses; head 0 is the vanilla network's.
     """
 
     head: Tensor
 
     def __init__(
-        self, looking: Looking, vanilla: Vanilla, mixture: Mixture, heads: Heads, head: Tensor
+        self, face_crops: FaceCrops, vanilla: Vanilla, mixture: Mixture, heads: Heads, head: Tensor
     ) -> None:
         super().__init__()
-        self.looking, self.vanilla, self.mixture, self.heads = looking, vanilla, mixture, heads
+        self.face_crops, self.vanilla, self.mixture, self.heads = face_crops, vanilla, mixture, heads
         self.register_buffer("head", head)
 
-    def see(self, crops: Tensor) -> tuple[Tensor, Tensor]:
-        """Points (N, K, 2) in pixels of the network's crops, and the cluster (N,) of each."""
+    def predict_crop(self, crops: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the points (N, K, 2) in pixels of the network's crops, and the cluster (N,) of each."""
         features = self.vanilla.features(crops)
         cluster = self.mixture(features)
-        return placed(self.looking, self.heads(features, self.head[cluster])), cluster
+        return placed(self.face_crops, self.heads(features, self.head[cluster])), cluster
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """Points (N, K, 2) in pixels of the input, and the cluster (N,) that the last look chose."""
-        crop, outward = self.looking.first(image), self.looking.outward
-        for _ in range(1, self.looking.looks):  # the vanilla head frames the next look as well as any
-            points = outward(placed(self.looking, self.vanilla(crop)))
-            crop, *way = self.looking.again(image, points, exact=True)
-            outward = partial(upright_outward, *way)
-        points, cluster = self.see(crop)
-        return [outward(points), cluster]
+        """Return the points (N, K, 2) in pixels of the input, and the cluster (N,) of the last pass."""
+        crop, to_input = self.face_crops.box_crop(image), self.face_crops.to_input
+        for _ in range(1, self.face_crops.passes):  # the vanilla head aligns the next crop as well as any
+            points = to_input(placed(self.face_crops, self.vanilla(crop)))
+            crop, *way = self.face_crops.aligned_crop(image, points, exact=True)
+            to_input = partial(aligned_to_input, *way)
+        points, cluster = self.predict_crop(crop)
+        return [to_input(points), cluster]
 
 
-def upright_outward(back: Tensor, shift: Tensor, points: Tensor) -> Tensor:
-    """Points of an upright crop as points of the input."""
+def aligned_to_input(back: Tensor, shift: Tensor, points: Tensor) -> Tensor:
+    """Return points of an aligned crop in pixels of the input."""
     return points @ back + shift
 
 
-def placed(looking: Looking, answer: Tensor) -> Tensor:
-    """Points (N, K, 2) in pixels of the crop from what FC6 says, which is in tenths of the crop."""
-    return looking.target() + answer.reshape(-1, *looking.mean.shape) * (looking.size / 10)
+def placed(face_crops: FaceCrops, answer: Tensor) -> Tensor:
+    """Return the points (N, K, 2) in pixels of the crop, from FC6's output in tenths of the crop."""
+    return face_crops.target() + answer.reshape(-1, *face_crops.mean.shape) * (face_crops.size / 10)

@@ -1,4 +1,4 @@
-"""Views of faces and their clusters: what the heads of a tweaked network learn from."""
+"""Training views of faces for TCNN's heads, and their clusters."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import torch
 from numpy.typing import NDArray
 
 from meanshape.core.errors import DataSetError
-from meanshape.methods.tcdcn.network import Looking
+from meanshape.methods.tcdcn.network import FaceCrops
 from meanshape.methods.tcnn.network import Mixture, Vanilla, placed
 from meanshape.training.tensors import Floats, TensorSampler, composed, similarities
 
 Whole = NDArray[np.int64]
 MOST = 20_000
-"""Views that a mixture is fitted to."""
+"""Largest number of views that a mixture is fitted to."""
 
 
 @dataclass
 class Views:
-    """N views of faces: which face, mirrored or not, the map to the crop, and what the trunk says of it."""
+    """N views of faces: the face, whether it is mirrored, the map to the crop, and the trunk's features."""
 
     index: Whole  # (N,)
     flip: NDArray[np.bool_]  # (N,)
@@ -35,21 +35,21 @@ class Views:
         return len(self.index)
 
     def take(self, rows: NDArray[np.bool_] | Whole) -> Views:
-        """Some of the views."""
+        """Return some of the views."""
         return Views(*(getattr(self, field.name)[rows] for field in fields(self)))
 
     @staticmethod
     def join(parts: list[Views]) -> Views:
-        """All views of several."""
+        """Return the concatenated views."""
         names = [field.name for field in fields(Views)]
         return Views(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
-def seen(
+def make_views(
     vanilla: Vanilla, sampler: TensorSampler, rng: np.random.Generator, index: Whole, matrices: Floats,
     flip: NDArray[np.bool_],
 ) -> Views:  # fmt: skip
-    """The views of faces by these maps, their pixels changed, not yet in clusters."""
+    """Return the views of faces under these maps, with augmented pixels, not yet assigned to clusters."""
     batch = sampler.cut(rng, index, matrices, flip)
     with torch.no_grad():
         features = vanilla.features(torch.from_numpy(batch["image"])).numpy()
@@ -58,32 +58,33 @@ def seen(
 
 
 def random_views(
-    vanilla: Vanilla, sampler: TensorSampler, batches: int, seed: int, looking: Looking | None = None
+    vanilla: Vanilla, sampler: TensorSampler, batches: int, seed: int, face_crops: FaceCrops | None = None
 ) -> Views:
-    """Views as the sampler draws them; of a network that looks again, these looks too.
+    """Return views as the sampler draws them, and with `face_crops` those of the later passes too.
 
-    A later look is framed by what the vanilla network answered to the one before, as it is when the model
-    runs; for that, `looking` is wanted.
+    As in prediction, the crop of a later pass is aligned with the points of the pass before.
     """
     rng = np.random.default_rng((seed, 7))
     parts = []
     for step in range(batches):
         index = sampler.indices(step)
-        parts.append(seen(vanilla, sampler, rng, index, *sampler.matrices(rng, index)))
-        for _ in range(1, looking.looks if looking else 1):
-            assert looking is not None
+        parts.append(make_views(vanilla, sampler, rng, index, *sampler.matrices(rng, index)))
+        for _ in range(1, face_crops.passes if face_crops else 1):
+            assert face_crops is not None
             last = parts[-1]
             with torch.no_grad():
-                found = placed(looking, vanilla.answer(torch.from_numpy(last.features))).numpy()
-            upright = similarities(found.astype(float), looking.target().numpy().astype(float))
-            parts.append(seen(vanilla, sampler, rng, index, composed(last.matrices, upright), last.flip))
+                found = placed(face_crops, vanilla.regress(torch.from_numpy(last.features))).numpy()
+            upright = similarities(found.astype(float), face_crops.target().numpy().astype(float))
+            parts.append(
+                make_views(vanilla, sampler, rng, index, composed(last.matrices, upright), last.flip)
+            )
     return Views.join(parts)
 
 
 def fit_mixture(features: NDArray[np.float32], clusters: int, dimensions: int, seed: int) -> Mixture:
-    """PCA, then a Gaussian mixture with diagonal covariances (scikit-learn), of at most `MOST` rows.
+    """Fit PCA and a Gaussian mixture with diagonal covariances (scikit-learn), to at most `MOST` rows.
 
-    Fewer faces than clusters make fewer clusters.
+    There are no more clusters than faces.
     """
     from sklearn.decomposition import PCA
     from sklearn.exceptions import ConvergenceWarning
@@ -114,7 +115,7 @@ def fit_mixture(features: NDArray[np.float32], clusters: int, dimensions: int, s
 
 
 def assign(mixture: Mixture, views: Views) -> Views:
-    """The views, each with its cluster."""
+    """Assign each view to its most probable cluster, in place; return the views."""
     with torch.no_grad():
         views.cluster = mixture(torch.from_numpy(views.features)).numpy()
     return views
@@ -123,10 +124,10 @@ def assign(mixture: Mixture, views: Views) -> Views:
 def aligned_views(
     vanilla: Vanilla, mixture: Mixture, sampler: TensorSampler, views: Views, batches: int, seed: int
 ) -> Views:
-    """Alignment-sensitive augmentation: faces warped onto the points of another face of their cluster.
+    """Return alignment-sensitive augmentation: faces warped onto the points of another face of their cluster.
 
-    The similarity takes the points of a view to those of a mate; the new view counts only if the mixture
-    puts it into the same cluster again.
+    A similarity takes the points of one view to those of the other; the warped view is kept only if the
+    mixture assigns it to the same cluster.
     """
     rng = np.random.default_rng((seed, 8))
     usable = np.flatnonzero(np.isfinite(views.points).all((1, 2)))
@@ -139,16 +140,16 @@ def aligned_views(
         others = np.array([rng.choice(mates[int(views.cluster[row])]) for row in rows])
         onto = similarities(views.points[rows].astype(float), views.points[others].astype(float))
         matrices = composed(views.matrices[rows], onto)
-        new = seen(vanilla, sampler, rng, views.index[rows], matrices, views.flip[rows])
+        new = make_views(vanilla, sampler, rng, views.index[rows], matrices, views.flip[rows])
         stays = assign(mixture, new).cluster == views.cluster[rows]
         parts.append(new.take(stays))
     return Views.join(parts)
 
 
 def spread_of_points(points: Floats, norm: Floats, labels: Whole) -> float:
-    """How far points lie from the mean of their cluster, in percent of the mean eye distance.
+    """Return the mean distance of points from the mean of their cluster, percent of the mean eye distance.
 
-    Before, each shape is freed of nothing: place, size and turn in the crop count.
+    Shapes are not aligned first: position, scale and rotation in the crop count.
     """
     total = 0.0
     for label in np.unique(labels):
