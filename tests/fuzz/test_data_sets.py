@@ -2,7 +2,9 @@
 
 import io
 import re
+import shutil
 import sqlite3
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -290,3 +292,20 @@ def test_points_that_fall_together_are_told_with_their_photo(tmp_path):
     with pytest.raises(FormatError, match=r"labels\.jsonl: a: a box needs left < right"):
         module.samples(tmp_path)
     assert "label" in {problem.kind for problem in module.verify(tmp_path)}
+
+
+@pytest.mark.parametrize(("name", "table"), [("imm", "*.asf"), ("bioid", "BioID_0000.eye")])
+def test_lines_that_nobody_asked_for_take_little_memory(name, table, tmp_path):
+    """The words of each would be a hundred times as large as the file."""
+    module = registry.dataset(name)
+    root = module.miniature(tmp_path / name)
+    shutil.rmtree(root / "points_20", ignore_errors=True)
+    path = sorted(root.rglob(table))[0]
+    path.write_text(path.read_text("utf-8").rstrip("\n") + "\n1" * 200_000, "utf-8")
+    tracemalloc.start()
+    try:
+        module.samples(root, allow_missing=True)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 30e6

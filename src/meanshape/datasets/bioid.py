@@ -62,8 +62,8 @@ def _shape(root: Path, folder: Path, name: str) -> Shape:
     if label.is_file():
         return Shape(pts.read_points(label, count=20) + pts.ORIGIN, MARKUP)
     points, path = np.full((20, 2), np.nan), folder / f"{name}.eye"
-    lines = [row for row in rows(path) if not row[1][0].startswith("#")]
-    number, words = lines[0] if lines else (1, [])
+    filled = (row for row in rows(path) if not row[1][0].startswith("#"))
+    number, words = next(filled, (1, []))
     if len(words) != 4:
         raise FormatError(f"wanted LX LY RX RY, got {words[:5]}", path, number)
     left_x, left_y, right_x, right_y = (finite(word, path, number) for word in words)

@@ -5,6 +5,7 @@ path type x y number from to …      x and y are fractions of the picture's wid
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +17,15 @@ from meanshape.formats.text import finite, read_text, write_text
 
 def read_asf(path: Path, size: tuple[int, int], count: int) -> NDArray[np.float64]:
     """Read the points (count, 2), in pixels of a picture of that size (width, height)."""
-    lines = [
+    filled = (
         (number, line.split())
         for number, line in enumerate(read_text(path).splitlines(), 1)
         if line.strip() and not line.startswith("#")
-    ]
+    )
+    lines = list(islice(filled, 1 + count))  # the words of many more would fill the memory
     if not lines or lines[0][1] != [str(count)]:
         raise FormatError(f"wanted the number of points, {count}, first", path, lines[0][0] if lines else 1)
-    rows = lines[1 : 1 + count]
+    rows = lines[1:]
     if len(rows) < count or any(len(words) < 5 for _, words in rows):
         number, words = next((row for row in rows if len(row[1]) < 5), lines[-1])
         raise FormatError(
