@@ -1,16 +1,12 @@
-"""What several benchmarks run: a server of this checkout, and a model's predictions against the clock."""
+"""What several benchmarks run: a server of this checkout."""
 
 from __future__ import annotations
 
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-from meanshape.core.sample import Sample
-from meanshape.methods.base import LandmarkModel
 
 
 @contextmanager
@@ -25,13 +21,3 @@ def served() -> Iterator[tuple[int, int]]:
         yield int(found[1]), server.pid
     finally:
         server.terminate()
-
-
-def milliseconds(model: LandmarkModel, sample: Sample, rounds: int = 200) -> float:
-    """Processor time of one face, the picture decoded already."""
-    pixels = sample.pixels()
-    model.predict(pixels, sample.box)
-    start = time.process_time()
-    for _ in range(rounds):
-        model.predict(pixels, sample.box)
-    return 1000 * (time.process_time() - start) / rounds

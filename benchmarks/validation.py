@@ -5,7 +5,7 @@
 The official tests are measured elsewhere (official.json). These figures are for tuning, so they must come
 from a model that has not learnt from the faces: where a card names them as learnt from, its twin is measured,
 the same command on the train split alone, which `--twin` names; without one, what was measured before stays.
-Under `also` stands what other scripts measured (robustness, mtcnn_evaluate, wider_recall, emotion_study);
+Under `also` stands what other scripts measured (robustness, mtcnn_evaluate, wider_recall, studies/emotion);
 under `of_each_seed` the error of twins that differ in their seed alone, where there are any.
 Cards, README and pages are filled from the file by `tables.py`.
 """

@@ -36,7 +36,7 @@ def tracked() -> list[Path]:
         )
         names = [ROOT / line for line in done.stdout.splitlines()]
     except (OSError, subprocess.CalledProcessError):
-        folders = ("src", "tests", "docs", "benchmarks", "examples")
+        folders = ("src", "tests", "docs", "benchmarks", "studies", "examples")
         names = [*ROOT.glob("*"), *(path for folder in folders for path in (ROOT / folder).rglob("*"))]
     return [path for path in names if path.is_file() and "_build" not in path.parts]
 

@@ -1,7 +1,7 @@
 """What the ideas of Zhou 2013 are worth: the error after each level, and short runs without one of them.
 
-    python benchmarks/facepp_study.py MODEL --data ibug300w:ROOT:validation [--json FILE]
-    python benchmarks/facepp_study.py RUN --train ibug300w:ROOT:train --data ibug300w:ROOT:validation
+    python studies/facepp.py MODEL --data ibug300w:ROOT:validation [--json FILE]
+    python studies/facepp.py RUN --train ibug300w:ROOT:train --data ibug300w:ROOT:validation
 
 Errors are in percent of the distance of the outer eye corners, true boxes given (and the same boxes moved
 by 10 % at random). MODEL is a name or a run folder. With `--train`, networks learn for a few hundred steps,
@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from running import milliseconds
 from safetensors.torch import load_file, save_file
+from timing import milliseconds
 
 import meanshape as ms
 from meanshape.core import config as configs

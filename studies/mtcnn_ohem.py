@@ -1,6 +1,6 @@
 """Online hard sample mining on against off: P-Net, same windows, seed, steps and threads.
 
-    python benchmarks/mtcnn_ohem.py --mtfl ROOT --negatives FOLDER [--steps 3000] [--faces 3000] [--seeds 3]
+    python studies/mtcnn_ohem.py --mtfl ROOT --negatives FOLDER [--steps 3000] [--faces 3000] [--seeds 3]
 
 Trains on MTFL's training faces and five of six negatives; judges windows of validation faces and of the
 other negatives. Prints, for each, the false windows per million at thresholds that keep 99 % and 99.9 %

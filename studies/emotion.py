@@ -1,8 +1,8 @@
 """What makes emotional_dan tell emotions apart, and how well it does.
 
-    python benchmarks/emotion_study.py ablate DAN --points ibug300w:ROOT --emotions fer2013:ROOT --out FOLDER
-    python benchmarks/emotion_study.py report RUN --emotions fer2013:ROOT:validation
-    python benchmarks/emotion_study.py even RUN --emotions fer2013:ROOT
+    python studies/emotion.py ablate DAN --points ibug300w:ROOT --emotions fer2013:ROOT --out FOLDER
+    python studies/emotion.py report RUN --emotions fer2013:ROOT:validation
+    python studies/emotion.py even RUN --emotions fer2013:ROOT
 
 `ablate` trains the same joint stage for the same steps, seed and batches on what it may see and what it must
 answer; `report` measures a finished model: confusion, precision, recall, calibration, small faces, narrow

@@ -1,6 +1,6 @@
 """What DAN's parts are worth: error after each stage, shuffled inputs, moved starts, turned heads.
 
-    python benchmarks/dan_study.py runs/dan --data ibug300w:ROOT:validation --json
+    python studies/dan.py runs/dan --data ibug300w:ROOT:validation --json
     benchmarks/results/dan_study.json
 
 Errors are in percent of the distance of the outer eye corners. The first stage alone is the single network

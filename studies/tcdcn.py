@@ -1,6 +1,6 @@
 """What the tasks bring to TCDCN's points, and what stopping them task by task does.
 
-    python benchmarks/tcdcn_study.py --train mtfl:ROOT:train --valid mtfl:ROOT:validation --out runs/tasks
+    python studies/tcdcn.py --train mtfl:ROOT:train --valid mtfl:ROOT:validation --out runs/tasks
            [--arms none all gender smile glasses pose stopping] [--seeds 0 1 2] [--set KEY=VALUE ...]
 
 Every arm trains the paper's network widths with one look, for as many steps, on the same batches from the

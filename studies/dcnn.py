@@ -1,7 +1,7 @@
 """What DCNN's parts are worth: the error after each level, and locally shared against global weights.
 
-    python benchmarks/dcnn_study.py MODEL --data cnn_facepoint:ROOT:validation [--json FILE]
-    python benchmarks/dcnn_study.py --train cnn_facepoint:ROOT:train --data cnn_facepoint:ROOT:validation
+    python studies/dcnn.py MODEL --data cnn_facepoint:ROOT:validation [--json FILE]
+    python studies/dcnn.py --train cnn_facepoint:ROOT:train --data cnn_facepoint:ROOT:validation
 
 MODEL is a name or a run folder. Errors are in percent of the width of the data set's box, its own boxes
 given. With `--train`, two first levels learn from the same batches, one of them with weights that are
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from running import milliseconds
+from timing import milliseconds
 
 import meanshape as ms
 from meanshape.core import config as configs

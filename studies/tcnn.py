@@ -1,6 +1,6 @@
 """What tweaking is worth: heads for clusters against one head fine-tuned as long on the same views.
 
-    python benchmarks/tcnn_study.py runs/tcnn --train mtfl:ROOT:train --valid mtfl:ROOT:validation --out study
+    python studies/tcnn.py runs/tcnn --train mtfl:ROOT:train --valid mtfl:ROOT:validation --out study
            [--seeds 0 1 2] [--clusters 4 8 16 32 128] [--set KEY=VALUE ...] [--batches 150]
 
 Starts from the vanilla network of a trained model (`weights.safetensors` in its folder). The faces that the
