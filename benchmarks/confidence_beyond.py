@@ -22,7 +22,14 @@ import meanshape as ms
 from meanshape.core.image import Pixels
 from meanshape.datasets import load_data
 from meanshape.evaluation import perturb
-from meanshape.evaluation.domain import NO_FACE, Looks, figures, look, nobody, photos_without_people
+from meanshape.evaluation.domain import (
+    NO_FACE,
+    ViewPredictions,
+    empty_view,
+    figures,
+    photos_without_people,
+    predict_views,
+)
 from meanshape.evaluation.perturb import View
 from meanshape.methods.shared.confidence import Found
 
@@ -38,8 +45,8 @@ def main() -> None:
     for name in options.models:
         model = ms.load(name)
         parts = [
-            look(model, infants, as_they_are, (0, 3), lambda share, text: None),
-            look(model, adults, partial(changed, empty), (0, 4), lambda share, text: None),
+            predict_views(model, infants, as_they_are, (0, 3), lambda share, text: None),
+            predict_views(model, adults, partial(changed, empty), (0, 4), lambda share, text: None),
         ]
         assert model.confidence is not None
         found[name] = figures(model.confidence, joined(parts))
@@ -57,16 +64,16 @@ def as_they_are(view: View, rng: np.random.Generator) -> Iterator[tuple[str, Vie
 def changed(empty: list[Pixels], view: View, rng: np.random.Generator) -> Iterator[tuple[str, View]]:
     yield "turned", perturb.rotate(view, rng.choice((-1, 1)) * rng.uniform(30, 180), rng)
     yield "covered", perturb.occlude(view, rng.uniform(0.1, 0.4), rng)
-    yield NO_FACE, nobody(view, empty, rng)
+    yield NO_FACE, empty_view(view, empty, rng)
 
 
-def joined(parts: list[Looks]) -> Looks:
+def joined(parts: list[ViewPredictions]) -> ViewPredictions:
     """Return all that was seen as one; methods that do not vote have no spread."""
     spread = [part.found.spread for part in parts if part.found.spread is not None]
     found = Found(
         np.concatenate([part.found.stages for part in parts]), np.concatenate(spread) if spread else None
     )
-    return Looks(
+    return ViewPredictions(
         np.concatenate([part.names for part in parts]),
         [picture for part in parts for picture in part.pictures],
         found,

@@ -14,7 +14,14 @@ from meanshape.core.markup import markup
 from meanshape.datasets import load_data
 from meanshape.evaluation import domain
 from meanshape.evaluation.calibration import calibrate
-from meanshape.evaluation.domain import learn_domain, look, photos_without_people, scenes, shuffled, views
+from meanshape.evaluation.domain import (
+    learn_domain,
+    photos_without_people,
+    predict_views,
+    scenes,
+    shuffled,
+    views,
+)
 from meanshape.evaluation.perturb import View
 from meanshape.methods.shared.confidence import Confidence, Found
 from meanshape.methods.shared.domain import SIDE, AlignmentCheck, Domain, Doubt, both, patch_frame, patches
@@ -78,7 +85,7 @@ def test_it_falls_where_faces_are_turned_and_where_there_are_none(learnt):
 
 def test_it_tells_right_from_wrong_where_points_alone_do_not(learnt, rendered):
     model, plain, made, _ = learnt
-    seen = look(model, rendered[1::2], partial(views, scenes(1)), (0, 2), lambda share, text: None)
+    seen = predict_views(model, rendered[1::2], partial(views, scenes(1)), (0, 2), lambda share, text: None)
     good = seen.errors <= 5
 
     def mistaken(confidence):
@@ -236,7 +243,7 @@ def test_views_of_a_face_are_the_same_for_the_same_seed(rendered):
 
 
 def test_photos_without_people_are_held_small_and_not_all(tmp_path, monkeypatch):
-    monkeypatch.setattr(domain, "PHOTOS", 3)
+    monkeypatch.setattr(domain, "MAX_PHOTOS", 3)
     for number in range(7):
         write_image(tmp_path / f"{number}.png", np.full((40 + number, 800, 3), 30 * number, np.uint8))
     held = photos_without_people(tmp_path)

@@ -1,4 +1,4 @@
-"""Teach a model how sure it may be of its points, from faces that it has not learnt from."""
+"""Calibrate a model's confidence in its points, on faces that it was not trained on."""
 
 from __future__ import annotations
 
@@ -22,17 +22,21 @@ from meanshape.methods.base import LandmarkModel, as_found
 from meanshape.methods.shared.confidence import Confidence, shape_model
 
 Array = NDArray[np.float64]
-OFF = 0.1
-"""The second look at each face is from a box moved and scaled by up to this, as a detector's may be."""
+BOX_JITTER = 0.1
+"""The second prediction of each face is from a box shifted and scaled by up to this, like a detector's."""
 FEWEST = 20
+"""Smallest number of faces to learn from."""
 
 
 @dataclass(frozen=True, eq=False)
-class Looks:
-    """Two looks at each of N faces: points and, of methods with stages, where they were a stage before.
+class PredictionPairs:
+    """Predictions of each of N faces from two boxes.
 
-    `points` and `before` are (N, 2, K, 2) in pixels; `errors` (N, 2, K) in percent of the length that errors
-    go by, NaN where nobody annotated the point.
+    Attributes
+    ----------
+    points : (N, 2, K, 2), pixels
+    before : (N, 2, K, 2), the points one stage earlier; None for methods without stages
+    errors : (N, 2, K), percent of the normalising length; NaN where the point is not annotated
     """
 
     points: Array
@@ -40,7 +44,7 @@ class Looks:
     errors: Array
 
     def part(self, which: slice) -> tuple[Array, Array | None, Array]:
-        """Return points, points before and errors of some faces, both looks in one row."""
+        """Return points, earlier points and errors of some faces, both predictions along the first axis."""
         count = self.points.shape[2]
         points = self.points[which].reshape(-1, count, 2)
         before = None if self.before is None else self.before[which].reshape(-1, count, 2)
@@ -56,14 +60,14 @@ def calibrate(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> tuple[Confidence, dict[str, Any]]:
-    """Return a confidence learnt on every other face, and how reliable it is on those between them.
+    """Return a confidence fitted on every second face, and its reliability on the others.
 
     Parameters
     ----------
-    samples : faces that the model has not learnt from
-    shapes : faces whose points tell what shapes faces have; those that the model learnt from will do
-    tune : faces of another kind, if it is for such: every other one sets the scale and the shift of all log
-        odds, and those between them say how reliable that is
+    samples : faces that the model was not trained on
+    shapes : faces that the shape model is fitted to; training faces will do
+    tune : faces of another domain: every second one fits the scale and shift of the log odds (Platt scaling),
+        and the others measure the reliability
     """
     refuse_evaluation_only((*samples, *shapes, *(tune or ())), "confidence cannot be learnt")
     truth = scoring_for(model, samples).markup
@@ -73,23 +77,25 @@ def calibrate(
         raise DataSetError(f"{len(known)} faces do not tell what shapes faces have; {FEWEST} are the least")
     kind = model.markup
     assert kind is not None
-    looks = look(model, samples, seed, progress)
-    points, before, errors = looks.part(slice(0, None, 2))
-    whole = completed(np.stack(known), annotated, points)
-    made = Confidence.fit(kind, shape_model(whole, kind), points, before, right_points(errors))
+    pairs = predict_pairs(model, samples, seed, progress)
+    points, before, errors = pairs.part(slice(0, None, 2))
+    completed_shapes = completed(np.stack(known), annotated, points)
+    confidence = Confidence.fit(
+        kind, shape_model(completed_shapes, kind), points, before, right_points(errors)
+    )
     if tune is not None:
-        looks = look(model, tune, seed, progress)
-        points, before, errors = looks.part(slice(0, None, 2))
-        made = made.tuned(points, before, right_points(errors))
-    points, before, errors = looks.part(slice(1, None, 2))
-    half = len(looks.points) // 2
-    return made, reliability(made.of_points(points, before), errors) | {"faces": half}
+        pairs = predict_pairs(model, tune, seed, progress)
+        points, before, errors = pairs.part(slice(0, None, 2))
+        confidence = confidence.tuned(points, before, right_points(errors))
+    points, before, errors = pairs.part(slice(1, None, 2))
+    half = len(pairs.points) // 2
+    return confidence, reliability(confidence.of_points(points, before), errors) | {"faces": half}
 
 
 def annotated_points(model: LandmarkModel, truth: MarkUp) -> NDArray[np.intp]:
-    """Return which of a model's points the truth has, in its order: all, or those of a part of its mark-up.
+    """Return the indices of the model's points that the truth annotates, in the truth's order.
 
-    Raises `MarkUpError` where the truth's points are means of several of the model's, or not among them.
+    Raises `MarkUpError` where a point of the truth is the mean of several of the model's, or none of them.
     """
     assert model.markup is not None
     if truth.name == model.markup.name:
@@ -102,37 +108,37 @@ def annotated_points(model: LandmarkModel, truth: MarkUp) -> NDArray[np.intp]:
 
 
 def completed(known: Array, annotated: NDArray[np.intp], points: Array) -> Array:
-    """Return shapes (N, K, 2) of known points (N, L, 2): the others lie where the mean shape has them.
+    """Return shapes (N, K, 2) of known points (N, L, 2), completed with the aligned mean of predictions.
 
-    `annotated` (L,) says which the known ones are, `points` (M, K, 2) are shapes that the model placed.
+    `annotated` (L,) are the indices of the known points, `points` (M, K, 2) predicted shapes.
     """
     mean, _ = procrustes(points)
-    whole = apply(similarity(np.broadcast_to(mean[annotated], known.shape), known), mean)
-    whole[:, annotated] = known
-    return whole
+    completed_shapes = apply(similarity(np.broadcast_to(mean[annotated], known.shape), known), mean)
+    completed_shapes[:, annotated] = known
+    return completed_shapes
 
 
-def look(
+def predict_pairs(
     model: LandmarkModel, samples: Sequence[Sample], seed: int = 0, progress: Progress | None = None
-) -> Looks:
-    """Place the points of each face, from its truth box and from one that is off."""
+) -> PredictionPairs:
+    """Predict the points of each face from its true box and from a jittered one."""
     scoring = scoring_for(model, samples)
     annotated = annotated_points(model, scoring.markup)
     found, errors = [], []
     for view, length, rng in true_views(samples, scoring, (seed,), progress):
-        boxes = [view.box, jitter_box(view, OFF, rng).box]
+        boxes = [view.box, jitter_box(view, BOX_JITTER, rng).box]
         stages = as_found(model._predict_batch([view.pixels] * 2, boxes, [None] * 2)).stages
-        off = np.full(stages.shape[:1] + stages.shape[2:3], np.nan)
-        off[:, annotated] = metrics.point_errors(
+        point_errors = np.full(stages.shape[:1] + stages.shape[2:3], np.nan)
+        point_errors[:, annotated] = metrics.point_errors(
             stages[:, -1, annotated], np.broadcast_to(view.points, (2, *view.points.shape))
         )
         found.append(stages[:, -2:])
-        errors.append(100 * off / length)
+        errors.append(100 * point_errors / length)
     if len(found) < 2 * FEWEST:
         raise DataSetError(f"a confidence needs {2 * FEWEST} faces with points and picture, not {len(found)}")
     stacked = np.stack(found)
     before = stacked[:, :, 0] if stacked.shape[2] > 1 else None
-    return Looks(stacked[:, :, -1], before, np.stack(errors))
+    return PredictionPairs(stacked[:, :, -1], before, np.stack(errors))
 
 
-__all__ = ["Looks", "calibrate", "look"]
+__all__ = ["PredictionPairs", "calibrate", "predict_pairs"]

@@ -1,7 +1,7 @@
-"""Teach a confidence to fall where faces are unlike those that it was learnt from, and where there are none.
+"""Fit a confidence's out-of-domain part: lower it for unusual images of faces, and where there is no face.
 
-Every face is looked at plain and changed: tilted, turned by any angle, covered, blurred, small and dark; and
-the model is asked about boxes without a face.
+The model predicts every face as it is and perturbed (rotated, occluded, blurred, small, dark), and also runs
+on boxes without a face.
 """
 
 from __future__ import annotations
@@ -33,28 +33,34 @@ from meanshape.methods.shared.domain import AlignmentCheck, Domain, patch_frame,
 
 Array = NDArray[np.float64]
 Random = np.random.Generator
-See = Callable[[View, Random], Iterator[tuple[str, View]]]
+ViewGenerator = Callable[[View, Random], Iterator[tuple[str, View]]]
 PLAIN, NO_FACE = "plain", "no face"
-FAR = 1000.0
-"""Error in percent of each point where there is no face."""
+NO_FACE_ERROR = 1000.0
+"""Error assigned to each point where there is no face, percent."""
 BLOCKS = 6
-"""Of a face that is cut up: so many in a row."""
-NOBODY = 4
-"""Boxes in pictures without people that are looked at for each face, beside one face that is cut up."""
-SCENES, SCENE = 100, (160, 120)
-"""Rendered pictures without people where no photos are given, and their size."""
-PHOTOS, LONGEST = 600, 320
-"""At most so many photos without people are held, and none larger than this."""
-TAUGHT = 400
-"""Faces that teach the check of the alignment; more did not help."""
+"""Blocks per row of a shuffled face."""
+EMPTY_BOXES = 4
+"""Boxes in images without people per face; a shuffled face is added to them."""
+SCENES = 100
+SCENE_SIZE = (160, 120)
+"""Number and size of the images without people that are rendered if no photos are given."""
+MAX_PHOTOS = 600
+PHOTO_SIDE = 320
+"""Largest number of photos without people, and their largest side, pixels."""
+CHECK_FACES = 400
+"""Faces that the alignment check is trained on; more did not help."""
 
 
 @dataclass(frozen=True, eq=False)
-class Looks:
-    """What a model found in M views, and how far off that is.
+class ViewPredictions:
+    """Predictions of M views.
 
-    `names` (M,) says what each view is; `errors` (M, K) are in percent of the length that errors go by, NaN
-    where nobody annotated the point.
+    Attributes
+    ----------
+    names : (M,), the kind of each view
+    pictures : the images
+    found : the predictions
+    errors : (M, K), percent of the normalising length; NaN where the point is not annotated
     """
 
     names: NDArray[np.str_]
@@ -73,13 +79,13 @@ def learn_domain(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> tuple[Confidence, dict[str, dict[str, float]]]:
-    """Return the confidence with a domain learnt on every other face, and figures of those between them.
+    """Return the confidence with a domain part fitted on every second face, and its figures on the others.
 
     Parameters
     ----------
-    confidence : what is known of plain faces; on average it stays as it is there
-    samples : faces; how far the model is off on changed ones counts, so that it may have learnt from them
-    shapes : faces that teach the check of the alignment, of models that do not vote
+    confidence : the calibrated confidence; its mean on unperturbed faces is kept
+    samples : faces; since errors on perturbed views count, training faces may be among them
+    shapes : faces that the alignment check is trained on, for models without votes
     empty : photos without people; none: rendered scenes
     """
     refuse_evaluation_only((*samples, *shapes), "confidence cannot be learnt")
@@ -90,39 +96,43 @@ def learn_domain(
     votes = (
         as_found(model._predict_batch([_any_pixels(usable)], [_any_box(usable)], [None])).spread is not None
     )
-    see = partial(views, empty or scenes(seed))
-    check = None if votes else _learn_check(model, shapes, see, seed, report)
-    taught = look(model, usable[::2], see, (seed, 1), report)
-    measured = look(model, usable[1::2], see, (seed, 2), report)
-    made = replace(confidence, domain=Domain.none(check))
-    doubt = made.doubt(taught.found, taught.pictures)
+    make_views = partial(views, empty or scenes(seed))
+    check = None if votes else _learn_check(model, shapes, make_views, seed, report)
+    training = predict_views(model, usable[::2], make_views, (seed, 1), report)
+    measured = predict_views(model, usable[1::2], make_views, (seed, 2), report)
+    fitted = replace(confidence, domain=Domain.none(check))
+    doubt = fitted.doubt(training.found, training.pictures)
     assert doubt is not None
-    odds = confidence.odds(taught.found.points, taught.found.before if confidence.staged else None)
-    right, plain = right_points(taught.errors), taught.names == PLAIN
-    made = replace(made, domain=Domain.fit(doubt, odds, right, plain, check))
-    return made, figures(made, measured)
+    odds = confidence.odds(training.found.points, training.found.before if confidence.staged else None)
+    right, plain = right_points(training.errors), training.names == PLAIN
+    fitted = replace(fitted, domain=Domain.fit(doubt, odds, right, plain, check))
+    return fitted, figures(fitted, measured)
 
 
-def figures(confidence: Confidence, looks: Looks) -> dict[str, dict[str, float]]:
-    """Return by kind of view the share of right points, the mean confidence and the AUROC, in percent."""
-    sure = confidence(looks.found, looks.pictures)
-    assert sure is not None
-    right = right_points(looks.errors)
-    told: dict[str, dict[str, float]] = {}
-    kinds = {name: looks.names == name for name in dict.fromkeys(looks.names.tolist())}
-    for name, which in (kinds | {"all faces": looks.names != NO_FACE}).items():
+def figures(confidence: Confidence, predictions: ViewPredictions) -> dict[str, dict[str, float]]:
+    """Return the share of right points, mean confidence and AUROC of each kind of view, percent."""
+    scores = confidence(predictions.found, predictions.pictures)
+    assert scores is not None
+    right = right_points(predictions.errors)
+    measured: dict[str, dict[str, float]] = {}
+    kinds = {name: predictions.names == name for name in dict.fromkeys(predictions.names.tolist())}
+    for name, which in (kinds | {"all faces": predictions.names != NO_FACE}).items():
         known = np.isfinite(right[which])
-        good, said = right[which][known] == 1, sure[which][known]
-        told[name] = {"right": _percent(good), "mean": _percent(said)}
-        if (area := auroc(said, good)) is not None:
-            told[name]["auroc"] = area
-    return told
+        good, confidences = right[which][known] == 1, scores[which][known]
+        measured[name] = {"right": _percent(good), "mean": _percent(confidences)}
+        if (area := auroc(confidences, good)) is not None:
+            measured[name]["auroc"] = area
+    return measured
 
 
-def look(
-    model: LandmarkModel, samples: Sequence[Sample], see: See, seed: tuple[int, ...], report: Progress
-) -> Looks:
-    """Let a model look at all views of faces that `see` yields with their names."""
+def predict_views(
+    model: LandmarkModel,
+    samples: Sequence[Sample],
+    make_views: ViewGenerator,
+    seed: tuple[int, ...],
+    report: Progress,
+) -> ViewPredictions:
+    """Predict all views that `make_views` yields of each face."""
     scoring = scoring_for(model, samples)
     annotated = annotated_points(model, scoring.markup)
     assert model.markup is not None
@@ -132,19 +142,19 @@ def look(
     spread: list[Array | None] = []
     errors: list[Array] = []
     for face, length, rng in true_views(samples, scoring, seed, report):
-        for name, view in see(face, rng):
+        for name, view in make_views(face, rng):
             found = as_found(model._predict_batch([view.pixels], [view.box], [None]))
-            off = np.full(len(model.markup), FAR if name == NO_FACE else np.nan)
+            point_errors = np.full(len(model.markup), NO_FACE_ERROR if name == NO_FACE else np.nan)
             if name != NO_FACE:
-                away = metrics.point_errors(found.points[:, annotated], view.points[None])
-                off[annotated] = 100 * away[0] / (length * view.zoom)
+                distances = metrics.point_errors(found.points[:, annotated], view.points[None])
+                point_errors[annotated] = 100 * distances[0] / (length * view.zoom)
             names.append(name)
             pictures.append(view.pixels)
             stages.append(found.stages[0])
             spread.append(None if found.spread is None else found.spread[0])
-            errors.append(off)
+            errors.append(point_errors)
     known = [row for row in spread if row is not None]
-    return Looks(
+    return ViewPredictions(
         np.array(names),
         pictures,
         Found(np.stack(stages), np.stack(known) if known else None),
@@ -153,11 +163,11 @@ def look(
 
 
 def views(empty: Sequence[Pixels], view: View, rng: Random) -> Iterator[tuple[str, View]]:
-    """Yield names and views: a face plain, twice, and changed, each from a box that is off; and no face.
+    """Yield named views of a face: unperturbed, perturbed with jittered boxes, and without a face.
 
-    That is boxes in pictures of `empty`, and the face cut up.
+    Views without a face are boxes in images of `empty`, and the face with its blocks shuffled.
     """
-    changed = {
+    perturbed = {
         PLAIN: view,
         "tilted": perturb.rotate(view, rng.uniform(10, 60), rng),
         "turned": perturb.rotate(view, rng.uniform(60, 180), rng),
@@ -167,15 +177,15 @@ def views(empty: Sequence[Pixels], view: View, rng: Random) -> Iterator[tuple[st
         "dark": perturb.darken(view, rng.uniform(0.05, 0.3), rng),
     }
     yield PLAIN, view
-    for name, face in changed.items():
+    for name, face in perturbed.items():
         yield name, perturb.jitter_box(face, 0.1, rng)
-    for _ in range(NOBODY):
-        yield NO_FACE, nobody(view, empty, rng)
+    for _ in range(EMPTY_BOXES):
+        yield NO_FACE, empty_view(view, empty, rng)
     yield NO_FACE, replace(view, pixels=shuffled(view.pixels, view.box, rng))
 
 
-def nobody(view: View, empty: Sequence[Pixels], rng: Random) -> View:
-    """Return a box in a picture without people."""
+def empty_view(view: View, empty: Sequence[Pixels], rng: Random) -> View:
+    """Return a view of a random box in an image without people."""
     pixels = empty[int(rng.integers(len(empty)))]
     high, wide = pixels.shape[:2]
     size = rng.uniform(0.2, 0.9) * min(high, wide)
@@ -184,15 +194,15 @@ def nobody(view: View, empty: Sequence[Pixels], rng: Random) -> View:
 
 
 def photos_without_people(folder: Path) -> list[Pixels]:
-    """Return photos of a folder, evenly spread and made smaller."""
+    """Return up to `MAX_PHOTOS` photos of a folder, evenly spaced and reduced to `PHOTO_SIDE`."""
     paths = pictures_below(folder)
-    kept = [paths[index] for index in np.unique(np.linspace(0, len(paths) - 1, PHOTOS).astype(int))]
+    kept = [paths[index] for index in np.unique(np.linspace(0, len(paths) - 1, MAX_PHOTOS).astype(int))]
     return [_smaller(read_image(path)) for path in kept]
 
 
 def _smaller(pixels: Pixels) -> Pixels:
     high, wide = pixels.shape[:2]
-    scale = LONGEST / max(high, wide)
+    scale = PHOTO_SIDE / max(high, wide)
     if scale >= 1:
         return pixels
     size = (max(1, round(wide * scale)), max(1, round(high * scale)))
@@ -203,11 +213,11 @@ def scenes(seed: int) -> list[Pixels]:
     """Return rendered pictures without people."""
     from meanshape.datasets.synthetic import clutter
 
-    return [clutter((seed, number), SCENE) for number in range(SCENES)]
+    return [clutter((seed, number), SCENE_SIZE) for number in range(SCENES)]
 
 
 def shuffled(pixels: Pixels, box: Box, rng: Random) -> Pixels:
-    """Return a picture in which the blocks of a box and of its surroundings have changed places."""
+    """Return the image with the blocks of a box and its surroundings shuffled."""
     around = box.scaled(1.5)
     left, top = max(0, int(around.left)), max(0, int(around.top))
     size = min(int(around.size), pixels.shape[1] - left, pixels.shape[0] - top) // BLOCKS
@@ -222,15 +232,15 @@ def shuffled(pixels: Pixels, box: Box, rng: Random) -> Pixels:
 
 
 def _learn_check(
-    model: LandmarkModel, shapes: Sequence[Sample], see: See, seed: int, report: Progress
+    model: LandmarkModel, shapes: Sequence[Sample], make_views: ViewGenerator, seed: int, report: Progress
 ) -> AlignmentCheck:
-    """Return a check learnt from what the model finds in faces, which it may have learnt from."""
+    """Return an alignment check fitted on the model's predictions; training faces will do."""
     usable = [sample for sample in shapes if sample.shape is not None]
-    step = max(1, len(usable) // TAUGHT)
-    looks = look(model, usable[::step], see, (seed, 0), report)
-    frame = patch_frame(looks.found.points[looks.names == PLAIN])
-    seen = patches(frame, looks.pictures, looks.found.points)
-    return AlignmentCheck.fit(frame, seen, looks.errors, looks.names == NO_FACE, seed)
+    step = max(1, len(usable) // CHECK_FACES)
+    predictions = predict_views(model, usable[::step], make_views, (seed, 0), report)
+    frame = patch_frame(predictions.found.points[predictions.names == PLAIN])
+    seen = patches(frame, predictions.pictures, predictions.found.points)
+    return AlignmentCheck.fit(frame, seen, predictions.errors, predictions.names == NO_FACE, seed)
 
 
 def _any_pixels(samples: Sequence[Sample]) -> Pixels:
@@ -247,4 +257,13 @@ def _percent(values: NDArray[Any]) -> float:
     return round(100 * float(values.mean()), 1)
 
 
-__all__ = ["NO_FACE", "Looks", "figures", "learn_domain", "look", "nobody", "photos_without_people", "views"]
+__all__ = [
+    "NO_FACE",
+    "ViewPredictions",
+    "empty_view",
+    "figures",
+    "learn_domain",
+    "photos_without_people",
+    "predict_views",
+    "views",
+]
