@@ -143,7 +143,7 @@ def main() -> None:
     train, valid = (FaceTensors(part, markup, training.CHANNELS) for part in (samples, others))
     given.out.mkdir(parents=True, exist_ok=True)
     for seed in given.seeds:
-        sampler = Remembering(train, config.size, training.SCALE, config.batch, training.CHANGES, seed)
+        sampler = Remembering(train, config.size, training.SCALE, config.batch, training.AUGMENTATION, seed)
         for arm in given.arms:
             if stored(given.out, arm, seed):
                 continue

@@ -35,7 +35,7 @@ from meanshape.methods.onnx.state import start_from
 from meanshape.methods.tcdcn.network import FaceCrops
 from meanshape.methods.tcnn import TCNN, Config, training
 from meanshape.methods.tcnn import network as nets
-from meanshape.methods.tcnn.config import CHANGES, SCALE, SIZE
+from meanshape.methods.tcnn.config import AUGMENTATION, SCALE, SIZE
 from meanshape.methods.tcnn.network import Mixture, Vanilla
 from meanshape.methods.tcnn.training.clusters import Views, assign, fit_mixture, spread_of_points
 from meanshape.methods.tcnn.training.heads import view_errors
@@ -139,7 +139,7 @@ def study(given: argparse.Namespace, model: TCNN, vanilla: Vanilla, sampler: Ten
     arms: dict[str, list[Floats]] = {}
     aside: dict[str, list[float]] = {}
     for seed in given.seeds:
-        mixture, views, stop = training.gather(config, vanilla, sampler, sampler.aside, seed)
+        mixture, views, stop = training.gather(config, vanilla, sampler, sampler.excluded, seed)
         dummy = Mixture(views.features.shape[1], 1, 1)
 
         measure = Measure(arms, given.out, crops, truth, face_crops, copy.deepcopy(vanilla), seed, aside)
@@ -206,8 +206,8 @@ def main() -> None:
     faces = FaceTensors(load_data(given.train), model.markup)
     aside = training.held_out(len(faces), training.HELD_OUT, 0)
     sampler = TensorSampler(
-        faces, SIZE, SCALE, config.batch, CHANGES, 0,
-        upright=config.upright, mean=mean, aside=aside,
+        faces, SIZE, SCALE, config.batch, AUGMENTATION, 0,
+        upright=config.upright, mean=mean, excluded=aside,
     )  # fmt: skip
     given.out.mkdir(parents=True, exist_ok=True)
     result = study(given, model, vanilla, sampler)

@@ -22,7 +22,10 @@ class Frames(torch.nn.Module):
         matrix = torch.stack([turn, 3 * turn]) + nothing
         shift = torch.tensor([[[5.5, 2.25]], [[-30.0, 41.0]]]) + nothing
         half = blocks.halved(image) + 0.25
-        return [blocks.see(image, matrix, shift, 12, exact=True), blocks.see(half, matrix, shift, 12)]
+        return [
+            blocks.warp_frames(image, matrix, shift, 12, exact=True),
+            blocks.warp_frames(half, matrix, shift, 12),
+        ]
 
 
 @pytest.mark.parametrize("count", [1, 3])
@@ -39,7 +42,7 @@ def test_a_graph_sees_what_torch_sees(tmp_path: Path, count: int) -> None:
 def test_what_is_seen_is_where_the_frame_says() -> None:
     ramp = torch.arange(20.0).expand(1, 2, 16, 20) + 100 * torch.arange(16.0)[:, None]
     matrix, shift = torch.tensor([[[[0.0, 0.5], [1.0, 0.0]]]]), torch.tensor([[[[2.0, 3.0]]]])
-    seen = blocks.see(ramp, matrix, shift, 4)
+    seen = blocks.warp_frames(ramp, matrix, shift, 4)
     for y in range(4):
         for x in range(4):
             assert seen[0, 0, 1, y, x] == pytest.approx((2 + y) + 100 * (3 + 0.5 * x), abs=0.01)

@@ -78,7 +78,7 @@ def test_a_dot_is_where_the_crops_of_level_1_say(module: nets.DCNNNet, net: int)
     for fx, fy in ((0.3, 0.4), (0.5, 0.6), (0.8, 0.75)):
         x, y = (48 - 0.5 + module.side * (f - 0.5) for f in (fx, fy))
         half = torch.nn.functional.avg_pool2d(dot(x, y), 2)
-        patch = blocks.look(half, (module.rasters[net][None] + 0.5) / 2 - 0.5)[0, 0]
+        patch = blocks.sample_bilinear(half, (module.rasters[net][None] + 0.5) / 2 - 0.5)[0, 0]
         assert patch.shape == (height, width)
         seen = centroid(patch)
         assert seen[0] == pytest.approx((fx - left) / (right - left) * width - 0.5, abs=0.1)

@@ -21,7 +21,7 @@ from meanshape.methods.tcnn import TCNN  # noqa: E402
 from meanshape.methods.tcnn import network as tweaked  # noqa: E402
 from meanshape.methods.tcnn.training import heads as learning  # noqa: E402
 from meanshape.methods.tcnn.training.clusters import Views  # noqa: E402
-from meanshape.training.changes import Changes  # noqa: E402
+from meanshape.training.tensor_augmentation import TensorAugmentation  # noqa: E402
 from meanshape.training.tensors import FaceTensors, TensorSampler  # noqa: E402
 
 CROP, CROP_SCALE, SIDE, SCALE = 64, 1.6, 40, 1.1
@@ -156,10 +156,10 @@ def test_a_mirrored_face_has_its_points_on_the_other_side() -> None:
     faces = [replace(face, shape=face.shape.to("mtfl5")) for face in faces]
     bank = FaceTensors(faces, faces[0].shape.markup)
     for flip in (0.0, 1.0):
-        changes = replace(Changes.none(), flip=flip)
-        found = TensorSampler(bank, SIDE, SCALE, 6, changes).batch(0)["points"]
-        plain = TensorSampler(bank, SIDE, SCALE, 6, changes).plain(
-            TensorSampler(bank, SIDE, SCALE, 6, changes).indices(0)
+        augmentation = replace(TensorAugmentation.none(), flip=flip)
+        found = TensorSampler(bank, SIDE, SCALE, 6, augmentation).batch(0)["points"]
+        plain = TensorSampler(bank, SIDE, SCALE, 6, augmentation).plain(
+            TensorSampler(bank, SIDE, SCALE, 6, augmentation).indices(0)
         )["points"]
         wanted = plain * (-1, 1) + (SIDE - 1, 0) if flip else plain
         wanted = wanted[:, [1, 0, 2, 4, 3]] if flip else wanted

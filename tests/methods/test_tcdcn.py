@@ -28,7 +28,7 @@ from meanshape.methods.tcdcn import (  # noqa: E402
 from meanshape.methods.tcdcn import network as nets  # noqa: E402
 from meanshape.methods.tcdcn.config import TASKS  # noqa: E402
 from meanshape.methods.tcdcn.stopping import EarlyStopping  # noqa: E402
-from meanshape.training.changes import Changes  # noqa: E402
+from meanshape.training.tensor_augmentation import TensorAugmentation  # noqa: E402
 from meanshape.training.tensors import FaceTensors, TensorSampler, labels_of, outline_of  # noqa: E402
 
 LABELS = {"gender": "female", "smile": "smiling", "glasses": "no glasses", "pose": "left"}
@@ -168,7 +168,7 @@ def test_an_unknown_label_is_refused_and_a_missing_one_costs_nothing(faces: list
 
 def learner(faces: FaceTensors) -> training.MultiTaskObjective:
     config = TCDCN.tiny().config
-    sampler = TensorSampler(faces, config.size, training.SCALE, 4, Changes())
+    sampler = TensorSampler(faces, config.size, training.SCALE, 4, TensorAugmentation())
     return training.MultiTaskObjective(config, TASKS, sampler, None, None)
 
 
@@ -207,7 +207,7 @@ def test_the_networks_have_the_papers_sizes() -> None:
 
 def test_a_batch_is_a_function_of_seed_and_step(faces: list[Sample]) -> None:
     bank = FaceTensors(faces, faces[0].shape.markup)
-    one, two = (TensorSampler(bank, 40, 1.1, 8, Changes(), seed=3) for _ in range(2))
+    one, two = (TensorSampler(bank, 40, 1.1, 8, TensorAugmentation(), seed=3) for _ in range(2))
     two.batch(0)
     first, second = one.batch(5), two.batch(5)
     assert all(np.array_equal(first[key], second[key]) for key in first)
@@ -220,7 +220,7 @@ def test_an_unchanged_crop_frames_the_face_as_prediction_does(faces: list[Sample
     from meanshape.datasets.parts.boxes import canonical_box_from_five
 
     bank = FaceTensors(faces[:4], faces[0].shape.markup)
-    batch = TensorSampler(bank, 40, 1.1, 4, Changes.none()).plain(np.arange(4))
+    batch = TensorSampler(bank, 40, 1.1, 4, TensorAugmentation.none()).plain(np.arange(4))
     for face, points in zip(faces, batch["points"], strict=False):
         matrix = square_matrix(canonical_box_from_five(face.shape.points), 1.1, 40)
         assert np.abs(apply(matrix, face.shape.points) - points).max() < 0.02

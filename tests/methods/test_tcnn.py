@@ -23,7 +23,7 @@ from meanshape.methods.tcnn import (  # noqa: E402
 from meanshape.methods.tcnn import network as nets  # noqa: E402
 from meanshape.methods.tcnn.training import clusters  # noqa: E402
 from meanshape.methods.tcnn.training import heads as learning  # noqa: E402
-from meanshape.training.changes import Changes  # noqa: E402
+from meanshape.training.tensor_augmentation import TensorAugmentation  # noqa: E402
 from meanshape.training.tensors import FaceTensors, TensorSampler  # noqa: E402
 
 MEAN = [[0.3, 0.2], [0.7, 0.2], [0.5, 0.45], [0.3, 0.7], [0.7, 0.7]]
@@ -56,7 +56,7 @@ def parts(faces: list[Sample]) -> tuple[Config, nets.Vanilla, TensorSampler]:
     torch.manual_seed(0)
     vanilla = nets.Vanilla(3, 40, config.widths, config.features, 10, "relu", True).eval()
     bank = FaceTensors(faces, faces[0].shape.markup)
-    return config, vanilla, TensorSampler(bank, 40, 1.1, 8, Changes())
+    return config, vanilla, TensorSampler(bank, 40, 1.1, 8, TensorAugmentation())
 
 
 def test_the_trunk_leaves_three_by_three() -> None:

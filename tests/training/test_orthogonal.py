@@ -21,7 +21,7 @@ def test_a_matrix_turns_by_its_share_and_keeps_its_norm() -> None:
     torch.manual_seed(0)
     weight, bias = torch.nn.Parameter(torch.randn(6, 4, 3, 3)), torch.nn.Parameter(torch.zeros(6))
     before, norm = weight.detach().clone(), float(weight.detach().norm())
-    optimiser = Orthogonal([weight], [bias], rate=0.1, turn=0.02)
+    optimiser = Orthogonal([weight], [bias], learning_rate=0.1, relative_step=0.02)
     weight.grad, bias.grad = torch.randn_like(weight) * 1e-5, torch.ones(6)
     optimiser.step()
     assert float(weight.detach().norm()) == pytest.approx(norm, rel=1e-5)
@@ -32,7 +32,7 @@ def test_a_matrix_turns_by_its_share_and_keeps_its_norm() -> None:
 def test_it_is_adamw_for_the_rest() -> None:
     torch.manual_seed(0)
     ours, theirs = (torch.nn.Parameter(torch.ones(3, 3)) for _ in range(2))
-    mine = Orthogonal([], [ours], rate=0.01, weight_decay=0.1)
+    mine = Orthogonal([], [ours], learning_rate=0.01, weight_decay=0.1)
     other = torch.optim.AdamW([theirs], lr=0.01, betas=(0.9, 0.99), weight_decay=0.1)
     for _ in range(5):
         ours.grad = torch.randn(3, 3)
@@ -46,7 +46,7 @@ def test_its_state_comes_back() -> None:
     def made() -> tuple[torch.nn.Parameter, Orthogonal]:
         torch.manual_seed(1)
         weight = torch.nn.Parameter(torch.randn(4, 9))
-        return weight, Orthogonal([weight], [], rate=0.1)
+        return weight, Orthogonal([weight], [], learning_rate=0.1)
 
     def steps(weight: torch.nn.Parameter, optimiser: Orthogonal, first: int, last: int) -> None:
         for number in range(first, last):

@@ -18,9 +18,7 @@ Float = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """How far samples are moved and changed. Lengths in face boxes, angles in degrees, the rest
-    probabilities.
-    """
+    """Augmentation of a sample. Lengths in face boxes, angles in degrees, the rest probabilities."""
 
     shift: float = 0.06
     scale: float = 0.1
@@ -35,9 +33,7 @@ class Augmentation:
 
 
 def jitter_matrix(rng: np.random.Generator, augmentation: Augmentation, box_size: float) -> Float:
-    """Random similarity (2, 3) about the origin: turn, scale (log-normal) and shift, in pixels of
-    ``box_size``.
-    """
+    """Return a random similarity (2, 3) about the origin: rotation, log-normal scale, shift in pixels."""
     angle = math.radians(float(np.clip(rng.normal(0, augmentation.rotation), -60, 60)))
     scale = math.exp(float(np.clip(rng.normal(0, augmentation.scale), -0.4, 0.4)))
     dx, dy = np.clip(rng.normal(0, augmentation.shift, 2), -0.25, 0.25) * box_size
@@ -46,7 +42,7 @@ def jitter_matrix(rng: np.random.Generator, augmentation: Augmentation, box_size
 
 
 def recolour(rng: np.random.Generator, image: UInt8, augmentation: Augmentation) -> UInt8:
-    """Brightness, contrast, gamma and colour cast by one look-up table per channel; grey at times."""
+    """Change brightness, contrast, gamma and cast by a look-up table per channel, sometimes to grey."""
     if rng.random() < augmentation.colour:
         levels = np.arange(256, dtype=np.float32) / 255
         gamma = math.exp(rng.normal(0, 0.25))
@@ -60,12 +56,12 @@ def recolour(rng: np.random.Generator, image: UInt8, augmentation: Augmentation)
 
 
 def as_pixels(image: Any) -> UInt8:
-    """What OpenCV answers to uint8, typed."""
+    """Return an OpenCV result as a typed uint8 array."""
     return np.asarray(image, np.uint8)
 
 
 def degrade(rng: np.random.Generator, image: UInt8, augmentation: Augmentation) -> UInt8:
-    """Blur (also by a small resolution), JPEG artefacts, noise."""
+    """Apply blur (also by downsampling), JPEG artefacts and noise."""
     height, width = image.shape[:2]
     if rng.random() < augmentation.blur:
         if rng.random() < 0.5:
@@ -124,5 +120,5 @@ def occlude(
 def change_pixels(
     rng: np.random.Generator, image: UInt8, augmentation: Augmentation, donor: UInt8 | None = None
 ) -> UInt8:
-    """Everything that leaves the points where they are."""
+    """Apply all augmentations that leave the points in place."""
     return degrade(rng, occlude(rng, recolour(rng, image, augmentation), augmentation, donor), augmentation)

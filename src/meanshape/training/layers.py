@@ -90,7 +90,7 @@ def grey(image: Tensor) -> Tensor:
 
 
 def halved(image: Tensor) -> Tensor:
-    """Means of 2 x 2 pixels; as this, rather than as a pooling, ONNX Runtime takes a third of the time."""
+    """Return means of 2 x 2 pixels; resizing takes ONNX Runtime a third of the time of average pooling."""
     return functional.interpolate(image, scale_factor=0.5, mode="bilinear", align_corners=False)
 
 
@@ -102,16 +102,16 @@ def reduced(image: Tensor, ratio: int) -> Tensor:
 
 
 def standardised(image: Tensor) -> Tensor:
-    """Each picture (..., C, H, W) with mean 0 and deviation 1."""
+    """Return images (..., C, H, W) normalised to mean 0 and standard deviation 1."""
     mean = image.mean((-3, -2, -1), keepdim=True)
     spread = (image - mean).square().mean((-3, -2, -1), keepdim=True)
     return (image - mean) / torch.sqrt(spread + 1.0)  # of 255: a flat picture stays flat
 
 
-def look(image: Tensor, places: Tensor) -> Tensor:
-    """The image (N, C, H, W) at places (N, h, w, 2), in pixels, pixel centres whole numbers: (N, C, h, w).
+def sample_bilinear(image: Tensor, places: Tensor) -> Tensor:
+    """Sample the image (N, C, H, W) at places (N, h, w, 2): (N, C, h, w).
 
-    Bilinear; beyond the image its border goes on.
+    Places are in pixels with pixel centres at whole numbers; borders are replicated.
     """
     size = places.new_tensor([image.shape[-1], image.shape[-2]])
     normed = (2 * places + 1) / size - 1  # align_corners=False: the pixel-centre rule
@@ -119,18 +119,18 @@ def look(image: Tensor, places: Tensor) -> Tensor:
 
 
 def raster(left: float, top: float, right: float, bottom: float, size: tuple[int, int]) -> Tensor:
-    """Centres (height, width, 2) of the pixels of a box that is seen on size = (width, height) pixels."""
+    """Return the pixel centres (height, width, 2) of a box resampled to size = (width, height) pixels."""
     x = left + (right - left) * (torch.arange(size[0]) + 0.5) / size[0]
     y = top + (bottom - top) * (torch.arange(size[1]) + 0.5) / size[1]
     return torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)
 
 
-def see(image: Tensor, matrix: Tensor, shift: Tensor, size: int, *, exact: bool = False) -> Tensor:
-    """The image (N, C, H, W) in k square frames: (N, k, C, size, size).
+def warp_frames(image: Tensor, matrix: Tensor, shift: Tensor, size: int, *, exact: bool = False) -> Tensor:
+    """Warp k square frames out of the image (N, C, H, W): (N, k, C, size, size).
 
-    The pixel (x, y) of a frame shows the place (x, y) @ matrix + shift, matrix (N, k, 2, 2), shift
-    (N, k, 1, 2), of the image, bilinear; beyond the image its border goes on. ``exact`` says that the image
-    holds whole numbers of 0..255, as crops do.
+    Pixel (x, y) of a frame is the image at (x, y) @ matrix + shift, with matrix (N, k, 2, 2) and shift
+    (N, k, 1, 2): bilinear, borders replicated. ``exact`` tells that the image holds whole numbers of 0..255,
+    as crops do.
     """
     line = torch.arange(size, dtype=matrix.dtype, device=matrix.device)
     x, y = torch.meshgrid(line, line, indexing="xy")
@@ -150,11 +150,11 @@ def see(image: Tensor, matrix: Tensor, shift: Tensor, size: int, *, exact: bool 
 
 
 def _gathered(image: Tensor, places: Tensor) -> Tensor:
-    """Like a bilinear ``grid_sample``, out of operations that ONNX Runtime does in half the time.
+    """Sample bilinearly by operators that take ONNX Runtime half the time of GridSample.
 
-    Its GridSample works out every pixel's neighbours anew for each channel. Here each pixel first gets its
-    right, lower and lower right neighbours beside it, so that one gathering brings all that is mixed.
-    Image (N, C, H, W) at places (N, k, 2, P): (N, C, k * P).
+    GridSample recomputes every pixel's neighbours for each channel. Here each pixel is first stacked with its
+    right, lower and lower right neighbours, so that one gather fetches all four. Image (N, C, H, W) at places
+    (N, k, 2, P): (N, C, k * P).
     """
     channels, height, width = (int(side) for side in image.shape[1:])
     corner = places.new_tensor([[width - 2], [height - 2]])

@@ -1,8 +1,8 @@
-"""An optimiser for short trainings: orthogonalised steps for convolutions, Adam for the rest.
+"""A Muon optimiser for short trainings: orthogonalised updates for convolutions, AdamW for the rest.
 
-The steps are those of Muon (Jordan et al. 2024): momentum, made nearly orthogonal by Newton-Schulz
-iterations, so that no direction of a weight matrix learns faster than another. Here their size is relative
-to the weight's, which keeps its norm: behind every such convolution stands a batch norm.
+As in Muon (Jordan et al. 2024), Nesterov momentum is orthogonalised by Newton-Schulz iterations, so that all
+singular directions of a weight matrix learn equally fast. Here updates are relative to the weight's norm,
+which is kept: every such convolution is followed by batch normalisation.
 """
 
 from __future__ import annotations
@@ -18,26 +18,28 @@ ITERATIONS = 4
 
 
 class Orthogonal(torch.optim.Optimizer):
-    """Relative orthogonal steps for ``matrices``, AdamW for ``others``.
+    """Norm-preserving Muon for ``matrices``, AdamW for ``others``.
 
     Parameters
     ----------
     matrices
         Weights whose scale does not matter, (rows, ...).
     others
-        All other parameters; those of two and more dimensions decay.
-    turn
-        What share of its norm a matrix moves where ``rate`` is at its peak.
+        All other parameters; weight decay applies to those of two or more dimensions.
+    learning_rate
+        Peak learning rate of AdamW.
+    relative_step
+        Size of a matrix's update relative to its norm, at the peak learning rate.
     bf16
-        Whether to make steps orthogonal in bfloat16: near is enough, and five times as fast with AVX-512.
+        Whether to orthogonalise in bfloat16: precise enough, and five times as fast with AVX-512.
     """
 
     def __init__(
         self,
         matrices: Iterable[nn.Parameter],
         others: Iterable[nn.Parameter],
-        rate: float,
-        turn: float = 0.02,
+        learning_rate: float,
+        relative_step: float = 0.02,
         weight_decay: float = 0.0,
         momentum: float = 0.9,
         betas: tuple[float, float] = (0.9, 0.99),
@@ -46,23 +48,23 @@ class Orthogonal(torch.optim.Optimizer):
         self.kind = torch.bfloat16 if bf16 else torch.float32
         rest = list(others)
         groups = [
-            {"params": list(matrices), "relative": turn / rate, "decay": 0.0},
+            {"params": list(matrices), "relative": relative_step / learning_rate, "decay": 0.0},
             {"params": [p for p in rest if p.ndim > 1], "relative": 0.0, "decay": weight_decay},
             {"params": [p for p in rest if p.ndim <= 1], "relative": 0.0, "decay": 0.0},
         ]
-        defaults = {"lr": rate, "momentum": momentum, "betas": betas}
+        defaults = {"lr": learning_rate, "momentum": momentum, "betas": betas}
         super().__init__([group for group in groups if group["params"]], defaults)
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
-        """Move every parameter that has a gradient."""
+        """Update every parameter that has a gradient."""
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    move = self._turn if group["relative"] else self._adam
-                    move(parameter, parameter.grad, group)
+                    update = self._muon if group["relative"] else self._adam
+                    update(parameter, parameter.grad, group)
 
-    def _turn(self, weight: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+    def _muon(self, weight: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
         state = self.state[weight]
         speed = state.setdefault("speed", torch.zeros_like(weight))
         speed.mul_(group["momentum"]).add_(gradient)
@@ -85,7 +87,7 @@ class Orthogonal(torch.optim.Optimizer):
 
 
 def orthogonal(matrix: Tensor, kind: torch.dtype = torch.float32) -> Tensor:
-    """A matrix (R, C) with its singular values brought near 1, reckoned in numbers of a ``kind``."""
+    """Return a matrix (R, C) with its singular values brought near 1, computed in the type ``kind``."""
     a, b, c = NEWTON_SCHULZ
     wide = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
     wide = (wide / (wide.norm() + 1e-7)).to(kind)

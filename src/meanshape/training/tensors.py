@@ -28,8 +28,8 @@ from meanshape.core.image import warp
 from meanshape.core.markup import MarkUp
 from meanshape.core.sample import Sample
 from meanshape.datasets.parts.boxes import outline_from_five
-from meanshape.training.changes import Changes
 from meanshape.training.sampling import inter_pupil
+from meanshape.training.tensor_augmentation import TensorAugmentation
 
 Floats = NDArray[np.float64]
 Batch = dict[str, NDArray[np.float32]]
@@ -166,21 +166,21 @@ def similarities(source: Floats, target: Floats) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class TensorSampler:
-    """Batches of changed faces: crops of `scale` face boxes on `size` pixels."""
+    """Augmented batches: crops of `scale` face boxes, resized to `size` pixels."""
 
     faces: FaceTensors
     size: int
     scale: float
     batch_size: int
-    changes: Changes
+    augmentation: TensorAugmentation
     seed: int = 0
-    upright: float = 0.0  # share of faces framed by their points, as a second look frames them
-    mean: Floats | None = None  # mean shape (K, 2) in the unit square about the box, for that
-    aside: NDArray[np.bool_] | None = None  # faces (N,) that do not come
+    upright: float = 0.0  # share of faces aligned by their points, as in a second pass
+    mean: Floats | None = None  # mean shape (K, 2) in the unit square around the box, to align with
+    excluded: NDArray[np.bool_] | None = None  # faces (N,) that are left out
 
     def indices(self, step: int) -> NDArray[np.int64]:
-        """Which faces make batch `step`: all once, in a new order, before any comes again."""
-        pool = np.arange(len(self.faces)) if self.aside is None else np.flatnonzero(~self.aside)
+        """Return the faces (B,) of batch `step`: each epoch is a new permutation of all faces."""
+        pool = np.arange(len(self.faces)) if self.excluded is None else np.flatnonzero(~self.excluded)
         count = len(pool)
         positions = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
         result = np.empty(self.batch_size, np.int64)
@@ -191,7 +191,7 @@ class TensorSampler:
         return result
 
     def batch(self, step: int) -> Batch:
-        """image (B, C, S, S), points (B, K, 2) in crop pixels, norm (B,), index and flip (B,)."""
+        """Return image (B, C, S, S), points (B, K, 2) in crop pixels, norm, index and flip (B,)."""
         rng = np.random.default_rng((self.seed, 1, step))
         indices = self.indices(step)
         matrices, flip = self.matrices(rng, indices)
@@ -200,29 +200,29 @@ class TensorSampler:
     def matrices(
         self, rng: np.random.Generator, indices: NDArray[np.int64]
     ) -> tuple[Floats, NDArray[np.bool_]]:
-        """Stored crop -> crop, for faces turned, stretched, framed with a detector's scatter and mirrored."""
-        changes, count = self.changes, len(indices)
-        turned = turns(rng, count, changes)
+        """Return maps (B, 2, 3) from stored crops to augmented crops, and which are mirrored (B,)."""
+        augmentation, count = self.augmentation, len(indices)
+        turned = random_affine(rng, count, augmentation)
         matrices = composed(
             turned, frames(moved(turned, self.faces.outlines[indices]), self.scale, self.size)
         )
-        spread = np.where(rng.random(count) < changes.loose, 2.5, 1.0)[:, None]
-        offset = rng.normal(0, 1, (count, 2)) * spread * changes.shift * self.size / self.scale
-        factor = np.exp(rng.normal(0, 1, (count, 1)) * spread * changes.scale)
+        spread = np.where(rng.random(count) < augmentation.outliers, 2.5, 1.0)[:, None]
+        offset = rng.normal(0, 1, (count, 2)) * spread * augmentation.shift * self.size / self.scale
+        factor = np.exp(rng.normal(0, 1, (count, 1)) * spread * augmentation.scale)
         middle = (self.size - 1) / 2
         if self.upright and self.mean is not None:
-            self._bring_upright(rng, indices, turned, matrices)
+            self._align(rng, indices, turned, matrices)
         matrices[:, :, :2] *= factor[:, :, None]
         matrices[:, :, 2] = (matrices[:, :, 2] - middle) * factor + middle + offset
-        flip = rng.random(count) < changes.flip
+        flip = rng.random(count) < augmentation.flip
         matrices[flip, 0] *= -1
         matrices[flip, 0, 2] += self.size - 1
         return matrices, flip
 
-    def _bring_upright(
+    def _align(
         self, rng: np.random.Generator, indices: NDArray[np.int64], turned: Floats, matrices: Floats
     ) -> None:
-        """Replace some matrices by the similarity that takes points, a little wrong, to the mean."""
+        """Replace some matrices, in place, by the similarity from noisy points to the mean shape."""
         assert self.mean is not None
         points = moved(turned, self.faces.points[indices])
         chosen = (rng.random(len(points)) < self.upright) & np.isfinite(points).all((1, 2))
@@ -234,11 +234,11 @@ class TensorSampler:
     def cut(
         self, rng: np.random.Generator, indices: NDArray[np.int64], matrices: Floats, flip: NDArray[np.bool_]
     ) -> Batch:
-        """The batch of these faces by these maps."""
+        """Return the batch of faces `indices` (B,) under maps (B, 2, 3), mirrored where `flip` (B,)."""
         points = moved(matrices, self.faces.points[indices])
         points[flip] = points[flip][:, list(self.faces.markup.mirror)]
         scale = np.sqrt(np.abs(np.linalg.det(matrices[:, :, :2])))
-        image = change(rng, self.faces.crops(indices, matrices, self.size), self.changes)
+        image = augment(rng, self.faces.crops(indices, matrices, self.size), self.augmentation)
         return {
             "image": image.numpy(),
             "points": points.astype(np.float32),
@@ -248,7 +248,7 @@ class TensorSampler:
         }
 
     def plain(self, indices: NDArray[np.int64]) -> Batch:
-        """Faces in the frames of their outlines, unchanged."""
+        """Return faces in their boxes, without augmentation."""
         matrices = frames(self.faces.outlines[indices], self.scale, self.size)
         points = moved(matrices, self.faces.points[indices])
         return {
@@ -260,24 +260,24 @@ class TensorSampler:
         }
 
 
-def turns(rng: np.random.Generator, count: int, changes: Changes) -> Floats:
-    """Random turns and stretches (B, 2, 3) about the middle of the stored crop."""
-    angle = np.radians(np.clip(rng.normal(0, 1, count) * changes.turn, -75, 75))
-    wide = np.exp(np.clip(rng.normal(0, 1, count) * changes.stretch, -0.5, 0.5))
+def random_affine(rng: np.random.Generator, count: int, augmentation: TensorAugmentation) -> Floats:
+    """Return random rotations and stretches (B, 2, 3) about the middle of the stored crop."""
+    angle = np.radians(np.clip(rng.normal(0, 1, count) * augmentation.rotation, -75, 75))
+    wide = np.exp(np.clip(rng.normal(0, 1, count) * augmentation.stretch, -0.5, 0.5))
     c, s = np.cos(angle), np.sin(angle)
     linear = np.stack([np.stack([c * wide, -s / wide], 1), np.stack([s * wide, c / wide], 1)], 1)
     middle = np.full((count, 2, 1), (SIDE - 1) / 2)
     return np.concatenate([linear, middle - linear @ middle], axis=2)
 
 
-def change(rng: np.random.Generator, images: Tensor, changes: Changes) -> Tensor:
-    """Occluders, light, blur and noise: what leaves the points where they are. The images are overwritten."""
+def augment(rng: np.random.Generator, images: Tensor, augmentation: TensorAugmentation) -> Tensor:
+    """Apply occluders, colour, grey, blur and noise; the images are overwritten."""
     steps = (
-        (_occluded, changes.occluder),
-        (_lit, changes.light),
-        (_greyed, changes.grey if images.shape[1] == 3 else 0.0),
-        (_blurred, changes.blur),
-        (_noisy, changes.noise),
+        (_occluded, augmentation.occluder),
+        (_lit, augmentation.colour),
+        (_greyed, augmentation.grey if images.shape[1] == 3 else 0.0),
+        (_blurred, augmentation.blur),
+        (_noisy, augmentation.noise),
     )
     for step, share in steps:
         chosen = torch.from_numpy(np.flatnonzero(rng.random(len(images)) < share))
@@ -291,7 +291,7 @@ def _column(values: Floats) -> Tensor:
 
 
 def _noisy(rng: np.random.Generator, images: Tensor) -> Tensor:
-    """The same noise on all channels, a deviation of 2 to 12."""
+    """Add the same Gaussian noise to all channels, with a standard deviation of 2 to 12."""
     noise = rng.standard_normal((len(images), 1, *images.shape[-2:]), np.float32)
     return images + _column(rng.uniform(2, 12, len(images))) * torch.from_numpy(noise)
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from meanshape.training.layers import conv_pairs, grey, reduced, see
+from meanshape.training.layers import conv_pairs, grey, reduced, warp_frames
 
 HEATMAP_REACH = 8  # the heatmap covers a 17 x 17 square around each point
 FAR = 1e30  # square of a distance beyond it
@@ -100,7 +100,7 @@ def warp(image: Tensor, matrix: Tensor, shift: Tensor, size: int, *, exact: bool
     ``exact``: its pixels are whole numbers of 0..255.
     """
     back, back_shift = inverse(matrix, shift)
-    return see(image, back[:, None], back_shift[:, None], size, exact=exact)[:, 0]
+    return warp_frames(image, back[:, None], back_shift[:, None], size, exact=exact)[:, 0]
 
 
 def prepared(pixels: Tensor) -> Tensor:

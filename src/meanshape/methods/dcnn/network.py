@@ -15,8 +15,8 @@ from meanshape.training.layers import (
     LocalConv2d,
     TanhPool,
     grey,
-    look,
     raster,
+    sample_bilinear,
     standardised,
 )
 
@@ -168,7 +168,7 @@ class DCNNNet(nn.Module):
         answers = []
         for net, places, (_, _, points) in zip(self.faces, self.rasters, FACES, strict=True):
             grid = ((places + 0.5) / 2 - 0.5).expand(image.shape[0], -1, -1, -1)
-            moves = net(standardised(look(half, grid))).reshape(-1, len(points), 2)
+            moves = net(standardised(sample_bilinear(half, grid))).reshape(-1, len(points), 2)
             mean = (self.mean[list(points)] - 0.5) * self.side + (self.crop_size - 1) / 2
             answers.append(mean + 0.1 * self.side * moves)
         return answers
@@ -176,7 +176,7 @@ class DCNNNet(nn.Module):
     def see_patches(self, level: int, image: Tensor, points: Tensor) -> Tensor:
         """The patches (N, 10, C, 15, 15) of level 2 or 3 around points (N, 5, 2), two a point."""
         grid = points[:, :, None] + self.patches[level - 2].reshape(1, 1, -1, 2)  # (N, 5, 2 * 225, 2)
-        patches = look(image, grid.reshape(-1, 2 * POINTS * PATCH, PATCH, 2))
+        patches = sample_bilinear(image, grid.reshape(-1, 2 * POINTS * PATCH, PATCH, 2))
         return patches.reshape(-1, self.channels, 2 * POINTS, PATCH, PATCH).transpose(1, 2)
 
     def point_offsets(self, level: int, image: Tensor, points: Tensor) -> Tensor:

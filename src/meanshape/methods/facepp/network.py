@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from meanshape.methods.dan.network import prepared
-from meanshape.training.layers import conv_pairs, halved, reduced, see
+from meanshape.training.layers import conv_pairs, halved, reduced, warp_frames
 
 Frames = tuple[Tensor, Tensor]  # (N, k, 2, 2), (N, k, 1, 2)
 STEP = 0.1  # networks speak in tenths of a crop's side
@@ -230,7 +230,7 @@ def see_frames(image: Tensor, frames: Frames, size: int, smaller: int = 1) -> Te
     matrix, middle = frames
     corner = middle + (0.5 / size - 0.5) * matrix.sum(2, keepdim=True)  # the first pixel of each frame
     corner = (corner + 0.5) / smaller - 0.5
-    return see(image, matrix / (size * smaller), corner, size, exact=smaller == 1)
+    return warp_frames(image, matrix / (size * smaller), corner, size, exact=smaller == 1)
 
 
 def placed(moves: Sequence[Tensor], means: Sequence[Tensor], frames: Frames) -> Tensor:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from meanshape.core.errors import ConfigError
-from meanshape.training.changes import Changes
+from meanshape.training.tensor_augmentation import TensorAugmentation
 
 TASKS = {
     "gender": ("male", "female"),
@@ -66,7 +66,7 @@ class Config:
         "constant_rate": False,
         "weight_decay": 0.02,
     }
-    built_in_recipe: ClassVar[Mapping[str, Any]] = {"changes": asdict(Changes())}
+    built_in_recipe: ClassVar[Mapping[str, Any]] = {"changes": TensorAugmentation().stored()}
 
     def __post_init__(self) -> None:
         """Check what would fail late."""

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from meanshape.training.layers import LUMINANCE, grey, raster, see
+from meanshape.training.layers import LUMINANCE, grey, raster, warp_frames
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -151,7 +151,11 @@ class FaceCrops(nn.Module):
         back = rows[:, :2]
         shift = rows[:, 2:] - centre[None] @ back
         if image.shape[1] > 1:  # gathering pays off where several channels share the coordinates
-            return see(image, back[:, None], shift[:, None], self.size, exact=exact)[:, 0], back, shift
+            return (
+                warp_frames(image, back[:, None], shift[:, None], self.size, exact=exact)[:, 0],
+                back,
+                shift,
+            )
         side = 2 / self.crop_size  # grid_sample counts from -1 to 1
         offset = torch.tensor([[0.0, 0.0], [0.0, 0.0], [side / 2 - 1] * 2])
         places = (self.grid - functional.pad(centre, (0, 1))) @ (rows * side + offset)

@@ -20,10 +20,10 @@ from meanshape.methods.onnx.export import export
 from meanshape.methods.onnx.state import STATE, save_state, start_from
 from meanshape.methods.tcdcn.network import FaceCrops, TCDCNNet, channels_last
 from meanshape.methods.tcdcn.stopping import EarlyStopping
-from meanshape.training.changes import Changes
 from meanshape.training.loop import Batch, Schedule, Trainer
 from meanshape.training.losses import LOSSES, masked_mean, point_distances
 from meanshape.training.run_folder import add_record, read_records
+from meanshape.training.tensor_augmentation import TensorAugmentation
 from meanshape.training.tensors import FaceTensors, TensorSampler, labels_of
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ CHANNELS = 1
 TASK_WEIGHT = 0.01
 """Lambda, the same for all tasks."""
 WEIGHT_DECAY = 0.02
-CHANGES = Changes()
+AUGMENTATION = TensorAugmentation()
 Labels = NDArray[np.int64]
 Tasks = Mapping[str, Sequence[str]]
 
@@ -238,7 +238,7 @@ def fit(
     faces = FaceTensors(train, markup, CHANNELS)
     others = FaceTensors(valid, markup, CHANNELS) if valid else None
     sampler = TensorSampler(
-        faces, config.size, SCALE, config.batch, CHANGES, seed,
+        faces, config.size, SCALE, config.batch, AUGMENTATION, seed,
         upright=config.upright, mean=mean,
     )  # fmt: skip
     learning = MultiTaskObjective(config, tasks, sampler, others, folder)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from meanshape.core.built_in import By
 from meanshape.core.errors import ConfigError
-from meanshape.training.changes import Changes
+from meanshape.training.tensor_augmentation import TensorAugmentation
 
 CROP_SIZE, CROP_SCALE = 64, 1.6
 """Side of the input crop in pixels and in face boxes: a face turned by 45 degrees stays inside."""
 SIZE, SCALE = 40, 1.1
 """Side of the network's crop in pixels and in face boxes."""
-CHANGES = Changes()
-LITTLE = Changes(turn=9, stretch=0.03, light=0.35, grey=0.05, blur=0.15, noise=0.1, occluder=0)
+AUGMENTATION = TensorAugmentation()
+MILD_AUGMENTATION = TensorAugmentation(
+    rotation=9, stretch=0.03, colour=0.35, grey=0.05, blur=0.15, noise=0.1, occluder=0
+)
 """What the heads' faces are changed by: nearer to what comes than what the vanilla network learns from."""
 
 
@@ -58,8 +60,8 @@ class Config:
         "weight_decay": By("constant_rate"),
         "dimensions": 32,
         "finish_steps": By("tweak_steps"),
-        "changes": asdict(CHANGES),
-        "tweak_changes": asdict(LITTLE),
+        "changes": AUGMENTATION.stored(),
+        "tweak_changes": MILD_AUGMENTATION.stored(),
     }
 
     def __post_init__(self) -> None:

@@ -18,13 +18,13 @@ from meanshape.methods.base import Progress
 from meanshape.methods.onnx.export import export
 from meanshape.methods.onnx.state import STATE, save_state, start_from
 from meanshape.methods.tcdcn.network import FaceCrops, channels_last
-from meanshape.methods.tcnn.config import CHANGES, CROP_SCALE, CROP_SIZE, LITTLE, SCALE, SIZE
+from meanshape.methods.tcnn.config import AUGMENTATION, CROP_SCALE, CROP_SIZE, MILD_AUGMENTATION, SCALE, SIZE
 from meanshape.methods.tcnn.network import Heads, Mixture, TCNNNet, Vanilla, placed
 from meanshape.methods.tcnn.training.clusters import Views, aligned_views, assign, fit_mixture, random_views
 from meanshape.methods.tcnn.training.heads import train_heads
-from meanshape.training.changes import Changes
 from meanshape.training.loop import Batch, Schedule, Trainer
 from meanshape.training.losses import LOSSES, masked_mean, point_distances
+from meanshape.training.tensor_augmentation import TensorAugmentation
 from meanshape.training.tensors import FaceTensors, TensorSampler
 
 if TYPE_CHECKING:
@@ -126,16 +126,16 @@ def fit(
     """Train the vanilla network and tweak it."""
     faces = FaceTensors(train, markup)
     valid_faces = FaceTensors(valid, markup) if valid else None
-    aside = held_out(len(faces), HELD_OUT, seed)
+    held_out_faces = held_out(len(faces), HELD_OUT, seed)
     sampler = TensorSampler(
-        faces, SIZE, SCALE, config.batch, CHANGES, seed,
-        upright=config.upright, mean=mean, aside=aside,
+        faces, SIZE, SCALE, config.batch, AUGMENTATION, seed,
+        upright=config.upright, mean=mean, excluded=held_out_faces,
     )  # fmt: skip
     vanilla = fit_vanilla(
         config, mean, sampler, valid_faces, seed=seed, folder=folder, initial=initial, progress=progress
     )
     progress(0.99, "clusters and their heads")
-    mixture, views, validation = gather(config, vanilla, sampler, aside, seed)
+    mixture, views, validation = gather(config, vanilla, sampler, held_out_faces, seed)
     face_crops = make_face_crops(config, mean)
     fine_tune_vanilla(config, face_crops, vanilla, views, validation, seed)
     return tweak(config, face_crops, vanilla, mixture, views, validation, seed)
@@ -147,7 +147,7 @@ def held_out(count: int, share: float, seed: int) -> NDArray[np.bool_]:
 
 
 def gather(
-    config: Config, vanilla: Vanilla, sampler: TensorSampler, aside: NDArray[np.bool_], seed: int
+    config: Config, vanilla: Vanilla, sampler: TensorSampler, held_out_faces: NDArray[np.bool_], seed: int
 ) -> tuple[Mixture, Views, Views]:
     """Return the mixture, the views that the heads are trained on, and the views that validate them.
 
@@ -156,15 +156,17 @@ def gather(
     """
     assert sampler.mean is not None
     face_crops = make_face_crops(config, sampler.mean)
-    mild = replace(sampler, changes=LITTLE, upright=0.0)
+    mild = replace(sampler, augmentation=MILD_AUGMENTATION, upright=0.0)
     views = random_views(vanilla, mild, config.views, seed, face_crops)
     mixture = rounded(fit_mixture(views.features, config.clusters, DIMENSIONS, seed))
     views = assign(mixture, views)
     more = aligned_views(vanilla, mixture, mild, views, config.aligned, seed)
     validation = views.take(np.zeros(0, np.int64))
-    if aside.any():
-        still = replace(Changes.none(), flip=0.5, shift=CHANGES.shift, scale=CHANGES.scale)
-        alone = replace(mild, aside=~aside, changes=still)
+    if held_out_faces.any():
+        still = replace(
+            TensorAugmentation.none(), flip=0.5, shift=AUGMENTATION.shift, scale=AUGMENTATION.scale
+        )
+        alone = replace(mild, excluded=~held_out_faces, augmentation=still)
         validation = assign(
             mixture, random_views(vanilla, alone, max(1, config.views // 6), seed + 1, face_crops)
         )
