@@ -25,7 +25,7 @@ from meanshape.methods.emotional_dan import Config, EmotionalDAN, training  # no
 from meanshape.methods.emotional_dan.model import label_set  # noqa: E402
 from meanshape.methods.emotional_dan.network import equalised  # noqa: E402
 from meanshape.methods.emotional_dan.training import data  # noqa: E402
-from meanshape.methods.emotional_dan.training.cascade import is_quick, quicken  # noqa: E402
+from meanshape.methods.emotional_dan.training.cascade import has_lean_stage, use_lean_stage  # noqa: E402
 from meanshape.methods.emotional_dan.training.start import Teachers, start  # noqa: E402
 from meanshape.training.layers import grey  # noqa: E402
 from meanshape.training.sampling import CropBank, CropSampler  # noqa: E402
@@ -148,7 +148,7 @@ def test_most_parameters_feed_both_heads(quick: tuple[int, ...]) -> None:
     mean = np.random.default_rng(0).uniform(0, 1, (68, 2))
     module = start(Config(), mean, ["a"] * 7, None)
     if quick:
-        quicken(module.cascade, quick)
+        use_lean_stage(module.cascade, quick)
     count = lambda parameters: sum(p.numel() for p in parameters)  # noqa: E731
     shared = count(module.joint.shared)
     assert shared / count(module.joint.parameters()) > 0.8
@@ -194,8 +194,8 @@ def test_a_quick_cascade_keeps_what_it_can() -> None:
     before = module.cascade.stages[1]
     convolutions = [layer.weight for layer in before.trunk if isinstance(layer, torch.nn.Conv2d)]
     whole = sum(p.numel() for p in module.cascade.parameters())
-    quicken(module.cascade, (16, 32, 64, 64))
-    assert is_quick(module.cascade) and not module.cascade.use_features
+    use_lean_stage(module.cascade, (16, 32, 64, 64))
+    assert has_lean_stage(module.cascade) and not module.cascade.use_features
     after = [layer.weight for layer in module.cascade.stages[1].trunk if isinstance(layer, torch.nn.Conv2d)]
     assert torch.equal(after[0], convolutions[0][:, :4])
     assert all(torch.equal(*pair) for pair in zip(after[1:], convolutions[1:], strict=True))
@@ -215,7 +215,7 @@ def test_a_cascade_is_made_quick_once(
     model.fit(faces[:24])
     kept = model.save(tmp_path / "quick")
     again = start(config, np.load(kept / "mean.npy"), FELT, kept).eval()
-    assert is_quick(again.cascade)
+    assert has_lean_stage(again.cascade)
     crops = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
     assert np.abs(by_torch(again, crops)[0] - by_torch(network(model), crops)[0]).max() < 0.05
     assert np.abs(EmotionalDAN.load(kept)._run(crops)[0] - model._run(crops)[0]).max() < 0.05
@@ -249,11 +249,11 @@ def test_a_teacher_sees_what_its_pupil_sees(fitted: EmotionalDAN, saved: Path, n
         seen = teacher.with_heatmap(prepared(batch["face"]), batch["target"])  # the shape moves with the face
         both = [torch.softmax(teacher.joint(way)[1], -1) for way in (seen, seen.flip(3))]
     assert not torch.allclose(*both, atol=1e-3)
-    told = {_which(task._mixed(batch)[1], both) for _ in range(20)}
+    told = {_which(task._targets(batch)[1], both) for _ in range(20)}
     assert told == {0, 1}  # either way round, drawn anew each time
-    assert _which(half._mixed(batch)[1], [(says + batch["label"]) / 2 for says in both]) in (0, 1)
+    assert _which(half._targets(batch)[1], [(says + batch["label"]) / 2 for says in both]) in (0, 1)
     own = training.JointTask(sampler, None, None, replace(config, own_points=True), teachers)
-    assert _which(own._mixed(batch)[1], both) == -1  # there the shape stays: its move is what is learnt
+    assert _which(own._targets(batch)[1], both) == -1  # there the shape stays: its move is what is learnt
 
 
 def _which(target: torch.Tensor, options: list[torch.Tensor]) -> int:
@@ -269,7 +269,7 @@ def test_several_teachers_are_asked_in_turns(fitted: EmotionalDAN, saved: Path, 
     teachers = Teachers([module, large])
     face = torch.rand(3, 1, module.size, module.size) * 255
     placed = module.cascade.start(module.size, 1.2).expand(3, -1, 2)
-    said = torch.stack([teachers.say(face, placed) for _ in range(40)])
+    said = torch.stack([teachers.predict(face, placed) for _ in range(40)])
     assert said.sum(-1) == pytest.approx(1, abs=1e-5)
     assert len(said.mul(1e4).round().unique(dim=0)) == 4  # two teachers, two ways round
     two = replace(config, teachers=(str(saved), str(saved)), taught=0.5)
@@ -320,7 +320,7 @@ def test_moves_that_do_harm_are_damped(fitted: EmotionalDAN, faces: list[Sample]
     with torch.no_grad():
         module.joint.points.weight.zero_()
         module.joint.points.bias.copy_(torch.tensor([50.0, 0.0]).repeat(68))
-    assert training.damp_points(module, sampler) == 0
+    assert training.fit_point_damping(module, sampler) == 0
     assert float(module.trust) == 0
     module.joint.points.load_state_dict(kept)
 
@@ -342,7 +342,7 @@ def test_what_validation_faces_have_settled_stays_without_them(
     assert torch.equal(after.shape_head.last.weight, before.shape_head.last.weight)
     assert not torch.equal(after.joint.emotion.weight, before.joint.emotion.weight)
     felt = np.array([FELT.index(s.attributes["emotion"]) for s in faces if s.attributes])
-    assert torch.equal(after.bias, training.even_chances(felt, 2, 0.5))
+    assert torch.equal(after.bias, training.logit_adjustment(felt, 2, 0.5))
 
 
 def test_labels_come_in_our_order_then_by_name() -> None:

@@ -26,10 +26,10 @@ from meanshape.methods.emotional_dan.training.start import start  # noqa: E402
 from meanshape.training.sampling import CropBank, CropSampler  # noqa: E402
 
 
-def test_even_chances_lift_rare_classes() -> None:
+def test_logit_adjustment_lifts_rare_classes() -> None:
     labels = np.repeat([0, 1], [90, 10])
-    assert torch.equal(training.even_chances(labels, 2, 0.0), torch.zeros(2))
-    bias = training.even_chances(labels, 2, 1.0)
+    assert torch.equal(training.logit_adjustment(labels, 2, 0.0), torch.zeros(2))
+    bias = training.logit_adjustment(labels, 2, 1.0)
     assert float(bias[1] - bias[0]) == pytest.approx(np.log(9), rel=1e-5)
     # a classifier that only knows how frequent the classes are says nothing after that
     assert torch.allclose(torch.log(torch.tensor([0.9, 0.1])) + bias, torch.zeros(2), atol=1e-6)
@@ -66,7 +66,7 @@ def test_a_moved_face_and_its_points_move_alike() -> None:
     angle = np.radians(20)
     jitter = 1.1 * np.array([[np.cos(angle), -np.sin(angle), 2], [np.sin(angle), np.cos(angle), -1]])
     for flip in (False, True):
-        image, before, target = bank.look(0, jitter, flip)
+        image, before, target = bank.augmented_face(0, jitter, flip)
         y, x = np.unravel_index(image.argmax(), image.shape)
         assert np.hypot(*(target[0] - (x, y))) < 1
         assert before[0] == pytest.approx((33, 30) if flip else (14, 30))
@@ -78,7 +78,7 @@ def test_moving_a_frame_moves_what_is_seen_in_it() -> None:
     points = torch.rand(1, 5, 2) * 20
     here = points @ matrix + shift - 23.5
     there = torch.einsum("nij,nkj->nki", jitter[:, :, :2], here) + jitter[:, None, :, 2] + 23.5
-    moved, moved_shift = training.moved(matrix, shift, jitter, 48)
+    moved, moved_shift = training.jittered(matrix, shift, jitter, 48)
     assert torch.allclose(points @ moved + moved_shift, there, atol=1e-4)
 
 
@@ -102,15 +102,15 @@ def test_a_narrow_picture_ends_at_the_face() -> None:
     frame = np.arange(72, dtype=np.uint8)[None].repeat(72, 0)
     placed = np.full((1, 2, 2), 24, np.float32)
     bank = data.EmotionBank(frame[None], placed, np.zeros(1, np.int64), 48, (0, 1))
-    image, before, target = bank.look(0, cut=(0, 0, 20, 14))
+    image, before, target = bank.augmented_face(0, truncated=(0, 0, 20, 14))
     assert image[0, 8:46].tolist() == list(range(20, 58))
     assert image[0, :8].tolist() == list(range(27, 19, -1)) and image[0, 46:].tolist() == [57, 56]
     assert np.array_equal(before, placed[0]) and np.array_equal(target, placed[0])
     moves = replace(EmotionalDAN.tiny().config.augmentation, occluder=0, noise=0, blur=0, colour=0)
     points = CropSampler(CropBank([synthetic.face(0, 72)], markup("ibug68")), 32, 1.5, 1, moves)
     wide, narrow = (data.JointSampler(points, bank, 1, moves, 48, 1.2, 1, 0, share) for share in (0.0, 1.0))
-    assert wide._cut(np.random.default_rng(0), 72) == (0, 0, 0, 0)
-    cuts = np.array([narrow._cut(np.random.default_rng(seed), 72) for seed in range(200)])
+    assert wide._truncation(np.random.default_rng(0), 72) == (0, 0, 0, 0)
+    cuts = np.array([narrow._truncation(np.random.default_rng(seed), 72) for seed in range(200)])
     assert cuts.min() >= 7 and 14 < cuts.max() <= 19  # 16 would be the face's own box
     assert len({c[0] for c in cuts.tolist()}) > 3
 

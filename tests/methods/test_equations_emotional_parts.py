@@ -150,7 +150,7 @@ def test_teachers_say_a_part_of_the_labels() -> None:
     told = set()
     torch.manual_seed(0)
     for _ in range(40):
-        _, target = task._mixed({name: torch.from_numpy(v).float() for name, v in batch.items()})
+        _, target = task._targets({name: torch.from_numpy(v).float() for name, v in batch.items()})
         away = [np.abs(target.numpy() - variant).max() for variant in variants]
         assert min(away) < 1e-3 < sorted(away)[1]
         told.add(int(np.argmin(away)))
@@ -168,8 +168,8 @@ def test_logits_are_freed_of_the_frequencies_before_the_temperature(monkeypatch:
         valid_emotions=SimpleNamespace(labels=checked), config=SimpleNamespace(even=0.6),
     )  # fmt: skip
     monkeypatch.setattr(training, "emotion_logits", lambda *rest: torch.from_numpy(logits).float())
-    monkeypatch.setattr(training, "learn_shape_head", lambda *rest: None)
-    monkeypatch.setattr(training, "weigh_shape_head", lambda *rest: 0.0)
+    monkeypatch.setattr(training, "train_shape_head", lambda *rest: None)
+    monkeypatch.setattr(training, "fit_shape_head_weight", lambda *rest: 0.0)
     training.finish(module, task, 0, lambda share, text: None)
     bias = -0.6 * np.log(np.array([60, 9, 1]) / 70)
     assert np.allclose(module.bias.numpy(), bias, atol=1e-6)

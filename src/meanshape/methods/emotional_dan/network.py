@@ -1,7 +1,7 @@
-"""EmotionalDAN as a torch module: DAN's stages, then one that answers points and emotion alike.
+"""EmotionalDAN as a torch module: DAN's stages, then a joint stage that predicts points and emotion.
 
-Everything between the face crop and the answers is inside the module, as in ``nets/dan.py``. Points are in
-pixels of the input crop.
+Everything between the face crop and the outputs is inside the module, as in ``methods/dan/network.py``.
+Points are in pixels of the input crop.
 """
 
 from __future__ import annotations
@@ -16,16 +16,15 @@ from meanshape.methods.dan.network import DANNet, heatmap, inverse, prepared, si
 from meanshape.training.layers import conv_pairs, grey
 
 BINS, REACH = 16, 2.4
-"""Of the histogram that `equalised` makes: how many bins, and how many deviations they reach either side."""
+"""Bins of the histogram in `equalised`, and standard deviations that it covers to either side."""
 
 
 def equalised(face: Tensor) -> Tensor:
-    """Grey faces (N, 1, S, S) of any brightness and contrast with their greys spread evenly over -2..2.
+    """Return grey faces (N, 1, S, S) after histogram equalisation to -2..2.
 
-    Each grey becomes its rank among the face's own: histogram equalisation, piecewise linear between the
-    bounds of bins about the mean, each pixel spread over the width of one, so that nothing jumps; the
-    histogram is taken on every second row and column. FER2013's pictures come equalised, other photos do
-    not: so both look alike.
+    The cumulative histogram is piecewise linear between bins about the mean, and each pixel is spread over
+    one bin, so that the result is continuous; it is computed on every second row and column. FER2013's images
+    are equalised and other photos are not: this brings both to one distribution.
     """
     side = face.shape[-1]
     sparse = face[:, :, ::2, ::2].flatten(1)
@@ -45,13 +44,13 @@ def equalised(face: Tensor) -> Tensor:
 
 
 def resampling(size: int, reduced: int) -> Tensor:
-    """The matrix (reduced, size) that makes a column of pixels shorter: bicubic, without aliasing."""
+    """Return the matrix (reduced, size) that resizes a column of pixels: bicubic, antialiased."""
     columns = torch.eye(size)[None, None]
     return functional.interpolate(columns, (reduced, size), mode="bicubic", antialias=True)[0, 0]
 
 
 class Residual(nn.Module):
-    """Two 3x3 convolutions whose result is added to what they saw (He et al. 2016)."""
+    """A residual block of two 3x3 convolutions (He et al. 2016)."""
 
     def __init__(self, maps: int) -> None:
         super().__init__()
@@ -59,17 +58,17 @@ class Residual(nn.Module):
         self.body = nn.Sequential(first, nn.BatchNorm2d(maps), nn.ReLU(), second, nn.BatchNorm2d(maps))
 
     def forward(self, image: Tensor) -> Tensor:
-        """Maps (N, C, H, W) to the same shape."""
+        """Return maps of the input's shape (N, C, H, W)."""
         return torch.relu(image + self.body(image))
 
 
 class JointStage(nn.Module):
-    """Convolutions and fc1, which both heads read.
+    """Convolutions and fc1 shared by both heads.
 
-    A 5x5 convolution, then for each further width a 3x3 one, each followed by as many residual blocks as
-    ``blocks`` says (none: one, but not after the first); each width halves the frame with the stride of its
-    first convolution. Not ``residual``: pairs of convolutions with poolings, as DAN's. Input: the upright
-    face and the heatmap of the shape so far, or zeros (N, 2, size, size).
+    A 5x5 convolution, then a 3x3 one for each further width, all with stride 2 and followed by ``blocks``
+    residual blocks (empty: one each, none after the first). Without ``residual``: pairs of convolutions with
+    pooling, as in DAN. Input: the aligned face and the heatmap of the current shape, or zeros
+    (N, 2, size, size).
     """
 
     def __init__(
@@ -100,18 +99,18 @@ class JointStage(nn.Module):
         nn.init.zeros_(self.points.bias)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """The update (N, 2K) of the points and the logits (N, L) of the labels."""
+        """Return the update (N, 2K) of the points and the logits (N, L) of the labels."""
         features = self.fc1(self.trunk(image))
         return self.points(features), self.emotion(self.drop(features))
 
     @property
     def shared(self) -> list[nn.Parameter]:
-        """The parameters that both heads read."""
+        """The parameters shared by both heads."""
         return [*self.trunk.parameters(), *self.fc1.parameters()]
 
 
 def residual_pyramid(channels: int, maps: Sequence[int], blocks: Sequence[int]) -> list[nn.Module]:
-    """The convolutions of a `JointStage` that is ``residual``."""
+    """Return the convolutions of a ``residual`` `JointStage`."""
     layers: list[nn.Module] = []
     for index, count in enumerate(maps):
         kernel = 3 if index else 5
@@ -123,7 +122,7 @@ def residual_pyramid(channels: int, maps: Sequence[int], blocks: Sequence[int]) 
 
 
 class ShapeHead(nn.Module):
-    """Logits (N, L) of the labels from a shape alone; nothing until it has learnt."""
+    """Logits (N, L) of the labels from the shape alone; zero until trained."""
 
     def __init__(self, points: int, labels: int, hidden: int = 256) -> None:
         super().__init__()
@@ -133,12 +132,12 @@ class ShapeHead(nn.Module):
         nn.init.zeros_(self.last.bias)
 
     def reset(self) -> None:
-        """Forget."""
+        """Reinitialise the weights."""
         self.first.reset_parameters()
         self.last.reset_parameters()
 
     def forward(self, offsets: Tensor) -> Tensor:
-        """Logits from offsets (N, 2K)."""
+        """Return the logits (N, L) of offsets (N, 2K)."""
         result: Tensor = self.last(self.drop(torch.relu(self.first(offsets))))
         return result
 
@@ -154,18 +153,18 @@ class EmotionalDANNet(nn.Module):
     cascade
         The stages before.
     size
-        Side in pixels of a frame of the joint stage's own, upright by the cascade's last shape; 0: it sees
-        the frame of the cascade's last stage, which is nearly as upright and there already.
+        Side in pixels of a frame for the joint stage alone, aligned with the cascade's last shape; 0: reuse
+        the frame of the cascade's last stage, which is nearly as well aligned.
     reduced
-        Side in pixels that a larger frame is made smaller to before the joint stage sees it; 0: none is.
+        Side in pixels that a larger frame is resized to for the joint stage; 0: no resizing.
     maps, residual, blocks
         Of the joint stage's convolutions, see `JointStage`.
     equalise
-        Whether the joint stage sees faces `equalised`.
+        Whether faces are `equalised` for the joint stage.
     labels
-        How many emotions there are.
+        Number of emotions.
     mirror
-        Whether the emotion is the mean of what the face and its mirror image say.
+        Whether the emotion's logits are averaged over the face and its mirror image.
     """
 
     smaller: Tensor
@@ -202,10 +201,10 @@ class EmotionalDANNet(nn.Module):
         self.shape_head = ShapeHead(points, labels)
         self.register_buffer("temperature", torch.ones(()))
         self.register_buffer("bias", torch.zeros(labels))
-        self.register_buffer("trust", torch.ones(()))  # share of the points' moves that are made
+        self.register_buffer("trust", torch.ones(()))  # damping: factor of the points' updates
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """S_1 ... S_T and the probabilities."""
+        """Return S_1 ... S_T and the probabilities."""
         shapes = self.cascade(image)
         matrix, shift = self.frame(shapes[-1])
         placed = shapes[-1] @ matrix + shift
@@ -218,9 +217,7 @@ class EmotionalDANNet(nn.Module):
         return [*shapes, self.move(placed, update, matrix, shift), self.probabilities(logits)]
 
     def answer(self, seen: Tensor) -> tuple[Tensor, Tensor]:
-        """The joint stage's update of the points and logits; these, if asked for, the mean over what is seen
-        and its mirror image.
-        """
+        """Return the joint stage's update and logits, with ``mirror`` averaged over both mirror images."""
         if not self.mirror:
             update, logits = self.joint(seen)
             return update, logits
@@ -229,21 +226,23 @@ class EmotionalDANNet(nn.Module):
         return updates.reshape(2, -1, self.joint.points.out_features)[0], both.mean(0)
 
     def frame(self, shape: Tensor) -> tuple[Tensor, Tensor]:
-        """The similarity from the crop to the joint stage's frame: the cascade's last one, or one that takes
-        a shape nearest to the mean shape.
+        """Return the similarity from the crop to the joint stage's frame.
+
+        It is the cascade's last one, or the least-squares fit of a shape to the mean shape.
         """
         if not self.own_frame:
             return self.cascade.frame
         return similarity(shape, self.cascade.start(self.size, self.cascade.frame_scale))
 
     def offsets(self, placed: Tensor) -> Tensor:
-        """How far points (N, K, 2) in the frame are from the mean shape's: (N, 2K), a typical one 1 long."""
+        """Return the offsets (N, 2K) of points (N, K, 2) from the mean shape, scaled to about unit length."""
         mean = self.cascade.start(self.size, self.cascade.frame_scale)
         return ((placed - mean) * (20 / self.size)).flatten(1)
 
     def with_heatmap(self, face: Tensor, placed: Tensor) -> Tensor:
-        """What the joint stage sees (N, 2, seen, seen) of prepared grey faces (N, 1, size, size): them, and
-        the heatmap of points in their frame, zeros where it is not to be seen.
+        """Return the joint stage's input (N, 2, seen, seen): prepared faces (N, 1, size, size) and heatmaps.
+
+        The heatmap is that of points in the frame, or zeros without ``use_heatmap``.
         """
         if self.seen != self.size:
             face = self.smaller @ face @ self.smaller.T
@@ -255,14 +254,14 @@ class EmotionalDANNet(nn.Module):
         return torch.cat([face, heatmap(placed, self.seen, self.cascade.heatmap_stride)], 1)
 
     def move(self, placed: Tensor, update: Tensor, matrix: Tensor, shift: Tensor) -> Tensor:
-        """S_t = T^-1(T(S_{t-1}) + dS_t), where ``placed`` is T(S_{t-1})."""
+        """Return S_t = T^-1(T(S_{t-1}) + dS_t), where ``placed`` is T(S_{t-1})."""
         back, back_shift = inverse(matrix, shift)
         return (placed + self.trust * self.step(update)) @ back + back_shift
 
     def step(self, update: Tensor) -> Tensor:
-        """The points' moves (N, K, 2) in pixels of the frame."""
+        """Return the points' updates (N, K, 2) in pixels of the frame."""
         return update.reshape(-1, self.cascade.mean.shape[0], 2) * (self.size / 10)
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Calibrated probabilities of the labels."""
+        """Return the calibrated probabilities (N, L) of the labels."""
         return torch.softmax((logits + self.bias) / self.temperature, -1)

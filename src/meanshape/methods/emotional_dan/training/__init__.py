@@ -1,4 +1,4 @@
-"""How EmotionalDAN learns: DAN's stages as DAN does, then the joint stage from faces of both kinds."""
+"""Training of EmotionalDAN: DAN's stages as in DAN, then the joint stage on faces of both kinds."""
 
 from __future__ import annotations
 
@@ -19,16 +19,20 @@ from meanshape.methods.base import Progress
 from meanshape.methods.dan import training as dan_training
 from meanshape.methods.dan.network import inverse, prepared, warp
 from meanshape.methods.emotional_dan.network import EmotionalDANNet
-from meanshape.methods.emotional_dan.training.cascade import is_quick, learn, quicken
+from meanshape.methods.emotional_dan.training.cascade import (
+    has_lean_stage,
+    train_lean_cascade,
+    use_lean_stage,
+)
 from meanshape.methods.emotional_dan.training.data import EmotionBank, JointSampler, build
 from meanshape.methods.emotional_dan.training.finish import (
     best_temperature,
-    damp_points,
     emotion_figures,
     emotion_logits,
-    even_chances,
-    learn_shape_head,
-    weigh_shape_head,
+    fit_point_damping,
+    fit_shape_head_weight,
+    logit_adjustment,
+    train_shape_head,
 )
 from meanshape.methods.emotional_dan.training.start import Teachers, method_of, start
 from meanshape.methods.onnx.export import export
@@ -47,27 +51,27 @@ CHECK_EVERY = 240.0  # seconds between validations
 
 
 class JointTrainer(Trainer):
-    """The usual loop; where ``turn`` is given, with orthogonal steps for the convolutions."""
+    """The training loop; with ``turn`` above 0, Muon updates the convolutions."""
 
     def __init__(
         self, module: EmotionalDANNet, task: JointTask, schedule: Schedule, folder: Path | None, seed: int
     ) -> None:
-        turn, bf16 = task.config.turn, task.config.bf16
-        super().__init__(module, task, schedule, None if turn else folder, "joint", seed)
-        if turn:
-            learning = [p for p in module.parameters() if p.requires_grad]
-            convolutions = [p for p in learning if p.ndim == 4]
-            apart = {id(weight) for weight in convolutions}
-            others = [p for p in learning if id(p) not in apart]
+        relative_step, bf16 = task.config.turn, task.config.bf16
+        super().__init__(module, task, schedule, None if relative_step else folder, "joint", seed)
+        if relative_step:
+            trainable = [p for p in module.parameters() if p.requires_grad]
+            convolutions = [p for p in trainable if p.ndim == 4]
+            own_ids = {id(weight) for weight in convolutions}
+            others = [p for p in trainable if id(p) not in own_ids]
             decay = schedule.weight_decay
-            mixed: Any = Orthogonal(convolutions, others, schedule.rate, turn, decay, bf16=bf16)
-            self.optimiser = mixed
+            muon: Any = Orthogonal(convolutions, others, schedule.rate, relative_step, decay, bf16=bf16)
+            self.optimiser = muon
             self.folder = folder
             self._resume()
 
 
 class JointTask:
-    """The joint stage: every face pays for the labels it has."""
+    """The joint stage's batches, loss and validation: every face contributes the losses of its labels."""
 
     def __init__(
         self,
@@ -85,25 +89,25 @@ class JointTask:
         self.weights = None if bank is None else class_weights(bank.labels, sampler.classes, config.balance)
 
     def batch(self, step: int) -> Batch:
-        """Batch ``step``."""
+        """Return batch ``step``."""
         return self.sampler.batch(step)
 
     def loss(self, module: nn.Module, batch: dict[str, Tensor]) -> Tensor:
-        """share * error of the points + (1 - share) * cross entropy."""
+        """Return share * error of the points + (1 - share) * cross entropy of the emotion."""
         assert isinstance(module, EmotionalDANNet)
         module.cascade.eval()
         with torch.no_grad():
             shape = module.cascade(batch["image"])[-1]
             matrix, shift = module.frame(shape)
             placed = shape @ matrix + shift
-            # The frame is moved, the shape so far is not: an error of that shape looks just so.
-            matrix, shift = moved(matrix, shift, batch["jitter"], module.size)
+            # Only the frame is jittered, not the current shape: errors of that shape look the same.
+            matrix, shift = jittered(matrix, shift, batch["jitter"], module.size)
             faces = [prepared(warp(grey(batch["image"]), matrix, shift, module.size))]
         count, shapes = len(placed), [placed]
         target = None
         if "face" in batch:
-            mixed, target = self._mixed(batch)
-            faces.append(prepared(mixed))
+            mixed_faces, target = self._targets(batch)
+            faces.append(prepared(mixed_faces))
             shapes.append(self._shape(batch))
         with torch.autocast("cpu", torch.bfloat16, enabled=self.config.bf16):
             update, logits = module.joint(module.with_heatmap(torch.cat(faces), torch.cat(shapes)))
@@ -115,36 +119,38 @@ class JointTask:
         if target is None:
             return error
         if self.config.own_points:
-            error = (error + self._own(module, batch, update[count:])) / 2
-        wrong = -(target * torch.log_softmax(logits[count:], -1)).sum(-1).mean()
-        return self.config.share * error + (1 - self.config.share) * wrong
+            error = (error + self._pseudo_label_error(module, batch, update[count:])) / 2
+        cross_entropy = -(target * torch.log_softmax(logits[count:], -1)).sum(-1).mean()
+        return self.config.share * error + (1 - self.config.share) * cross_entropy
 
-    def _mixed(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Faces and what their logits should say: smoothed, weighted by class, at times mixed; taught."""
+    def _targets(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Return faces and target distributions: smoothed, class-weighted, with mixup and distillation."""
         face, label = batch["face"], batch["label"]
         assert self.weights is not None
         smooth, taught = self.config.smoothing, self.config.taught
         target = label * (1 - smooth) + smooth / label.shape[1]
         target = target * (label @ self.weights)[:, None]
         if self.config.mixup and torch.rand(()) < 0.5:
-            share = float(torch.distributions.Beta(self.config.mixup, self.config.mixup).sample())
-            face, target = (share * both + (1 - share) * both.flip(0) for both in (face, target))
+            mix = float(torch.distributions.Beta(self.config.mixup, self.config.mixup).sample())
+            face, target = (mix * both + (1 - mix) * both.flip(0) for both in (face, target))
         if self.teachers is not None:
             with torch.autocast("cpu", torch.bfloat16, enabled=self.config.bf16):
-                says = self.teachers.say(face, self._shape(batch))
-            target = (1 - taught) * target + taught * says * target.sum(1, keepdim=True)
+                teacher_probabilities = self.teachers.predict(face, self._shape(batch))
+            target = (1 - taught) * target + taught * teacher_probabilities * target.sum(1, keepdim=True)
         return face, target
 
     def _shape(self, batch: dict[str, Tensor]) -> Tensor:
-        """The shape so far of faces with an emotion.
+        """Return the current shape of faces with an emotion.
 
-        It moves with the face, as the cascade's would: one that stays cost 5 of 100 faces in
-        900 steps. Only a face that pays for where its points are sees them where they were.
+        It is jittered with the face, as the cascade's shape would be; without that, 5 of 100 faces were lost
+        in 900 steps. With ``own_points`` it is not, since the stage then learns to correct it.
         """
         return batch["placed" if self.config.own_points else "target"]
 
-    def _own(self, module: EmotionalDANNet, batch: dict[str, Tensor], update: Tensor) -> Tensor:
-        """Error of the points on faces without points, against those that the cascade itself placed."""
+    def _pseudo_label_error(
+        self, module: EmotionalDANNet, batch: dict[str, Tensor], update: Tensor
+    ) -> Tensor:
+        """Return the points' loss of faces without points, with the cascade's points as pseudo-labels."""
         eyes = self.sampler.points.bank.markup
         left, right = (
             batch["target"][:, list(eye)].mean(1) for eye in (eyes.left_eye or (), eyes.right_eye or ())
@@ -154,7 +160,7 @@ class JointTask:
         return masked_mean(self.shape_loss(distances), known)
 
     def validate(self, module: nn.Module) -> dict[str, float]:
-        """Accuracy and error in percent; ``error`` is the weighted sum of what is wrong of either."""
+        """Return accuracy and point error, percent; ``error`` is the weighted sum of both errors."""
         assert isinstance(module, EmotionalDANNet)
         figures = {
             "points": point_error(module, self.valid_points or self.sampler.points, self.valid_points is None)
@@ -163,28 +169,28 @@ class JointTask:
         if self.valid_emotions is not None:
             logits = emotion_logits(module, self.valid_emotions)
             figures |= emotion_figures(logits, self.valid_emotions.labels)
-            wrong = 100 - figures["accuracy"]
-            figures["error"] = self.config.share * figures["points"] + (1 - self.config.share) * wrong
+            error_rate = 100 - figures["accuracy"]
+            figures["error"] = self.config.share * figures["points"] + (1 - self.config.share) * error_rate
         elif self.valid_points is None:
-            figures["error"] = 0.0  # faces that were learnt from are nothing to choose by: the last is kept
+            figures["error"] = 0.0  # without validation faces there is nothing to choose by: the last is kept
         return figures
 
 
-def moved(matrix: Tensor, shift: Tensor, jitter: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """A similarity into the frame, followed by (N, 2, 3) moves about the frame's centre."""
-    turn, middle = jitter[:, :, :2].transpose(1, 2), (size - 1) / 2
-    return matrix @ turn, (shift - middle) @ turn + jitter[:, None, :, 2] + middle
+def jittered(matrix: Tensor, shift: Tensor, jitter: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Return a similarity into the frame, followed by a jitter (N, 2, 3) about the frame's centre."""
+    linear, middle = jitter[:, :, :2].transpose(1, 2), (size - 1) / 2
+    return matrix @ linear, (shift - middle) @ linear + jitter[:, None, :, 2] + middle
 
 
 def class_weights(labels: NDArray[np.int64], classes: int, power: float) -> Tensor:
-    """What a face of each class counts: 1 / frequency to a power, 1 on average over the faces."""
+    """Return class weights (L,): 1 / frequency to a power, with mean 1 over the faces."""
     counts = np.maximum(np.bincount(labels, minlength=classes), 1).astype(np.float64)
     weights = counts**-power
     return torch.from_numpy(weights * counts.sum() / (weights * counts).sum()).float()
 
 
 def point_error(module: EmotionalDANNet, sampler: CropSampler, training: bool) -> float:
-    """NME over inter-pupil distance in percent, after the joint stage."""
+    """Return the NME over the inter-pupil distance after the joint stage, percent."""
     total = min(64, len(sampler.bank)) if training else len(sampler.bank)
     errors = []
     with torch.no_grad():
@@ -209,7 +215,7 @@ def fit(
     check = [s for s in valid or () if s.shape is not None] or None
     module = start(config, mean, labels, initial)
     if any(dan_training.stage_schedule(config.cascade, i) for i in range(len(config.cascade.sizes))):
-        if is_quick(module.cascade):
+        if has_lean_stage(module.cascade):
             raise ConfigError(
                 f"{initial}: its cascade is quick, so quick_again trains it, not cascade.minutes"
             )
@@ -224,17 +230,17 @@ def fit(
         CropBank(with_points, markup), config.cascade.crop_size, config.cascade.crop_scale,
         config.cascade.batch, config.cascade.augmentation, seed + 100, 0.0, config.cascade.soft_share,
     )  # fmt: skip
-    checked = CropBank(check, markup) if check else None
-    if config.quick and (config.quick_again or not is_quick(module.cascade)):
-        if not is_quick(module.cascade):
-            quicken(module.cascade, config.quick)
-        learn(module.cascade, crops, checked, config, folder, progress)
+    valid_faces = CropBank(check, markup) if check else None
+    if config.quick and (config.quick_again or not has_lean_stage(module.cascade)):
+        if not has_lean_stage(module.cascade):
+            use_lean_stage(module.cascade, config.quick)
+        train_lean_cascade(module.cascade, crops, valid_faces, config, folder, progress)
     schedule = joint_schedule(config)
     teachers = Teachers.of(config, initial, mean, labels) if schedule and config.taught else None
     emotions = _bank(module, train, labels, markup, folder, "train")
     valid_emotions = _bank(module, valid or (), labels, markup, folder, "valid")
     sampler = _sampler(config, crops, emotions, module.size, len(labels), seed)
-    task = JointTask(sampler, checked, valid_emotions, config, teachers)
+    task = JointTask(sampler, valid_faces, valid_emotions, config, teachers)
     if schedule is not None:
         module.joint.requires_grad_(True)
         JointTrainer(module, task, schedule, folder, seed).run(
@@ -247,7 +253,7 @@ def fit(
 def _sampler(
     config: Config, crops: CropSampler, emotions: EmotionBank | None, size: int, classes: int, seed: int
 ) -> JointSampler:
-    """Batches of both kinds, or of faces with points alone."""
+    """Return the sampler of faces with points and faces with an emotion, or of the former alone."""
     count = round(config.batch * (1 - config.points_share)) if emotions is not None else 0
     points = replace(crops, batch_size=config.batch - count)
     scale = config.cascade.frame_scale
@@ -257,27 +263,27 @@ def _sampler(
 
 
 def finish(module: EmotionalDANNet, task: JointTask, seed: int, progress: Progress) -> None:
-    """Settle what takes seconds: how far the points' head is trusted, the shape head, the temperature.
+    """Fit what takes seconds: the damping of the points' updates, the shape head and the temperature.
 
-    What takes faces that it has not learnt from stays, where none are given, as the weights it started from
-    have it: so one may train on all of a set with what its validation split has settled before.
+    What is fitted on validation faces keeps its initial value if none are given: one may first fit it on a
+    validation split and then train on the whole set.
     """
     if task.valid_points is not None:
-        progress(1.0, f"points: {damp_points(module, task.valid_points):.2f} of the last stage's moves")
-    learnt, checked = task.sampler.emotions, task.valid_emotions
-    if learnt is None:
+        progress(1.0, f"points: {fit_point_damping(module, task.valid_points):.2f} of the last stage's moves")
+    train_faces, valid_faces = task.sampler.emotions, task.valid_emotions
+    if train_faces is None:
         return
-    module.bias.copy_(even_chances(learnt.labels, task.sampler.classes, task.config.even))
-    if checked is None:
+    module.bias.copy_(logit_adjustment(train_faces.labels, task.sampler.classes, task.config.even))
+    if valid_faces is None:
         return
     nn.init.zeros_(module.shape_head.last.weight)
     nn.init.zeros_(module.shape_head.last.bias)
-    logits = emotion_logits(module, checked)
-    learn_shape_head(module, learnt, seed)
-    weight = weigh_shape_head(module, logits, checked)
-    logits = emotion_logits(module, checked) + module.bias
-    module.temperature.fill_(best_temperature(logits, checked.labels))
-    progress(1.0, f"shape head at {weight:.1f}: {emotion_figures(logits, checked.labels)}")
+    logits = emotion_logits(module, valid_faces)
+    train_shape_head(module, train_faces, seed)
+    weight = fit_shape_head_weight(module, logits, valid_faces)
+    logits = emotion_logits(module, valid_faces) + module.bias
+    module.temperature.fill_(best_temperature(logits, valid_faces.labels))
+    progress(1.0, f"shape head at {weight:.1f}: {emotion_figures(logits, valid_faces.labels)}")
 
 
 def _bank(
@@ -290,7 +296,7 @@ def _bank(
 
 
 def joint_schedule(config: Config) -> Schedule | None:
-    """The schedule of the joint stage; None where it gets no time."""
+    """Return the schedule of the joint stage; None where it is not trained."""
     if not config.steps and not config.minutes:
         return None
     return Schedule(
@@ -306,7 +312,7 @@ def joint_schedule(config: Config) -> Schedule | None:
 
 
 def save(module: EmotionalDANNet, folder: Path, markup: MarkUp, labels: Sequence[str]) -> None:
-    """The graph that users run and the torch weights that training goes on from, both in half precision."""
+    """Save the ONNX graph, and the torch weights for further training, both in half precision."""
     stages = [f"stage{i + 1}" for i in range(len(module.cascade.sizes) + 1)]
     metadata = {
         "markup": markup.name,

@@ -1,8 +1,8 @@
-"""A quicker cascade before the joint stage, made of a finished DAN's and taught again.
+"""A faster cascade before the joint stage, derived from a trained DAN and fine-tuned.
 
-DAN's first stage only has to find the face well enough for the second to see it upright, and costs as much
-as the second: a lean one does it in a fifth of the time. The second goes on without the feature image, and
-its first two halvings move ahead of the second convolution of their pairs, which then costs a quarter.
+DAN's first stage only has to align the face for the second, but costs as much: a lean one takes a fifth of
+the time. The second stage does without the feature image, and its first two poolings move ahead of the second
+convolution of their pairs, which then costs a quarter.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
     from meanshape.methods.emotional_dan.config import Config
 
 EARLIER = 2
-"""How many of the second stage's halvings move ahead."""
+"""Number of the second stage's poolings that move ahead."""
 FEATURES = 128
 """Width of the lean stage's fc1."""
 
 
 class LeanStage(nn.Module):
-    """A first stage of few convolutions with strides: features (N, F) and an update (N, outputs), as `Stage`.
+    """A first stage of few strided convolutions: features (N, F) and an update (N, outputs), as `Stage`.
 
-    Halved by the first convolution, by the first of each following pair, and by the last.
+    The first convolution, the first of each following pair and the last have stride 2.
     """
 
     def __init__(self, channels: int, maps: tuple[int, ...], size: int, outputs: int) -> None:
@@ -53,18 +53,18 @@ class LeanStage(nn.Module):
         nn.init.zeros_(self.fc2.bias)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Features of fc1 and the update of fc2."""
+        """Return the features of fc1 and the update of fc2."""
         features = self.fc1(self.lean(image))
         return features, self.fc2(features)
 
 
-def is_quick(cascade: DANNet) -> bool:
-    """Whether a cascade begins with a lean stage."""
+def has_lean_stage(cascade: DANNet) -> bool:
+    """Return whether the cascade's first stage is lean."""
     return isinstance(cascade.stages[0], LeanStage)
 
 
-def quicken(cascade: DANNet, maps: tuple[int, ...]) -> None:
-    """Put a lean stage, still to be taught, in the first's place, and shorten those that follow."""
+def use_lean_stage(cascade: DANNet, maps: tuple[int, ...]) -> None:
+    """Replace the first stage by an untrained lean one, and make the later stages cheaper."""
     outputs = cast(Stage, cascade.stages[0]).fc2.out_features
     cascade.stages[0] = LeanStage(cascade.channels, maps, cascade.sizes[0], outputs)
     for stage in list(cascade.stages)[1:]:
@@ -77,7 +77,7 @@ def quicken(cascade: DANNet, maps: tuple[int, ...]) -> None:
 
 
 def _halved_earlier(layers: list[nn.Module]) -> list[nn.Module]:
-    """Layers with their first poolings ahead of the convolution, norm and ReLU before them."""
+    """Return layers with their first poolings moved ahead of the convolution, norm and ReLU before them."""
     pools = [index for index, layer in enumerate(layers) if isinstance(layer, nn.MaxPool2d)]
     for pool in pools[:EARLIER]:
         layers.insert(pool - 3, layers.pop(pool))
@@ -85,7 +85,7 @@ def _halved_earlier(layers: list[nn.Module]) -> list[nn.Module]:
 
 
 def _forget_last_input(trunk: nn.Sequential) -> None:
-    """Drop the last channel that a stage sees, the feature image."""
+    """Remove a stage's last input channel, the feature image."""
     norm, conv = cast(nn.BatchNorm2d, trunk[0]), cast(nn.Conv2d, trunk[1])
     count = norm.num_features - 1
     trunk[0] = nn.BatchNorm2d(count)
@@ -97,28 +97,34 @@ def _forget_last_input(trunk: nn.Sequential) -> None:
 
 
 class LeanTask(StageTask):
-    """The lean first stage: its points' error, and nothing about its maps."""
+    """The lean first stage's task: the points' loss without the localisation loss."""
 
     def _localise(self, module: DANNet, points: Tensor) -> Tensor:
         return points.new_zeros(())
 
 
 class ShortTrainer(Trainer):
-    """The usual loop with orthogonal steps for the convolutions."""
+    """The training loop with Muon for the convolutions."""
 
     def __init__(
-        self, module: nn.Module, task: Task, schedule: Schedule, folder: Path | None, name: str, turn: float
+        self,
+        module: nn.Module,
+        task: Task,
+        schedule: Schedule,
+        folder: Path | None,
+        name: str,
+        relative_step: float,
     ) -> None:
         super().__init__(module, task, schedule, None, name, 0)
         weights = [p for p in module.parameters() if p.requires_grad]
-        turned, rest = [p for p in weights if p.ndim == 4], [p for p in weights if p.ndim != 4]
-        mixed = Orthogonal(turned, rest, schedule.rate, turn, schedule.weight_decay)
+        convolutions, rest = [p for p in weights if p.ndim == 4], [p for p in weights if p.ndim != 4]
+        mixed = Orthogonal(convolutions, rest, schedule.rate, relative_step, schedule.weight_decay)
         self.optimiser = cast(torch.optim.AdamW, mixed)
         self.folder = folder
         self._resume()
 
 
-def learn(
+def train_lean_cascade(
     cascade: DANNet,
     sampler: CropSampler,
     valid: CropBank | None,
@@ -126,9 +132,9 @@ def learn(
     folder: Path | None,
     progress: Progress,
 ) -> None:
-    """Teach the lean first stage, then let the second get used to it."""
-    turns = (0.02, 0.01)
-    for index, (steps, turn) in enumerate(zip(config.quick_steps, turns, strict=True)):
+    """Train the lean first stage, then fine-tune the second after it."""
+    relative_steps = (0.02, 0.01)
+    for index, (steps, relative_step) in enumerate(zip(config.quick_steps, relative_steps, strict=True)):
         if not steps:
             continue
         batches = replace(sampler, seed=sampler.seed + index)
@@ -137,5 +143,5 @@ def learn(
         cascade.requires_grad_(False)
         cascade.stages[index].requires_grad_(True)
         name = ("lean", "second")[index]
-        ShortTrainer(cascade, task, schedule, folder, name, turn).run(named(progress, name))
+        ShortTrainer(cascade, task, schedule, folder, name, relative_step).run(named(progress, name))
     cascade.requires_grad_(False).eval()

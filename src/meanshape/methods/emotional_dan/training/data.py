@@ -1,8 +1,7 @@
-"""Faces with an emotion, kept as upright grey frames, and batches that mix them with faces that have points.
+"""Faces with an emotion, cached as aligned grey frames, and batches that mix them with faces with points.
 
-The cascade that comes before the joint stage does not learn any more, so its answer for a face is computed
-once: what is kept is the face in a frame somewhat larger than the joint stage's, and the shape in that
-frame. That saves a quarter of the time.
+The cascade before the joint stage is frozen, so its shape is computed once per face. The cache holds the face
+in a frame somewhat larger than the joint stage's, and the shape. That saves a quarter of the time.
 """
 
 from __future__ import annotations
@@ -25,24 +24,25 @@ from meanshape.core.image import warp
 from meanshape.core.markup import MarkUp
 from meanshape.core.reflection import stored_warp
 from meanshape.core.sample import Sample
-from meanshape.methods.dan.network import warp as seen_in
+from meanshape.methods.dan.network import warp as warp_frame
 from meanshape.methods.emotional_dan.network import EmotionalDANNet
 from meanshape.training.augment import Augmentation, as_pixels, jitter_matrix
 from meanshape.training.checked import check_stored
 from meanshape.training.layers import grey
 from meanshape.training.sampling import Batch, CropSampler
 
-MARGIN = 1.5  # side of a kept frame over the joint stage's
-TOGETHER = 64
-BLUR = (0.4, 2.5)  # deviations, pixels of the joint stage's frame: up to that of a face 12 pixels wide
-TIGHT = (-0.12, 0.06)  # how far into the face's box a narrow picture cuts, in boxes, at each side
+MARGIN = 1.5  # side of a cached frame relative to the joint stage's
+BATCH = 64
+BLUR = (
+    0.4,
+    2.5,
+)  # standard deviations, pixels of the joint stage's frame: up to that of a face 12 pixels wide
+TRUNCATION = (-0.12, 0.06)  # how far the image's border cuts into the face's box at each side, face boxes
 
 
 @dataclass(frozen=True, slots=True)
 class EmotionBank:
-    """Upright faces in memory: frames (N, S, S), labels (N,), points (N, K, 2) in pixels of the joint stage's
-    frame.
-    """
+    """Aligned faces in memory: frames (N, S, S), labels (N,), points (N, K, 2) in the joint stage's frame."""
 
     frames: NDArray[np.uint8]
     placed: NDArray[np.float32]
@@ -53,43 +53,44 @@ class EmotionBank:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def look(
+    def augmented_face(
         self,
         index: int,
         jitter: NDArray[np.float64] | None = None,
         flip: bool = False,
-        cut: tuple[int, int, int, int] = (0, 0, 0, 0),
+        truncated: tuple[int, int, int, int] = (0, 0, 0, 0),
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
-        """A face, moved by ``jitter`` about its centre: image, shape so far, where it should be.
+        """Return a jittered face: image (S, S), the cascade's shape (K, 2), and that shape jittered too.
 
-        ``cut``: rows and columns of the kept frame (top, bottom, left, right) that its reflection replaces.
+        ``truncated`` are the rows and columns of the cached frame (top, bottom, left, right) that are
+        replaced by reflection.
         """
         frame, placed = self.frames[index], self.placed[index]
-        if any(cut):
-            side, (top, bottom, left, right) = frame.shape[0], cut
+        if any(truncated):
+            side, (top, bottom, left, right) = frame.shape[0], truncated
             inner = frame[top : side - bottom, left : side - right]
             frame = as_pixels(cv2.copyMakeBorder(inner, top, bottom, left, right, cv2.BORDER_REFLECT))
         middle, centre = (self.size - 1) / 2, (frame.shape[0] - 1) / 2
         moves = np.eye(2, 3) if jitter is None else jitter
         if flip:
             frame = frame[:, ::-1]
-            placed = self._turned(placed)
+            placed = self._mirrored(placed)
         matrix = moves.copy()
         matrix[:, 2] += middle - moves[:, :2] @ (centre, centre)
         image = stored_warp(np.ascontiguousarray(frame), matrix, (self.size, self.size))
         target = (placed - middle) @ moves[:, :2].T + moves[:, 2] + middle
         return as_pixels(image), placed, target.astype(np.float32)
 
-    def _turned(self, placed: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Points (..., K, 2) as a mirror shows them."""
+    def _mirrored(self, placed: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return mirrored points (..., K, 2)."""
         turned = placed[..., list(self.mirror), :] * (-1, 1) + (self.size - 1, 0)
         return turned.astype(np.float32)
 
     def plain(
         self, start: int, count: int, flip: bool = False
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Faces as they are, or mirrored: images (N, 1, size, size) and shapes."""
-        seen = [self.look(i, flip=flip) for i in range(start, min(start + count, len(self)))]
+        """Return faces without augmentation, or mirrored: images (N, 1, size, size) and shapes."""
+        seen = [self.augmented_face(i, flip=flip) for i in range(start, min(start + count, len(self)))]
         return np.stack([s[0] for s in seen])[:, None].astype(np.float32), np.stack([s[1] for s in seen])
 
 
@@ -102,14 +103,14 @@ def build(
 ) -> EmotionBank:
     """Run the cascade over labelled faces; with a ``cache`` file, once for a run and its resumptions."""
     if cache is not None and cache.exists():
-        return _kept(cache, module.size, markup, len(labels))
+        return _read_cache(cache, module.size, markup, len(labels))
     frames, placed, numbers = [], [], []
     with ThreadPoolExecutor(1) as pool:
-        parts = [samples[i : i + TOGETHER] for i in range(0, len(samples), TOGETHER)]
+        parts = [samples[i : i + BATCH] for i in range(0, len(samples), BATCH)]
         for crops, found in pool.map(lambda part: _crops(module, part), parts):
             if not found:
                 continue
-            frame, points = _upright(module, crops)
+            frame, points = _aligned_frames(module, crops)
             frames.append(frame)
             placed.append(points)
             numbers += [labels.index(sample.attributes["emotion"]) for sample in found]
@@ -122,8 +123,8 @@ def build(
     return bank
 
 
-def _kept(cache: Path, size: int, markup: MarkUp, labels: int) -> EmotionBank:
-    """The frames that a run has cut already."""
+def _read_cache(cache: Path, size: int, markup: MarkUp, labels: int) -> EmotionBank:
+    """Return the bank that this run cached before."""
     try:
         with open_unlinked(cache) as file:
             check_stored(file)
@@ -146,7 +147,7 @@ def _kept(cache: Path, size: int, markup: MarkUp, labels: int) -> EmotionBank:
 
 
 def _crops(module: EmotionalDANNet, part: Sequence[Sample]) -> tuple[NDArray[np.uint8], list[Sample]]:
-    """The crops that a prediction would see, of the samples whose picture can be read."""
+    """Return the crops, as in prediction, of the samples with a readable image, and these samples."""
     size, scale = module.cascade.crop_size, module.cascade.crop_scale
     crops, found = [], []
     for sample in part:
@@ -160,25 +161,25 @@ def _crops(module: EmotionalDANNet, part: Sequence[Sample]) -> tuple[NDArray[np.
     return np.stack(crops) if crops else np.empty(0, np.uint8), found
 
 
-def _upright(
+def _aligned_frames(
     module: EmotionalDANNet, crops: NDArray[np.uint8]
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Frames larger than the joint stage's by ``MARGIN``, and the shapes in its own frame."""
+    """Return aligned frames, ``MARGIN`` times the joint stage's, and shapes in the joint stage's frame."""
     with torch.no_grad():
         image = torch.from_numpy(crops).permute(0, 3, 1, 2).float()
         shape = module.cascade(image)[-1]
         matrix, shift = module.frame(shape)
         side = 2 * round(module.size * MARGIN / 2)
-        wide = seen_in(grey(image), matrix, shift + (side - module.size) / 2, side)[:, 0]
+        wide = warp_frame(grey(image), matrix, shift + (side - module.size) / 2, side)[:, 0]
         return wide.round().clamp(0, 255).to(torch.uint8).numpy(), (shape @ matrix + shift).numpy()
 
 
 @dataclass(frozen=True, slots=True)
 class JointSampler:
-    """Batches of both kinds: ``batch(step)`` is the same whenever it is asked for.
+    """Batches of faces with points and of faces with an emotion; ``batch(step)`` is deterministic.
 
-    Faces with points come as crops; faces with an emotion as frames. ``augmentation`` moves and changes
-    both in the joint stage's frame, beside what the crops have gone through.
+    The former come as crops, the latter as frames. ``augmentation`` applies to both in the joint stage's
+    frame, on top of the crops' own.
     """
 
     points: CropSampler
@@ -189,10 +190,10 @@ class JointSampler:
     frame_scale: float
     classes: int
     seed: int
-    tight: float = 0.0  # how many of the faces with an emotion come cut off as by a narrow picture
+    truncation: float = 0.0  # share of faces with an emotion that are truncated, as by an image's border
 
     def batch(self, step: int) -> Batch:
-        """image, points, norm and jitter of the one kind; face, placed, target and label of the other."""
+        """Return image, points, norm, jitter (with points); face, placed, target, label (with an emotion)."""
         batch = dict(self.points.batch(step))
         batch["jitter"] = np.stack(
             [
@@ -207,12 +208,14 @@ class JointSampler:
     def _jitter(self, rng: np.random.Generator) -> NDArray[np.float64]:
         return jitter_matrix(rng, self.augmentation, self.size / self.frame_scale)
 
-    def _cut(self, rng: np.random.Generator, side: int) -> tuple[int, int, int, int]:
-        """How far the sides of a kept frame are cut off, as those of a picture that ends at the face are."""
-        if rng.random() >= self.tight:
+    def _truncation(self, rng: np.random.Generator, side: int) -> tuple[int, int, int, int]:
+        """Return the rows and columns to truncate (top, bottom, left, right), mostly none."""
+        if rng.random() >= self.truncation:
             return 0, 0, 0, 0
         face = self.size / self.frame_scale
-        top, bottom, left, right = ((side - face) / 2 + face * rng.uniform(*TIGHT, 4)).round().astype(int)
+        top, bottom, left, right = (
+            ((side - face) / 2 + face * rng.uniform(*TRUNCATION, 4)).round().astype(int)
+        )
         return int(top), int(bottom), int(left), int(right)
 
     def _faces(self, bank: EmotionBank, step: int) -> Batch:
@@ -220,17 +223,17 @@ class JointSampler:
         placed = np.empty((self.count, *bank.placed.shape[1:]), np.float32)
         target = np.empty_like(placed)
         label = np.zeros((self.count, self.classes), np.float32)
-        for row, index in enumerate(self._walk(len(bank), step)):
+        for row, index in enumerate(self._batch_indices(len(bank), step)):
             rng = np.random.default_rng((self.seed, 6, step, row))
             flip = bool(rng.random() < self.augmentation.flip)
-            jitter, cut = self._jitter(rng), self._cut(rng, bank.frames.shape[1])
-            face, placed[row], target[row] = bank.look(int(index), jitter, flip, cut)
+            jitter, truncated = self._jitter(rng), self._truncation(rng, bank.frames.shape[1])
+            face, placed[row], target[row] = bank.augmented_face(int(index), jitter, flip, truncated)
             faces[row, 0] = change_grey(rng, face, self.augmentation)
             label[row, bank.labels[index]] = 1
         return {"face": faces, "placed": placed, "target": target, "label": label}
 
-    def _walk(self, total: int, step: int) -> NDArray[np.int64]:
-        """Which faces make the batch: without replacement within an epoch."""
+    def _batch_indices(self, total: int, step: int) -> NDArray[np.int64]:
+        """Return the faces of batch ``step``: without replacement within an epoch."""
         positions = np.arange(step * self.count, (step + 1) * self.count)
         orders = {
             epoch: np.random.default_rng((self.seed, 7, int(epoch))).permutation(total)
@@ -242,7 +245,7 @@ class JointSampler:
 def change_grey(
     rng: np.random.Generator, face: NDArray[np.uint8], augmentation: Augmentation
 ) -> NDArray[np.float32]:
-    """Brightness, contrast and gamma; blur; noise; a flat rectangle over a part of the face."""
+    """Apply brightness, contrast, gamma, blur, noise and a flat rectangle over a part of the face."""
     image: NDArray[np.float64] = face.astype(np.float64)
     if rng.random() < augmentation.colour:
         gamma, contrast = math.exp(rng.normal(0, 0.25)), math.exp(rng.normal(0, 0.2))

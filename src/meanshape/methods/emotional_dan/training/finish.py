@@ -1,8 +1,7 @@
-"""What a finished joint stage says, and what is settled then, in seconds: how far its moves of the points are
-trusted, a head that reads the shape, its weight, the temperature.
+"""Evaluate the trained joint stage, and fit the damping of its updates, the shape head and the temperature.
 
-The shape alone tells much of an expression, and a small net learns that in no time; the joint stage reads it
-off a heatmap only slowly.
+The shape alone tells much about an expression; a small network learns that at once, while the joint stage
+learns it from a heatmap only slowly.
 """
 
 from __future__ import annotations
@@ -25,10 +24,10 @@ WEIGHTS = tuple(step / 10 for step in range(13))
 SPREADS = (0.7, 0.85, 1.0, 1.15, 1.3, 1.5, 1.75, 2.0)  # temperatures to try with each weight
 
 
-def damp_points(module: EmotionalDANNet, sampler: CropSampler) -> float:
-    """Trust the points' head as far (0 to 1 of its moves) as errs least on the validation faces.
+def fit_point_damping(module: EmotionalDANNet, sampler: CropSampler) -> float:
+    """Set and return the factor (0 to 1) of the points' updates that minimises the validation error.
 
-    With few faces the last stage's moves are noisier than they need be; the paper has no such step.
+    With few training faces the last stage's updates are noisy; the paper has no such step.
     """
     before, after, truth, norm = [], [], [], []
     module.trust.fill_(1)
@@ -41,19 +40,19 @@ def damp_points(module: EmotionalDANNet, sampler: CropSampler) -> float:
             truth.append(torch.from_numpy(batch["points"]))
             norm.append(torch.from_numpy(batch["norm"]))
         first, last = torch.cat(before), torch.cat(after)
-        shares = [step / 20 for step in range(21)]
-        costs = []
-        for share in shares:
+        factors = [step / 20 for step in range(21)]
+        errors = []
+        for factor in factors:
             distances, known = point_distances(
-                first + share * (last - first), torch.cat(truth), torch.cat(norm)
+                first + factor * (last - first), torch.cat(truth), torch.cat(norm)
             )
-            costs.append(float(masked_mean(distances, known)))
-    best = shares[int(np.argmin(costs))]
+            errors.append(float(masked_mean(distances, known)))
+    best = factors[int(np.argmin(errors))]
     module.trust.fill_(best)
     return best
 
 
-def learn_shape_head(module: EmotionalDANNet, bank: EmotionBank, seed: int) -> None:
+def train_shape_head(module: EmotionalDANNet, bank: EmotionBank, seed: int) -> None:
     """Train the shape head alone, on the shapes of labelled faces and their mirror images."""
     torch.manual_seed(seed)
     head = module.shape_head
@@ -74,9 +73,10 @@ def learn_shape_head(module: EmotionalDANNet, bank: EmotionBank, seed: int) -> N
     head.requires_grad_(False).eval()
 
 
-def weigh_shape_head(module: EmotionalDANNet, joint: Tensor, bank: EmotionBank) -> float:
-    """Scale the shape head to the weight at which it adds most to the joint stage's logits (N, L) of a bank's
-    faces; return that weight.
+def fit_shape_head_weight(module: EmotionalDANNet, joint: Tensor, bank: EmotionBank) -> float:
+    """Scale the shape head by the weight that minimises the cross entropy together with the joint stage.
+
+    ``joint`` are the joint stage's logits (N, L) of the bank's faces. Returns the weight.
     """
     truth = torch.from_numpy(bank.labels)
     with torch.no_grad():
@@ -94,7 +94,7 @@ def weigh_shape_head(module: EmotionalDANNet, joint: Tensor, bank: EmotionBank) 
 
 
 def emotion_logits(module: EmotionalDANNet, bank: EmotionBank, flip: bool = False) -> Tensor:
-    """Logits (N, L) of the faces of a bank, or of their mirror images."""
+    """Return the logits (N, L) of a bank's faces, or of their mirror images."""
     parts = []
     with torch.no_grad():
         for start in range(0, len(bank), 128):
@@ -105,22 +105,20 @@ def emotion_logits(module: EmotionalDANNet, bank: EmotionBank, flip: bool = Fals
 
 
 def emotion_figures(logits: Tensor, labels: NDArray[np.int64]) -> dict[str, float]:
-    """Accuracy, and the mean of the classes' accuracies, in percent."""
+    """Return the accuracy and the balanced accuracy (mean recall), percent."""
     right = (logits.argmax(1).numpy() == labels).astype(np.float64)
     classes = [right[labels == label].mean() for label in np.unique(labels)]
     return {"accuracy": 100 * float(right.mean()), "balanced": 100 * float(np.mean(classes))}
 
 
-def even_chances(labels: NDArray[np.int64], classes: int, share: float) -> Tensor:
-    """What is added to logits so that rare classes are not overlooked for being rare: minus the logarithm of
-    the classes' frequencies, times a share of it (Menon et al. 2021, logit adjustment).
-    """
+def logit_adjustment(labels: NDArray[np.int64], classes: int, strength: float) -> Tensor:
+    """Return the logit adjustment (L,): -strength log(class frequency) (Menon et al. 2021)."""
     counts = np.maximum(np.bincount(labels, minlength=classes), 1)
-    return -share * torch.from_numpy(np.log(counts / counts.sum())).float()
+    return -strength * torch.from_numpy(np.log(counts / counts.sum())).float()
 
 
 def best_temperature(logits: Tensor, labels: NDArray[np.int64]) -> float:
-    """The temperature that makes the true labels likeliest."""
+    """Return the temperature that minimises the cross entropy (Guo et al. 2017)."""
     truth = torch.from_numpy(labels)
     options = torch.exp(torch.linspace(-1.5, 1.5, 301))
     costs = [float(functional.cross_entropy(logits / t, truth)) for t in options]

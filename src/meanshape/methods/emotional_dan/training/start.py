@@ -1,6 +1,4 @@
-"""What a training of EmotionalDAN begins with: a module, with the weights of a DAN or of an EmotionalDAN
-where there are any, and those that teach it.
-"""
+"""Initialise EmotionalDAN's training: the module, weights to start from, and teachers."""
 
 from __future__ import annotations
 
@@ -23,7 +21,7 @@ from meanshape.core.weights import Checked, read_card
 from meanshape.methods.dan import training as dan_training
 from meanshape.methods.dan.network import prepared
 from meanshape.methods.emotional_dan.network import EmotionalDANNet
-from meanshape.methods.emotional_dan.training.cascade import quicken
+from meanshape.methods.emotional_dan.training.cascade import use_lean_stage
 from meanshape.methods.onnx.state import start_from
 
 if TYPE_CHECKING:
@@ -36,13 +34,13 @@ HEAD = {"emotion.weight", "emotion.bias"}  # of the joint stage: other labels wa
 def start(
     config: Config, mean: NDArray[np.float64], labels: Sequence[str], initial: Path | None
 ) -> EmotionalDANNet:
-    """The module of a configuration, with the weights of a DAN or of an EmotionalDAN if there are any."""
+    """Return the module of a configuration, initialised from a DAN or an EmotionalDAN if one is given."""
     module = EmotionalDANNet(
         dan_training.build(config.cascade, mean),
         size=config.size,
         maps=config.maps,
         features=config.features,
-        labels=max(1, len(labels)),  # a head of nothing is no head
+        labels=max(1, len(labels)),  # the graph needs an output even without labels
         dropout=config.dropout,
         reduced=config.reduced,
         residual=config.residual,
@@ -59,12 +57,12 @@ def start(
         if quick:
             if quick != config.quick:
                 raise WeightsError(f"{initial}: its cascade is another than quick = {config.quick} asks for")
-            quicken(module.cascade, config.quick)
+            use_lean_stage(module.cascade, config.quick)
         fresh = copy.deepcopy(module.joint)
         loaded = start_from(module if whole else module.cascade, initial)
         missing = {name for name, _ in fresh.named_parameters() if f"joint.{name}" not in loaded}
         if whole and missing - HEAD:
-            module.joint = fresh  # the other's is built otherwise
+            module.joint = fresh  # the loaded joint stage has another architecture
             module.trust.fill_(1)
         if whole and missing:
             module.temperature.fill_(1)
@@ -72,7 +70,7 @@ def start(
 
 
 def method_of(folder: Path | None) -> str | None:
-    """Which method's weights a folder holds."""
+    """Return the method whose weights a folder holds."""
     try:
         return None if folder is None else read_card(folder).method
     except WeightsError:
@@ -80,13 +78,14 @@ def method_of(folder: Path | None) -> str | None:
 
 
 def _counts(folder: Path, name: str) -> tuple[int, ...]:
-    """Numbers in the configuration of a run folder; none where it is older than that setting."""
+    """Return a tuple setting of a run folder's configuration; empty where the folder is older than it."""
     return tuple(toml.read(Checked(folder) / "config.toml").get(name, ()))
 
 
 class Teachers:
-    """EmotionalDANs that say what a pupil should answer, of the very faces that it sees, moved, changed and
-    mixed as they are (Beyer et al. 2022, "A good teacher is patient and consistent").
+    """Teachers for knowledge distillation, which see exactly the student's augmented and mixed faces.
+
+    Source: Beyer et al. 2022, "Knowledge distillation: A good teacher is patient and consistent".
     """
 
     def __init__(self, modules: Sequence[EmotionalDANNet]) -> None:
@@ -96,7 +95,7 @@ class Teachers:
     def of(
         cls, config: Config, initial: Path | None, mean: NDArray[np.float64], labels: Sequence[str]
     ) -> Self:
-        """Those in the folders that a configuration names, or else the one that a training starts from."""
+        """Return the teachers that a configuration names, or else the model that training starts from."""
         folders: list[Path | None] = [Path(name) for name in config.teachers] or [initial]
         modules = []
         for folder in folders:
@@ -118,11 +117,11 @@ class Teachers:
             modules.append(module)
         return cls(modules)
 
-    def say(self, face: Tensor, placed: Tensor) -> Tensor:
-        """Probabilities (N, L) of grey faces (N, 1, S, S) with a shape so far.
+    def predict(self, face: Tensor, placed: Tensor) -> Tensor:
+        """Return probabilities (N, L) of grey faces (N, 1, S, S) with current shapes (N, K, 2).
 
-        One of the teachers says them, of the faces or of their mirror images: which one and which way is
-        drawn anew each time, so that a pupil learns the mean of all of it at the price of one.
+        Each call draws one teacher, and the faces or their mirror images, so that the student learns the
+        ensemble's mean at the cost of one.
         """
         teacher = self.modules[int(torch.randint(len(self.modules), ()))]
         ratio = teacher.size / face.shape[-1]
