@@ -171,9 +171,9 @@ def test_intensities_do_not_see_light() -> None:
     mean = np.random.default_rng(1).random((12, 2)) * 2 - 1
     reader = TextureReader(mean, 40.0, Sampling("intensities", stride=0.05))
     light = np.random.default_rng(0).integers(20, 120, (64, 64)).astype(np.uint8)
-    one, other = (reader.read(reader.look(p), reader.warp.mean) for p in (light, light * 2))
+    one, other = (reader.read(reader.prepare(p), reader.warp.mean) for p in (light, light * 2))
     assert np.allclose(one, other, atol=1e-4) and abs(one.mean()) < 1e-4
-    flat = reader.read(reader.look(np.full((64, 64), 9, np.uint8)), reader.warp.mean)
+    flat = reader.read(reader.prepare(np.full((64, 64), 9, np.uint8)), reader.warp.mean)
     assert np.array_equal(flat, np.zeros_like(flat))
 
 

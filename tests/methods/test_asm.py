@@ -189,12 +189,12 @@ def test_profiles_find_an_edge_across_the_contour() -> None:
     light = np.zeros((60, 60), np.uint8)
     light[:, 31:] = 200
     reader = Profiles((0, 0, 1), (1, 2, 2), half=2, reach=4)
-    picture = reader.look(light)
+    picture = reader.prepare(light)
     values = reader.read(picture, np.array([[27.5, 20.0], [30.5, 30.0], [33.5, 40.0]]))
     best = np.abs(reader.windows(values)[..., 2]).argmax(1)
     shifts = reader.offsets(np.array([[27.5, 20.0], [30.5, 30.0], [33.5, 40.0]]))[np.arange(3), best]
     assert np.abs(shifts[:, 0] - (3, 0, -3)).max() <= 0.51 and np.allclose(shifts[:, 1], 0, atol=1)
-    flat = reader.windows(reader.read(reader.look(np.full((60, 60), 7, np.uint8)), np.zeros((3, 2))))
+    flat = reader.windows(reader.read(reader.prepare(np.full((60, 60), 7, np.uint8)), np.zeros((3, 2))))
     assert np.array_equal(flat, np.zeros_like(flat))
 
 

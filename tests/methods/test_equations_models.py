@@ -88,7 +88,7 @@ def test_a_fit_is_the_likeliest_shape(model: ShapeModel, shapes: np.ndarray, pri
         off = (weights[:, None] * (points - target) ** 2).sum()
         return float(off + prior * (b**2 / model.variances).sum())
 
-    b, matrix = model.fit(target, weights, prior=prior, box=None, rounds=60)
+    b, matrix = model.fit(target, weights, prior=prior, max_deviation=None, rounds=60)
     answer = np.concatenate([[matrix[0, 0], matrix[1, 0], *matrix[:, 2]], b])
     best = cost(answer)
     for n in range(len(answer)):
@@ -205,7 +205,7 @@ def test_a_search_moves_points_to_where_they_fit_and_all_to_a_face(
 def test_textures_have_mean_0_and_variance_1() -> None:
     reader = TextureReader(np.random.default_rng(1).random((12, 2)), 40.0, Sampling("intensities"))
     light = np.random.default_rng(0).integers(0, 256, (64, 64)).astype(np.uint8)
-    found = reader.read(reader.look(light), reader.warp.mean).astype(float)
+    found = reader.read(reader.prepare(light), reader.warp.mean).astype(float)
     assert found.mean() == pytest.approx(0, abs=1e-4) and found.var() == pytest.approx(1, rel=1e-3)
 
 

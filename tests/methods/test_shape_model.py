@@ -121,11 +121,13 @@ def test_the_prior_pulls_to_the_mean(model: ShapeModel) -> None:
 def test_limits(model: ShapeModel) -> None:
     deviations = np.sqrt(model.variances)
     far = 10 * deviations * np.where(np.arange(len(deviations)) % 2, 1, -1)
-    assert np.allclose(model.limit(far, box=1.5), np.sign(far) * 1.5 * deviations)
-    assert np.sqrt(np.mean(model.limit(far, box=None, ball=2.0) ** 2 / model.variances)) == pytest.approx(2)
+    assert np.allclose(model.limit(far, max_deviation=1.5), np.sign(far) * 1.5 * deviations)
+    assert np.sqrt(
+        np.mean(model.limit(far, max_deviation=None, max_distance=2.0) ** 2 / model.variances)
+    ) == pytest.approx(2)
     near = deviations * 0.3
     assert np.array_equal(model.limit(near, 3, 3), near) and np.array_equal(model.limit(far, None, None), far)
-    assert (np.abs(model.fit(made(1, 5)[0][0], box=0.5)[0]) <= 0.5 * deviations + 1e-12).all()
+    assert (np.abs(model.fit(made(1, 5)[0][0], max_deviation=0.5)[0]) <= 0.5 * deviations + 1e-12).all()
 
 
 def test_fewer_faces_than_modes() -> None:
@@ -133,7 +135,7 @@ def test_fewer_faces_than_modes() -> None:
     model = ShapeModel.train(shapes, modes=40)
     assert len(model.variances) <= 3
     for shape in shapes:
-        fitted = model.shape_from(*model.fit(shape, box=None, rounds=10))
+        fitted = model.shape_from(*model.fit(shape, max_deviation=None, rounds=10))
         assert np.abs(fitted - shape).max() < 0.05 * np.ptp(shape)
 
 

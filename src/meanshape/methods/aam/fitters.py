@@ -57,8 +57,8 @@ class Frame:
         return np.ascontiguousarray(found.transpose(0, 2, 1), np.float32)
 
     def nearest(self, points: Float, limit: float) -> Float:
-        """Return the nearest shape that a face has."""
-        return self.shapes.shape_from(*self.shapes.fit(points, box=limit, rounds=1))
+        """Return the nearest plausible shape of the model."""
+        return self.shapes.shape_from(*self.shapes.fit(points, max_deviation=limit, rounds=1))
 
 
 class Fitter(Protocol):
@@ -125,7 +125,7 @@ class Linear:
 
     def steps(self, frame: Frame, picture: Float32, points: Float, limit: float) -> Iterator[Float]:
         """Yield shapes for as long as the difference shrinks."""
-        b, matrix = frame.shapes.fit(points, box=limit)
+        b, matrix = frame.shapes.fit(points, max_deviation=limit)
         c = self.appearance.join(b, self.texture.project(frame.reader.read(picture, points)))
         difference = self.difference(frame, picture, matrix, c)
         for _ in range(self.iterations):

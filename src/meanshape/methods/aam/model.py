@@ -155,7 +155,7 @@ class AAM(SearchingModel):
         moved = apply(matrices, points)
 
         def read(face: int, matrix: Float, shape: Float) -> NDArray[np.float32]:
-            picture = frame.reader.look(view(bank.image(face), matrix, frame.reader.side))
+            picture = frame.reader.prepare(view(bank.image(face), matrix, frame.reader.side))
             return frame.reader.read(picture, shape)
 
         textures = mapped(read, zip(faces, matrices, moved, strict=True))
@@ -181,7 +181,7 @@ class AAM(SearchingModel):
         def displaced(face: int, copy: int) -> NDArray[np.float32]:
             rng = np.random.default_rng((*seed, face, copy))
             matrix = similarity(bank.points[face], frame.reader.warp.mean)
-            picture = frame.reader.look(view(bank.image(face), matrix, frame.reader.side))
+            picture = frame.reader.prepare(view(bank.image(face), matrix, frame.reader.side))
             true = apply(matrix, bank.points[face])
             b, pose = frame.shapes.fit(true)
             c = appearance.join(b, model.project(frame.reader.read(picture, true)))
@@ -244,7 +244,7 @@ class AAM(SearchingModel):
 def _looked(frame: Frame, image: Pixels, points: Float) -> tuple[Float, NDArray[np.float32]]:
     """Return the map into the frame that brings a shape upright, and what textures are read from there."""
     matrix = similarity(points, frame.reader.warp.mean)
-    return matrix, frame.reader.look(view(image, matrix, frame.reader.side))
+    return matrix, frame.reader.prepare(view(image, matrix, frame.reader.side))
 
 
 MODEL = AAM

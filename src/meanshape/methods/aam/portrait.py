@@ -58,7 +58,7 @@ class Portrait:
     def describe(self, image: NDArray[np.uint8], points: Float) -> Float:
         """Return the appearance weights, in standard deviations, of a face whose points are known."""
         matrix = similarity(points, self.reader.warp.mean)
-        picture = self.reader.look(view(image, matrix, self.reader.side))
+        picture = self.reader.prepare(view(image, matrix, self.reader.side))
         read = self.reader.read(picture, apply(matrix, points))
         b, _ = self.shapes.fit(points)
         c = self.appearance.join(b, self.texture.project(read))
@@ -97,7 +97,7 @@ def true_textures(
 
     def read(face: int) -> NDArray[np.float32]:
         matrix = similarity(bank.points[face], reader.warp.mean)
-        picture = reader.look(view(bank.image(face), matrix, reader.side))
+        picture = reader.prepare(view(bank.image(face), matrix, reader.side))
         return what(picture, apply(matrix, bank.points[face]))
 
     return mapped(read, [(face,) for face in faces])

@@ -69,7 +69,7 @@ class TextureReader:
         reference = placed(self.mean, self.face, self.side)
         return PiecewiseAffine.over(reference, self.sampling.stride * self.face, self.sampling.margin)
 
-    def look(self, light: NDArray[np.uint8]) -> Float32:
+    def prepare(self, light: NDArray[np.uint8]) -> Float32:
         """Return the picture of the frame that textures are read from (H, W, C)."""
         import cv2
 
@@ -200,4 +200,4 @@ class Appearance:
 
 def shape_weights(model: ShapeModel, points: Float) -> Float:
     """Return the mode weights (N, M) of shapes (N, K, 2)."""
-    return np.stack([model.fit(shape, box=None)[0] for shape in points])
+    return np.stack([model.fit(shape, max_deviation=None)[0] for shape in points])

@@ -1,4 +1,4 @@
-"""What is decided before ASM is trained, and presets."""
+"""Settings and presets of ASM."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from meanshape.methods.shared.start import Jitter
 
 VARIANCE = 0.98
 """The share of the shapes' variance that modes hold, where no number of them is given."""
-WOBBLE = Jitter(0.0, 0.05, 5.0)
-"""Of the frames that descriptors learn in."""
+DESCRIPTOR_JITTER = Jitter(0.0, 0.05, 5.0)
+"""Jitter of the frames that descriptors are trained in."""
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """What is decided before an ASM is trained. Lengths are pixels of the level's frame."""
+    """Settings of an ASM. Lengths are pixels of the level's frame."""
 
     faces: tuple[float, ...] = (60.0, 90.0)  # √(w h) of the mean face by level, coarse first
     modes: tuple[int, ...] = (30, 40)  # of the shape model by level; 0: as many as hold `VARIANCE`
@@ -35,11 +35,11 @@ class Config:
     # the recipe and the search
     ridge: float = 0.01  # on the covariance of descriptors, relative to its mean variance
     prior: float = 1.0  # how much the modes' Gaussian counts against the matches; 0: the paper's
-    limit: float = 3.0  # deviations of each mode
-    ball: float | None = None  # deviations per mode, all together
+    limit: float = 3.0  # bound of each mode, standard deviations
+    ball: float | None = None  # bound of the root mean square over the modes, standard deviations
     iterations: int = 2  # at most, per level
-    settled: float = 0.95  # share of the points that rest when a level is done
-    copies: int = 2  # of each face, moved at random, that the start is regressed on
+    settled: float = 0.95  # share of points at rest at which a level has converged
+    copies: int = 2  # jittered copies of each face that the start is regressed on
 
     structure: ClassVar[tuple[str, ...]] = (
         "faces",
@@ -56,7 +56,7 @@ class Config:
         "variance": VARIANCE,
         "noise": 0.5,
         "jitter": asdict(Jitter()),
-        "wobble": asdict(WOBBLE),
+        "wobble": asdict(DESCRIPTOR_JITTER),
         "surroundings": 4,
     }
 

@@ -18,7 +18,7 @@ from meanshape.core.markup import MarkUp
 from meanshape.core.sample import Sample
 from meanshape.core.shape import Shape
 from meanshape.core.weights import Files
-from meanshape.methods.asm.config import VARIANCE, WOBBLE, Config
+from meanshape.methods.asm.config import DESCRIPTOR_JITTER, VARIANCE, Config
 from meanshape.methods.asm.profiles import (
     MEASURES,
     Measure,
@@ -50,7 +50,7 @@ BATCH = 256
 
 @dataclass(frozen=True)
 class Level:
-    """One resolution: the mean shape in its frame, the shape model, how descriptors are read and measured."""
+    """One pyramid level: the mean shape in its frame, the shape model, the descriptor and its measure."""
 
     reference: Float
     side: int
@@ -58,9 +58,9 @@ class Level:
     reader: Reader
     measure: Measure | None = None
 
-    def look(self, image: Pixels, matrix: Float) -> NDArray[np.float32]:
-        """Return what descriptors are read from, in the frame that `matrix` maps the picture to."""
-        return self.reader.look(view(image, matrix, self.side))
+    def prepare(self, image: Pixels, matrix: Float) -> NDArray[np.float32]:
+        """Return the feature maps of the frame that `matrix` maps the image to."""
+        return self.reader.prepare(view(image, matrix, self.side))
 
 
 class ASM(SearchingModel):
@@ -86,7 +86,7 @@ class ASM(SearchingModel):
         way.append(points)
         for level in self._levels:
             matrix = similarity(points, level.reference)
-            back, picture, moved = invert(matrix), level.look(image, matrix), apply(matrix, points)
+            back, picture, moved = invert(matrix), level.prepare(image, matrix), apply(matrix, points)
             for _ in range(self.config.iterations):
                 moved, settled = self._step(level, picture, moved)
                 way.append(apply(back, moved))
@@ -98,7 +98,7 @@ class ASM(SearchingModel):
         return np.stack(way[-2:])
 
     def _step(self, level: Level, picture: NDArray[np.float32], points: Float) -> tuple[Float, bool]:
-        """Move each point where it fits best, and all to the nearest shape that a face has."""
+        """Move each point to its best match, then fit the shape model; return the points and convergence."""
         config, offsets = self.config, level.reader.offsets(points)
         assert level.measure is not None
         score = level.measure.score(level.reader, level.reader.read(picture, points))
@@ -109,7 +109,12 @@ class ASM(SearchingModel):
         else:
             step, weights = _mean_place(score, offsets)
         b, matrix = level.model.fit(
-            points + step, weights, prior=config.prior, box=config.limit, ball=config.ball, rounds=2
+            points + step,
+            weights,
+            prior=config.prior,
+            max_deviation=config.limit,
+            max_distance=config.ball,
+            rounds=2,
         )
         half = np.hypot(*offsets[0].T).max() / 2 / (np.sqrt(2) if config.descriptor == "patches" else 1)
         settled = np.mean(np.hypot(*step.T) <= half) >= config.settled
@@ -155,10 +160,10 @@ class ASM(SearchingModel):
 
         def descriptors(face: int) -> NDArray[np.float32]:
             rng = np.random.default_rng((*seed, face))
-            off = WOBBLE.matrix(rng, 1.0, level.side)
-            matrix = compose(similarity(bank.points[face], level.reference), off)
+            jitter = DESCRIPTOR_JITTER.matrix(rng, 1.0, level.side)
+            matrix = compose(similarity(bank.points[face], level.reference), jitter)
             points = apply(matrix, bank.points[face])
-            values = level.reader.read(level.look(bank.image(face), matrix), points)
+            values = level.reader.read(level.prepare(bank.image(face), matrix), points)
             far = np.hypot(*level.reader.offsets(points)[0].T)
             around = rng.choice(np.flatnonzero(far > 0.12 * far.max()), SURROUNDINGS)
             return level.reader.windows(values)[:, [far.argmin(), *around]]

@@ -1,10 +1,10 @@
-"""What a point's surroundings look like, and how well each place near it fits.
+"""Descriptors around each point, and measures of how well each candidate position fits.
 
-Two readers: `Profiles`, the grey levels' derivative along the normal of the contour (Cootes et al. 1995),
-and `Patches`, gradient histograms of small cells around the point (as Stasm's HAT). Two measures: the
-Mahalanobis distance to the descriptors at the point, and the same against those around the
-point (`contrast`): with one covariance for both, the difference of the two distances is linear in the
-descriptor, Fisher's discriminant, and costs one filter. Everything is done for all K points at once.
+Two descriptors: `Profiles`, the derivative of grey levels along the contour's normal (Cootes et al. 1995),
+and `Patches`, gradient histograms of small cells around the point (like Stasm's HAT). Two measures: the
+Mahalanobis distance to the descriptors at the point, and the log odds of point against surroundings
+(`contrast`): with a shared covariance these are linear in the descriptor (Fisher's discriminant) and cost
+one filter. All K points are processed at once.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ Float = NDArray[np.float64]
 Float32 = NDArray[np.float32]
 
 POOL, AROUND = 1.5, 8.0
-"""Of the orientations, pixels of the frame: what smooths them, and over what gradients are made relative."""
+"""Standard deviations of the orientations' smoothing and of their normalisation, pixels of the frame."""
 
 
 class Reader(Protocol):
-    """Reads descriptors at S places around each of K points."""
+    """Reads descriptors at S candidate positions around each of K points."""
 
     @property
     def size(self) -> int:
         """D, the length of a descriptor."""
 
-    def look(self, light: NDArray[np.uint8]) -> Float32:
-        """Return what descriptors are read from: the frame's picture, prepared once."""
+    def prepare(self, light: NDArray[np.uint8]) -> Float32:
+        """Return the feature maps of a grey frame, from which descriptors are read."""
 
     def offsets(self, points: Float) -> Float:
-        """Return the places, relative to the points: (K, S, 2), or (1, S, 2) if they are the same for all."""
+        """Return the candidate offsets (K, S, 2), or (1, S, 2) if they are the same for all points."""
 
     def read(self, picture: Float32, points: Float) -> Float32:
-        """Return the values around each point that all its descriptors are made of."""
+        """Return the sampled values around each point, from which all its descriptors are cut."""
 
     def windows(self, values: Float32) -> Float32:
         """Return the descriptors (K, S, D)."""
@@ -52,8 +52,9 @@ class Reader(Protocol):
 
 @dataclass(frozen=True)
 class Patches:
-    """Descriptors of cells x cells orientation histograms, `apart` steps from each other, at places x places
-    places one step from each other; a step is in pixels.
+    """Descriptors of cells x cells orientation histograms.
+
+    Cells lie `apart` steps from each other, the places x places candidates one step; a step is in pixels.
     """
 
     places: int = 11
@@ -70,15 +71,15 @@ class Patches:
 
     @property
     def width(self) -> int:
-        """How many steps all descriptors of a point span."""
+        """The number of steps that all descriptors of a point span."""
         return self.places + self.apart * (self.cells - 1)
 
-    def look(self, light: NDArray[np.uint8]) -> Float32:
+    def prepare(self, light: NDArray[np.uint8]) -> Float32:
         """Return the orientations."""
         return orientations(light, POOL, AROUND)
 
     def offsets(self, points: Float) -> Float:
-        """Return the grid of places."""
+        """Return the grid of candidate offsets."""
         line = (np.arange(self.places) - (self.places - 1) / 2) * self.step
         return np.stack(np.meshgrid(line, line), -1).reshape(1, -1, 2)
 
@@ -99,7 +100,7 @@ class Patches:
         return np.ascontiguousarray(cut).reshape(count, self.places**2, self.size)
 
     def filtered(self, values: Float32, filters: Float32) -> Float32:
-        """Return the filters' answers: each cell's first, then their sums, so that no descriptor is made."""
+        """Return the filter responses, summed cell by cell, without building the descriptors."""
         count, width, n = len(values), self.width, self.places
         by_cell = filters.reshape(count, self.cells**2, CHANNELS).transpose(0, 2, 1)
         answers = (values.reshape(count, width * width, CHANNELS) @ by_cell).reshape(count, width, width, -1)
@@ -112,8 +113,9 @@ class Patches:
 
 @dataclass(frozen=True)
 class Profiles:
-    """Derivatives along the contour's normal: 2 half + 1 of them, a pixel from each other, normalised so that
-    their absolute values sum to 1; at 2 reach + 1 places.
+    """Profiles of 2 half + 1 derivatives along the contour's normal, at 2 reach + 1 candidate positions.
+
+    Derivatives are a pixel apart and normalised to an absolute sum of 1.
     """
 
     before: tuple[int, ...]  # by point, its neighbours on the contour
@@ -126,7 +128,7 @@ class Profiles:
         """D."""
         return 2 * self.half + 1
 
-    def look(self, light: NDArray[np.uint8]) -> Float32:
+    def prepare(self, light: NDArray[np.uint8]) -> Float32:
         """Return the grey levels (H, W, 1)."""
         return light.astype(np.float32)[..., None]
 
@@ -139,7 +141,7 @@ class Profiles:
         return normals
 
     def offsets(self, points: Float) -> Float:
-        """Return the places on the normals."""
+        """Return the candidate offsets along the normals."""
         line = np.arange(-self.reach, self.reach + 1, dtype=np.float64)
         found: Float = self.normals(points)[:, None] * line[:, None]
         return found
@@ -158,12 +160,12 @@ class Profiles:
         return np.asarray(cut / np.maximum(np.abs(cut).sum(-1, keepdims=True), 1.0), np.float32)
 
     def filtered(self, values: Float32, filters: Float32) -> Float32:
-        """Return the filters' answers."""
+        """Return the filter responses."""
         return np.asarray((self.windows(values) @ filters[..., None])[..., 0], np.float32)
 
 
 def neighbours(markup: MarkUp) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return, by point, the neighbours before and after it on the mark-up's lines, else itself."""
+    """Return each point's neighbours before and after it on the mark-up's contours, else itself."""
     before, after = list(range(len(markup))), list(range(len(markup)))
     for a, b in reversed(markup.edges):
         after[a], before[b] = b, a
@@ -172,7 +174,7 @@ def neighbours(markup: MarkUp) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 @dataclass(frozen=True)
 class Moments:
-    """Means and covariances of descriptors at the points and around them, as they come in."""
+    """Running moments of descriptors at the points and around them."""
 
     count: list[int]
     sums: list[Float]
@@ -188,7 +190,7 @@ class Moments:
         )
 
     def add(self, kind: int, descriptors: Float32) -> None:
-        """Take in descriptors (K, N, D) at the points (kind 0) or around them (1)."""
+        """Add descriptors (K, N, D) at the points (kind 0) or around them (1)."""
         self.count[kind] += descriptors.shape[1]
         self.sums[kind] += descriptors.sum(1, dtype=np.float64)
         self.squares[kind] += descriptors.transpose(0, 2, 1) @ descriptors
@@ -198,7 +200,7 @@ class Moments:
         return self.sums[kind] / max(self.count[kind], 1)
 
     def covariance(self, kind: int, ridge: float) -> Float:
-        """Return the covariance (K, D, D), its diagonal raised by a share of the mean variance."""
+        """Return the covariance (K, D, D), regularised by `ridge` times the mean variance."""
         mean, size = self.mean(kind), self.sums[0].shape[1]
         found = self.squares[kind] / max(self.count[kind], 1) - mean[:, :, None] * mean[:, None]
         level = np.maximum(np.trace(found, axis1=1, axis2=2) / size, 1e-9)
@@ -207,14 +209,14 @@ class Moments:
 
 @dataclass(frozen=True)
 class Contrast:
-    """Half the Mahalanobis distance to the surroundings less that to the point: log odds, linear."""
+    """Linear log odds of point against surroundings: half the difference of squared Mahalanobis distances."""
 
     filters: Float32  # (K, D)
     bias: Float32  # (K,)
 
     @classmethod
     def train(cls, moments: Moments, ridge: float) -> Self:
-        """Learn from descriptors at and around the points, the covariance being the mean of both."""
+        """Fit to descriptors at and around the points, with the mean of both covariances."""
         here, around = moments.mean(0), moments.mean(1)
         shared = (moments.covariance(0, ridge) + moments.covariance(1, ridge)) / 2
         filters = np.linalg.solve(shared, (here - around)[..., None])[..., 0]
@@ -244,7 +246,7 @@ class Mahalanobis:
 
     @classmethod
     def train(cls, moments: Moments, ridge: float) -> Self:
-        """Learn from descriptors at the points."""
+        """Fit to descriptors at the points."""
         inverse = np.linalg.inv(moments.covariance(0, ridge))
         whitening = np.linalg.cholesky((inverse + inverse.transpose(0, 2, 1)) / 2)
         return cls(moments.mean(0).astype(np.float32), whitening.astype(np.float32))

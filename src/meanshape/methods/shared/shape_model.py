@@ -83,17 +83,24 @@ class ShapeModel:
         points: Float = self.mean + (weights @ self.modes[: len(weights)]).reshape(-1, 2)
         return points if matrix is None else apply(matrix, points)
 
-    def limit(self, b: ArrayLike, box: float | None = 3.0, ball: float | None = None) -> Float:
-        """Return mode weights cut to `box` standard deviations each, and scaled into the ellipsoid where the
-        Mahalanobis distance is `ball`, in deviations per mode (so that it means the same for any M).
+    def limit(
+        self, b: ArrayLike, max_deviation: float | None = 3.0, max_distance: float | None = None
+    ) -> Float:
+        """Return mode weights clipped to plausible shapes.
+
+        Parameters
+        ----------
+        max_deviation : bound of each mode, standard deviations; None: none
+        max_distance : bound of the root mean square over the modes, standard deviations (the Mahalanobis
+            distance over √M); None: none
         """
         deviations = np.sqrt(self.variances)
         cut = np.asarray(b, np.float64)
-        if box is not None:
-            cut = np.clip(cut, -box * deviations, box * deviations)
-        if ball is not None and len(deviations):
+        if max_deviation is not None:
+            cut = np.clip(cut, -max_deviation * deviations, max_deviation * deviations)
+        if max_distance is not None and len(deviations):
             distance = np.sqrt(np.mean(cut**2 / np.maximum(self.variances, 1e-30)))
-            cut = cut * min(1.0, ball / max(distance, 1e-30))
+            cut = cut * min(1.0, max_distance / max(distance, 1e-30))
         return np.asarray(cut)
 
     def place(self, points: ArrayLike, weights: ArrayLike | None = None) -> Float:
@@ -106,8 +113,8 @@ class ShapeModel:
         weights: ArrayLike | None = None,
         *,
         prior: float = 0.0,
-        box: float | None = 3.0,
-        ball: float | None = None,
+        max_deviation: float | None = 3.0,
+        max_distance: float | None = None,
         rounds: int = 3,
     ) -> tuple[Float, Float]:
         """Return the mode weights (M,) and the similarity (2, 3) of the model's shape nearest to points.
@@ -117,7 +124,7 @@ class ShapeModel:
         points : (K, 2); NaN do not count
         weights : (K,), how much each point counts, or (K, 2, 2), the precision of each (1 / pixels²)
         prior : how much the modes' own Gaussian counts; 1 is right where weights are precisions
-        box, ball : as of `limit`
+        max_deviation, max_distance : as of `limit`
         rounds : pose and modes are found together, linearised about the last, so often
         """
         target = np.asarray(points, np.float64)
@@ -135,7 +142,7 @@ class ShapeModel:
         target = np.where(known[:, None], target, 0.0)
         for _ in range(rounds):
             matrix, b = self._step(target, precision, matrix, b, prior)
-            b = self.limit(b, box, ball)
+            b = self.limit(b, max_deviation, max_distance)
         return b, matrix
 
     def directions(self, matrix: ArrayLike, b: ArrayLike | None = None) -> Float:

@@ -1,8 +1,8 @@
-"""Where a search begins: the mean shape in the box, moved by what a linear regression sees in the box.
+"""Initialise a search: the mean shape in the box, corrected by linear regression on the box's gradients.
 
-Round one regresses scale, rotation and shift on the gradient orientations of the whole box; round two,
-in the frame that these bring upright, pose and modes of the shape. An earlier shape, or the eyes and mouth of
-five points, take the place of round one.
+Round one regresses scale, rotation and shift on the gradient orientations of the whole box; round two
+regresses pose and shape modes in the frame aligned by round one. An earlier shape, or five points, replace
+round one.
 """
 
 from __future__ import annotations
@@ -25,16 +25,22 @@ from meanshape.methods.shared.shape_model import ShapeModel
 
 Float = NDArray[np.float64]
 POSE = 4
-"""Numbers that a similarity has; the first of a shape's coordinates in a frame."""
-SIZE, SCALE, STRIDE, POOL, AROUND = 64, 1.3, 6, 2.5, 8.0
-"""The frame: pixels, face boxes; and of its orientations: grid, pooling, normalisation in pixels."""
+"""Parameters of a similarity, the first coordinates of a shape in a frame."""
+SIZE = 64
+"""Side of the frame, pixels."""
+SCALE = 1.3
+"""Side of the frame, face boxes."""
+STRIDE = 6
+"""Grid step of the sampled orientations, pixels."""
+POOL, AROUND = 2.5, 8.0
+"""Standard deviations of the orientations' smoothing and of their normalisation, pixels."""
 ROUNDS = 2
 RIDGE = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Jitter:
-    """How far boxes are off in training: deviations of shift (boxes), log scale and rotation (degrees)."""
+    """Standard deviations of a training box's shift (boxes), log scale and rotation (degrees)."""
 
     shift: float = 0.05
     scale: float = 0.08
@@ -74,10 +80,10 @@ class Start:
     def train(
         cls, model: ShapeModel, bank: FaceBank, jitter: Jitter, copies: int, seed: int
     ) -> tuple[Self, NDArray[np.int64], Float]:
-        """Learn the rounds, each from faces that the one before has placed without having seen them.
+        """Fit the rounds, each on held-out predictions of the one before.
 
-        Returns the start, and for what is learnt after it: faces (N,) and where it places their points,
-        (N, K, 2) in their crops, not having seen them.
+        Returns the start, and for later training the faces (N,) and their held-out points (N, K, 2) in the
+        crops.
         """
         start = cls(model)
         faces = np.tile(np.arange(len(bank)), copies)
@@ -101,7 +107,7 @@ class Start:
     def __call__(
         self, image: NDArray[np.uint8], box: Box, given: Shape | None, markup: MarkUp
     ) -> tuple[Float, list[Float]]:
-        """Return the shape (K, 2) to begin with, in the picture, and what came before it."""
+        """Return the initial shape (K, 2) in the image, and the shapes of the rounds before."""
         matrix, skip = square_matrix(box, SCALE, SIZE), 0
         if given is not None and (found := self._from(given, markup)) is not None:
             if given.markup == markup:
@@ -116,7 +122,7 @@ class Start:
         return trail[-1], trail[:-1]
 
     def _from(self, given: Shape, markup: MarkUp) -> Matrix | None:
-        """Return the map from picture to frame that an earlier shape or five points tell, if they do."""
+        """Return the map from image to frame derived from an earlier shape or five points, or None."""
         mean = self.reference if given.markup == markup else markup.convert(self.reference, given.markup)
         known = np.isfinite(given.points).all(1) & np.isfinite(mean).all(1)
         if known.sum() < 2 or np.ptp(given.points[known], axis=0).max() < 1e-6:
