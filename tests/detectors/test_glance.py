@@ -20,7 +20,7 @@ from meanshape.datasets.parts.files import pictures_below
 from meanshape.detectors.glance import compose, model, photos, targets
 from meanshape.detectors.glance.config import TINY, Config
 from meanshape.detectors.glance.grid import NUMBERS, STRIDES, UNITS, grid
-from meanshape.detectors.glance.model import CLOSE, ROOM, Glance, shrink
+from meanshape.detectors.glance.model import CROP_SCALE, CROP_SIDE, Glance, shrink
 
 needs_weights = pytest.mark.skipif(
     "glance" not in weights.detector_names(), reason="the package has no weights of glance"
@@ -214,7 +214,10 @@ class Seen:
         answer = np.full((count, NUMBERS, len(cells.centers)), -9, np.float32)
         middle = np.array([0.45 * width, 0.5 * height])
         cell = np.abs(cells.centers - middle).sum(1).argmin()
-        unit, side = cells.units[cell], (CLOSE / ROOM if count == 1 and width == CLOSE else width / 3)
+        unit, side = (
+            cells.units[cell],
+            (CROP_SIDE / CROP_SCALE if count == 1 and width == CROP_SIDE else width / 3),
+        )
         answer[:, 0, cell] = self.logit
         answer[:, 1:3, cell] = (middle - cells.centers[cell]) / unit
         answer[:, 3:5, cell] = np.log(side / unit)
@@ -234,7 +237,7 @@ def test_an_answer_that_is_not_sure_is_looked_at_again_in_the_mirror(logit: floa
     assert len(faces) == (logit > 0)
     if looks == 2:
         # seen at 0.45 in the picture, and at 0.45 of the mirrored crop, which is 0.55 of the crop
-        shift = 0.05 * 32 * ROOM / 2
+        shift = 0.05 * 32 * CROP_SCALE / 2
         assert faces[0].box.center[0] == pytest.approx(0.45 * 96 + shift, abs=0.6)
         assert faces[0].shape is not None
         assert faces[0].shape.points[0, 0] < faces[0].shape.points[1, 0] - 4  # the eyes are not swapped

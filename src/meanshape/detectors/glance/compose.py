@@ -1,4 +1,4 @@
-"""Pictures to learn from: a photo zoomed and turned, mosaics of photos, crops pasted where nobody is."""
+"""Training images: a photo scaled and rotated, mosaics of photos, faces pasted onto empty backgrounds."""
 
 from __future__ import annotations
 
@@ -227,5 +227,5 @@ def _place(side: int, size: float, rng: Generator) -> tuple[int, int, int, int]:
 
 
 def _between(low: float, high: float, rng: Generator) -> float:
-    """Draw a number, its logarithm evenly."""
+    """Draw a number log-uniformly."""
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))

@@ -1,7 +1,8 @@
-"""The cells that answer for faces: where they lie, and how their numbers become boxes and points.
+"""The grid cells of the detector's heads, and the decoding of their outputs into boxes and points.
 
-A cell of stride 8, 16 or 32 says fifteen numbers: the logit of a face; its box's centre, from the cell's, and
-the logarithm of its sides; five points from the cell's centre. The unit is the stride's usual face.
+A cell of stride 8, 16 or 32 predicts fifteen numbers: the logit of a face; its box's centre relative to the
+cell's, and the logarithm of its sides; five points relative to the cell's centre. The unit is the stride's
+typical face.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ Floats = NDArray[np.float64]
 
 STRIDES = (8, 16, 32)
 UNITS = (20.0, 56.0, 130.0)
-"""The usual face of each stride, pixels."""
+"""Typical face of each stride, pixels."""
 NUMBERS = 15
 LARGEST = 230.0
-"""Pixels of the largest face that the network was taught."""
+"""Largest face that the network was trained on, pixels."""
 MULTIPLE = 32
 
 
@@ -32,14 +33,14 @@ class Grid:
     units: Floats
 
     def boxes(self, answer: NDArray[np.float32], cells: NDArray[np.intp]) -> Floats:
-        """Return the boxes (N, 4) that some cells say; `answer` is (15, A)."""
+        """Decode the boxes (N, 4) of some cells from the outputs (15, A)."""
         said, unit = answer[1:5, cells].T.astype(np.float64), self.units[cells, None]
         middle = self.centers[cells] + said[:, :2] * unit
         half = np.exp(np.clip(said[:, 2:], -5, 5)) * unit / 2
         return np.concatenate([middle - half, middle + half], axis=1)
 
     def points(self, answer: NDArray[np.float32], cells: NDArray[np.intp]) -> Floats:
-        """Return the five points (N, 5, 2) that some cells say."""
+        """Decode the five points (N, 5, 2) of some cells from the outputs (15, A)."""
         said = answer[5:, cells].T.reshape(-1, 5, 2).astype(np.float64)
         return self.centers[cells, None] + said * self.units[cells, None, None]
 

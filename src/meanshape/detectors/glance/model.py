@@ -1,7 +1,7 @@
-"""The search: one look at the whole picture, and a closer one at each answer that is not sure.
+"""Inference: one pass over the whole image, and a second one on a crop of each uncertain detection.
 
-Pictures that may hold faces larger than one look covers are also looked at reduced. The closer look sees the
-mirror image of a crop; logits, boxes and points of both looks are averaged.
+Images that may hold faces larger than one pass covers are also processed at lower resolutions. The second
+pass sees the crop's mirror image; logits, boxes and points of both passes are averaged.
 """
 
 from __future__ import annotations
@@ -34,13 +34,14 @@ if TYPE_CHECKING:
     from meanshape.core.runtime import Provider
 
 GREY = 127
-STEP = 4  # from one look to the next, coarser one
-COVERED = 1.3  # longer sides than so many largest faces want a coarser look, too
-MOST = 300  # answers that are looked at again
-CLOSE, ROOM = 64, 1.6  # pixels of the crop of a closer look, and its side in faces
-SAME = 0.4  # intersection over union from which a closer look means the same face
-NOTHING = -8.0  # the logit of a closer look that sees no face there
-INSIDE = 0.8  # of two answers, the share of one in the other from which they mean one face
+STEP = 4  # scale factor from one pass to the next, coarser one
+COVERED = 1.3  # sides longer than so many largest faces need a coarser pass, too
+MAX_SECOND_PASSES = 300  # detections that get a second pass
+CROP_SIDE = 64  # pixels of the second pass's crop
+CROP_SCALE = 1.6  # side of the second pass's crop, faces
+SAME_FACE_IOU = 0.4  # intersection over union from which the second pass found the same face
+NO_FACE_LOGIT = -8.0  # logit of a second pass that does not find the face
+INSIDE = 0.8  # share of one detection's box inside another's from which both are one face
 MIRROR = (1, 0, 2, 4, 3)
 SMALLEST = 10
 SMALLEST_SEEN = 16.0  # pixels that the smallest face has in the picture that the network sees
@@ -96,12 +97,12 @@ class Glance(FaceDetector):
         """Return the faces; `min_face` counts for this picture alone."""
         smallest = self.min_face if min_face is None else check_min_face(min_face, SMALLEST)
         height, width = image.shape[:2]
-        looks = [self._look(image, scale) for scale in self._scales(height, width, smallest)]
-        found = Answers.of(looks)
+        passes = [self._detect_at_scale(image, scale) for scale in self._scales(height, width, smallest)]
+        found = Detections.of(passes)
         found = found.take(suppress(found.boxes, score(found.logits), self.config.overlap))
-        unsure = np.flatnonzero(found.logits < self._logit(self.config.sure))[:MOST]
+        unsure = np.flatnonzero(found.logits < self._logit(self.config.sure))[:MAX_SECOND_PASSES]
         if len(unsure):
-            again = self._closer(image, found.boxes[unsure], mirror=True)
+            again = self._second_pass(image, found.boxes[unsure], mirror=True)
             for one, two in zip(found, again, strict=True):
                 one[unsure] = (one[unsure] + two) / 2
         found = found.take(np.flatnonzero(found.logits >= self._logit(self.config.threshold)))
@@ -114,7 +115,7 @@ class Glance(FaceDetector):
         ]
 
     def looked_at(self, width: int, height: int, min_face: float | None = None) -> int:
-        """Return how many pixels the network sees, over all looks and with the padding."""
+        """Return how many pixels the network processes, over all passes and with the padding."""
         seen = 0
         for scale in self._scales(height, width, self.min_face if min_face is None else min_face):
             high, wide = (
@@ -125,55 +126,55 @@ class Glance(FaceDetector):
         return seen
 
     def scores(self, image: Pixels, boxes: Sequence[Box]) -> list[float]:
-        """Return for each canonical box the score of a closer look at its face."""
+        """Return for each canonical box the score of a second pass on its crop."""
         if not boxes:
             return []
         heads = np.array([self.head(box).as_list() for box in boxes])
-        return [float(one) for one in self._scores(self._closer(image, heads).logits)]
+        return [float(one) for one in self._scores(self._second_pass(image, heads).logits)]
 
-    def _closer(self, image: Pixels, boxes: Floats, mirror: bool = False) -> Answers:
-        """Look at each box (N, 4) in a crop of its own, or at the crop's mirror image."""
+    def _second_pass(self, image: Pixels, boxes: Floats, mirror: bool = False) -> Detections:
+        """Return detections of the second pass on a crop of each box (N, 4), mirrored if asked for."""
         squares = [Box(*square) for square in _squares(boxes).tolist()]
-        crops, maps = zip(*(crop(image, square, CLOSE) for square in squares), strict=True)
+        crops, maps = zip(*(crop(image, square, CROP_SIDE) for square in squares), strict=True)
         pixels = np.stack(crops)
         answers = self._session({"pixels": pixels[:, :, ::-1] if mirror else pixels})[0]
-        cells, found = grid(CLOSE, CLOSE), []
-        middle = np.flatnonzero(np.abs(cells.centers - (CLOSE - 1) / 2).max(1) < CLOSE / 4)
+        cells, found = grid(CROP_SIDE, CROP_SIDE), []
+        middle = np.flatnonzero(np.abs(cells.centers - (CROP_SIDE - 1) / 2).max(1) < CROP_SIDE / 4)
         for answer, matrix, box in zip(answers, maps, boxes, strict=True):
             said, points = cells.boxes(answer, middle), cells.points(answer, middle)
             if mirror:
-                said[:, [0, 2]] = CLOSE - 1 - said[:, [2, 0]]
-                points[..., 0] = CLOSE - 1 - points[..., 0]
+                said[:, [0, 2]] = CROP_SIDE - 1 - said[:, [2, 0]]
+                points[..., 0] = CROP_SIDE - 1 - points[..., 0]
                 points = points[:, MIRROR]
             back = invert(matrix)
             said = apply(back, said.reshape(-1, 2, 2)).reshape(-1, 4)
-            fits = np.where(_overlap(said, box) >= SAME, answer[0, middle], NOTHING)
+            fits = np.where(_overlap(said, box) >= SAME_FACE_IOU, answer[0, middle], NO_FACE_LOGIT)
             best = int(fits.argmax())
-            seen = fits[best] > NOTHING
+            seen = fits[best] > NO_FACE_LOGIT
             found.append((fits[best], said[best] if seen else box, apply(back, points[best])))
         logits, said, points = (np.array(some, float) for some in zip(*found, strict=True))
-        return Answers(said, logits, points)
+        return Detections(said, logits, points)
 
     def _scales(self, height: int, width: int, min_face: float) -> list[float]:
-        """Return by what the picture is resized for each look."""
+        """Return the scale factor of the image in each pass."""
         scales = [SMALLEST_SEEN / min_face]
         while max(height, width) * scales[-1] > COVERED * LARGEST:
             scales.append(scales[-1] / STEP)
         return scales
 
-    def _look(self, image: Pixels, scale: float) -> Answers:
-        """Look at the whole picture, resized: in tiles where it is large, so that memory is bounded."""
+    def _detect_at_scale(self, image: Pixels, scale: float) -> Detections:
+        """Return detections in the resized image; large images are tiled to bound memory."""
         height, width = image.shape[:2]
         high, wide = max(1, round(height * scale)), max(1, round(width * scale))
         small = shrink(image, wide, high)
         rows, columns = _cuts(high), _cuts(wide)
-        found = Answers.of([self._tile(small, row, column) for row in rows for column in columns])
+        found = Detections.of([self._tile(small, row, column) for row in rows for column in columns])
         by = np.array([width / wide, height / high])
         boxes = (found.boxes.reshape(-1, 2, 2) + 0.5) * by - 0.5
-        return Answers(boxes.reshape(-1, 4), found.logits, (found.points + 0.5) * by - 0.5)
+        return Detections(boxes.reshape(-1, 4), found.logits, (found.points + 0.5) * by - 0.5)
 
-    def _tile(self, image: Pixels, row: Cut, column: Cut) -> Answers:
-        """Return the answers whose boxes have their centres in the part of a tile that is its own."""
+    def _tile(self, image: Pixels, row: Cut, column: Cut) -> Detections:
+        """Return the detections whose centres lie in the tile's own part, without the overlap."""
         part = image[row.start : row.stop, column.start : column.stop]
         sides = [-(-side // MULTIPLE) * MULTIPLE for side in part.shape[:2]]
         padded = np.full((*sides, 3), GREY, np.uint8)
@@ -183,7 +184,7 @@ class Glance(FaceDetector):
         cover, corner = grid(sides[1], sides[0]), np.array([column.start, row.start])
         boxes = cover.boxes(answer, cells) + np.tile(corner, 2)
         points = cover.points(answer, cells) + corner
-        found = Answers(boxes, answer[0, cells].astype(np.float64), points)
+        found = Detections(boxes, answer[0, cells].astype(np.float64), points)
         x, y = (boxes[:, :2] + boxes[:, 2:]).T / 2
         own = (x >= column.low) & (x < column.high) & (y >= row.low) & (y < row.high)
         return found.take(np.flatnonzero(own))
@@ -198,7 +199,7 @@ class Glance(FaceDetector):
 
 
 class Cut(NamedTuple):
-    """Where a tile begins and ends along one side, and from where to where its answers count."""
+    """Extent of a tile along one side, and the interval in which its detections count."""
 
     start: int
     stop: int
@@ -207,7 +208,7 @@ class Cut(NamedTuple):
 
 
 def _cuts(side: int) -> list[Cut]:
-    """Cut a side into tiles that share enough for the largest face."""
+    """Cut a side into tiles that overlap by more than the largest face."""
     starts = list(range(0, max(1, side - SHARED), TILE - SHARED))
     inner = [start + SHARED / 2 for start in starts[1:]]
     low, high = [-np.inf, *inner], [*inner, np.inf]
@@ -216,7 +217,7 @@ def _cuts(side: int) -> list[Cut]:
     ]
 
 
-class Answers(NamedTuple):
+class Detections(NamedTuple):
     """Boxes (N, 4), logits (N,) and five points (N, 5, 2) in pixels of the picture."""
 
     boxes: Floats
@@ -224,13 +225,13 @@ class Answers(NamedTuple):
     points: Floats
 
     @classmethod
-    def of(cls, parts: Sequence[Answers]) -> Answers:
-        """Return the answers of several looks."""
+    def of(cls, parts: Sequence[Detections]) -> Detections:
+        """Return the detections of several passes."""
         return cls(*(np.concatenate(some) for some in zip(*parts, strict=True)))
 
-    def take(self, index: NDArray[np.intp]) -> Answers:
-        """Return the answers of `index`."""
-        return Answers(self.boxes[index], self.logits[index], self.points[index])
+    def take(self, index: NDArray[np.intp]) -> Detections:
+        """Return the detections of `index`."""
+        return Detections(self.boxes[index], self.logits[index], self.points[index])
 
 
 def score(logits: Floats) -> Floats:
@@ -249,9 +250,9 @@ def shrink(image: Pixels, width: int, height: int) -> Pixels:
 
 
 def _squares(boxes: Floats) -> Floats:
-    """Return the squares (N, 4) about boxes that a closer look shows."""
+    """Return the square crops (N, 4) of the second pass around boxes."""
     middle, sides = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
-    half = ROOM * np.sqrt(sides.prod(1, keepdims=True)) / 2
+    half = CROP_SCALE * np.sqrt(sides.prod(1, keepdims=True)) / 2
     return np.concatenate([middle - half, middle + half], axis=1)
 
 

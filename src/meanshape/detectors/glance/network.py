@@ -1,4 +1,4 @@
-"""The network: plain convolutions down to a stride of 32, a way back up, one answer per cell."""
+"""The network: a plain convolutional backbone to stride 32, a feature pyramid, one head per stride."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MEAN, SPREAD = 127.0, 64.0
 
 
 class GlanceNet(nn.Module):
-    """Pixels (N, 3, H, W) in 0..255, sides multiples of 32, to the cells' numbers (N, 15, A)."""
+    """Pixels (N, 3, H, W) in 0..255, sides multiples of 32, to the cells' outputs (N, 15, A)."""
 
     def __init__(self, channels: Sequence[int]) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class GlanceNet(nn.Module):
             head.bias.data[0] = RARE
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Return what each cell says."""
+        """Return the outputs (N, 15, A) of all cells."""
         fine = self.fine(self.stem((pixels - MEAN) / SPREAD))
         middle = self.middle(fine)
         coarse = self.coarse(middle)

@@ -1,4 +1,4 @@
-"""Photos to learn from: their faces as upright heads that can be turned, and what nobody labelled."""
+"""Training photos: faces as heads with an in-plane rotation, and unlabelled regions to ignore."""
 
 from __future__ import annotations
 

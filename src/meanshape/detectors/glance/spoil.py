@@ -13,7 +13,7 @@ COVERED, SMALLEST = 0.14, 14
 
 
 def cover(canvas: Pixels, faces: Floats, rng: Generator) -> None:
-    """Paint a mask, glasses, a hat or a thing over some faces (box, points, degrees last), in place."""
+    """Occlude some faces (box, points, degrees last) by a mask, glasses, a hat or a shape, in place."""
     for face in faces:
         wide, high = face[2:4] - face[:2]
         if rng.random() > COVERED or wide < SMALLEST:
@@ -66,7 +66,7 @@ def _paint(
 
 
 def photograph(image: Pixels, rng: Generator) -> Pixels:
-    """Return the picture as a bad camera and a file may have left it."""
+    """Return the image degraded by blur, low resolution, JPEG, tone changes, grey and noise."""
     side, kind = len(image), rng.random()
     out: Pixels = image
     if kind < 0.12:

@@ -1,4 +1,4 @@
-"""How the network learns: its losses, its batches, and the way from samples to a folder of weights."""
+"""Training: losses, batches, hard-negative mining, and from samples to a folder of weights."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Task:
         return self._made[key]
 
     def _arrays(self, pictures: Sequence[Picture]) -> Batch:
-        """Return pixels, which cells count (N, A), and for each cell that answers: where, box, points."""
+        """Return pixels, which cells count (N, A), and image, cell, box and points of each positive cell."""
         rows, counts = [], []
         for number, (_, faces, ignored) in enumerate(pictures):
             owner = assign(faces[:, :4], ignored, self.config.side)
@@ -84,7 +84,7 @@ class Task:
         }
 
     def loss(self, module: nn.Module, batch: dict[str, Tensor]) -> Tensor:
-        """Return the sum of the losses of scores, boxes and points, per cell that must answer."""
+        """Return the sum of the losses of scores, boxes and points, per positive cell."""
         with torch.autocast("cpu", torch.bfloat16, enabled=self.config.bf16):
             answer = module(batch["pixels"].contiguous(memory_format=torch.channels_last))
         answer, rows = answer.float().transpose(1, 2), batch["rows"]
@@ -101,7 +101,7 @@ class Task:
         return total + points_loss(points, rows[:, 2:]) / count
 
     def validate(self, module: nn.Module) -> dict[str, float]:
-        """Return the mean loss of a few batches that are always the same; mine the photos without people."""
+        """Return the mean loss of a fixed set of batches; also mine hard negatives."""
         self.mine(module)
         losses = []
         with torch.no_grad():
@@ -112,7 +112,7 @@ class Task:
         return {"error": float(np.mean(losses))}
 
     def mine(self, module: nn.Module) -> None:
-        """Measure how much each photo without people looks like a face, at one scale a time."""
+        """Update the difficulty of each photo without people: its highest score, at one scale per call."""
         scale, mirror = SCALES[self._mined % len(SCALES)], self._mined % 2 == 1
         self._mined += 1
         scores = np.empty(len(self.compose.empty))
@@ -125,7 +125,7 @@ class Task:
 
 
 def framed(pixels: Pixels, scale: float) -> Pixels:
-    """Return a picture scaled, with sides of multiples of 32, the rest grey."""
+    """Return an image scaled and padded with grey to multiples of 32."""
     size = [max(MULTIPLE, round(length * scale)) for length in pixels.shape[1::-1]]
     small = cv2.resize(np.ascontiguousarray(pixels), size, interpolation=cv2.INTER_AREA)
     high, wide = (-(-length // MULTIPLE) * MULTIPLE for length in small.shape[:2])
