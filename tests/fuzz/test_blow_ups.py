@@ -66,6 +66,21 @@ def refused(read: str, *files: Path) -> None:
     assert done.returncode == 0 and not done.stdout, done.stdout + done.stderr[-3000:]
 
 
+def test_xml(tmp_path: Path) -> None:
+    texts = {
+        "nested": "<a>" * 1_700_000,
+        "flat": "<a/>" * 1_200_000,
+        "texts": "<a>b</a>" * 700_000,
+        "nested labels": '<image file="a.jpg">' * 100_000,
+    }
+    files = []
+    for root in ("dataset", "annotations"):
+        for name, text in texts.items():
+            files.append(tmp_path / f"{root} {name}.xml")
+            files[-1].write_text(f"<{root}>{text}", "utf-8")
+    refused("from meanshape.formats import read", *files)
+
+
 def test_toml(tmp_path: Path) -> None:
     long = {
         "keys": ".".join("a" * 80_000) + " = 1",

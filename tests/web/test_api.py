@@ -196,6 +196,10 @@ def test_pages_of_other_sites_are_refused(client: TestClient) -> None:
         client.post("/v1/detect", files=files, headers={"origin": "http://evil.example"}).status_code == 403
     )
     assert client.post("/v1/detect", files=files, headers={"origin": "null"}).status_code == 403
+    for site in ("cross-site", "same-site"):
+        assert client.post("/v1/detect", files=files, headers={"sec-fetch-site": site}).status_code == 403
+    for site in ("same-origin", "none"):
+        assert client.post("/v1/detect", files=files, headers={"sec-fetch-site": site}).status_code == 422
     assert client.post("/v1/detect", files=files, headers={"origin": "http://localhost"}).status_code == 422
     assert client.get("/v1/health", headers={"host": "evil.example"}).status_code == 421
     for host in ("localhost:80.evil.example", "localhost:99999999"):

@@ -226,3 +226,38 @@ def test_half_open_connections_do_not_stop_a_server_with_few_files() -> None:
             server.send_signal(signal.SIGINT)
         assert "Too many open files" not in server.stderr.read()
     assert server.returncode in (0, 130)
+
+
+CHUNKED = b"%s HTTP/1.1\r\nhost: %s\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        CHUNKED % (b"GET /", b"localhost") + b"zz\r\n",
+        CHUNKED % (b"GET /", b"evil") + b"zz\r\n",
+        CHUNKED % (b"POST /v1/detect", b"localhost") + b"5\r\nhello\r\nzz\r\n",
+        CHUNKED % (b"POST /v1/detect", b"localhost") + b"5\r\nhello\r\n\r\n",
+        HEALTH + b"nonsense\r\n\r\n",
+        b"GET /v1/health HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\n\r\nhello!!\r\n\r\n",
+        b"POST /v1/detect HTTP/1.1\r\nhost: localhost\r\ncontent-length: x\r\n\r\n",
+        b"\x00\x01\x02\r\n\r\n",
+    ],
+)
+def test_what_is_no_http_leaves_no_trace_in_the_log(opened: Any, caplog: Any, sent: bytes) -> None:
+    ask, _ = opened()
+    for cut in (0, len(sent) - 4):
+        connection = ask(sent[:cut])
+        if cut:
+            time.sleep(0.05)  # its answer may be on the way when the rest comes
+        with suppress(BrokenPipeError, ConnectionResetError):
+            connection.sendall(sent[cut:])
+        while True:
+            try:
+                if not connection.recv(65536):
+                    break
+            except (ConnectionResetError, TimeoutError):
+                break
+        connection.close()
+    assert status(ask(HEALTH)) == 200
+    assert not [record for record in caplog.records if record.exc_info or "failed" in record.getMessage()]

@@ -14,6 +14,10 @@ from meanshape.core.regular import read_bytes
 from meanshape.formats.text import escaped, finite, unescaped, write_text
 
 _FORBIDDEN = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\ufffe\\uffff]")
+DEPTH = 50
+"""Elements in one another; labels need six."""
+BARE = 100_000
+"""Elements without attributes in a file: they hold no labels, but each takes a hundred times its bytes."""
 _LINE = "{}line"
 """Where `parse` keeps an element's line: no file's attribute can be called so."""
 
@@ -29,11 +33,26 @@ def parse(path: Path, root: str) -> Element:
     def refuse(*_: Any) -> None:
         raise FormatError("it has a document type; labels need none", path, parser.CurrentLineNumber)
 
+    depth = bare = 0
+
+    def start(tag: str, attributes: dict[str, str]) -> None:
+        nonlocal depth, bare
+        depth, bare = depth + 1, bare + (not attributes)
+        if depth > DEPTH or bare > BARE:
+            what = (
+                f"{DEPTH} elements in one another" if depth > DEPTH else f"{BARE:,} elements that say nothing"
+            )
+            raise FormatError(f"more than {what}; labels need none of it", path, parser.CurrentLineNumber)
+        builder.start(tag, {**attributes, _LINE: str(parser.CurrentLineNumber)})
+
+    def end(tag: str) -> None:
+        nonlocal depth
+        depth -= 1
+        builder.end(tag)
+
     parser.StartDoctypeDeclHandler = refuse
-    parser.StartElementHandler = lambda tag, attributes: builder.start(
-        tag, {**attributes, _LINE: str(parser.CurrentLineNumber)}
-    )
-    parser.EndElementHandler = builder.end
+    parser.StartElementHandler = start
+    parser.EndElementHandler = end
     parser.CharacterDataHandler = builder.data
     try:
         parser.Parse(content, True)

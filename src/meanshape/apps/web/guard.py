@@ -68,7 +68,9 @@ class Guard:
         if self.hosts and host not in self.hosts:
             return _error(421, f"this server does not answer as {host!r}")
         origin = headers.get("origin")
-        if scope["method"] not in ("GET", "HEAD", "OPTIONS") and origin not in (None, *_own(headers)):
+        elsewhere = origin not in (None, *_own(headers))
+        elsewhere |= headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
+        if elsewhere and scope["method"] not in ("GET", "HEAD", "OPTIONS"):
             return _error(403, "pages of other sites may not use this server")
         return None if self.token is None else self._stranger(scope, headers, self.token)
 

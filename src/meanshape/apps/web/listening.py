@@ -85,6 +85,16 @@ class Connection(H11Protocol):
         self._next.cancel()
         super().connection_lost(exc)
 
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP and close; what the app would answer to its beginning goes nowhere."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:  # an answer is on its way, or was given
+            self.transport.close()
+
     def on_response_complete(self) -> None:
         """Wait for the next request from now on."""
         self._since = self.loop.time()
