@@ -12,8 +12,8 @@ from meanshape.apps.cli import main
 from meanshape.core import weights
 from meanshape.core.face import Emotion
 from meanshape.inference import Pipeline, choice
-from meanshape.inference.outputs import seems
 from meanshape.inference.overlay import draw
+from meanshape.inference.printing import seems
 from meanshape.methods.mean_shape import MeanShape
 
 SHARES = {"neutral": 0.25, "happy": 0.75}

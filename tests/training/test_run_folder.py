@@ -57,7 +57,7 @@ def bank(path: Path) -> None:
 READERS = {
     "asked.json": lambda path: run_folder.begin(path.parent, {"seed": 0}),
     "curves.jsonl": lambda path: run_folder.read_curves(path.parent),
-    tcdcn_training.WATCHED: lambda path: tcdcn_training.earlier_stops(path.parent),
+    tcdcn_training.TASK_LOG: lambda path: tcdcn_training.read_stops(path.parent),
     "points.checkpoint.pt": lambda path: trainer(path.parent),
     "frames-train.npz": bank,
     "config.toml": lambda path: configs.load(configs_of("mtcnn"), path),
@@ -146,24 +146,24 @@ def test_records_are_added_to_files_alone(kind: str, tmp_path: Path) -> None:
 
 def test_what_tasks_are_watched_for_is_added_to_files_alone(tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / tcdcn_training.WATCHED).symlink_to(tmp_path / "secret")
-    learning = object.__new__(tcdcn_training.Learning)
+    (tmp_path / "run" / tcdcn_training.TASK_LOG).symlink_to(tmp_path / "secret")
+    learning = object.__new__(tcdcn_training.MultiTaskObjective)
     learning.config = configs_of("tcdcn")(check_every=1)
-    learning.tasks, learning.watches, learning.folder = {}, [], tmp_path / "run"
+    learning.tasks, learning.stoppers, learning.folder = {}, [], tmp_path / "run"
     learning.valid = learning.sampler = None
     learning.sampler = object()
     learning.labels = learning.valid_labels = None
-    monkeypatch.setattr(learning, "plain_costs", lambda *given: [])
+    monkeypatch.setattr(learning, "mean_task_losses", lambda *given: [])
     with pytest.raises(OutputError, match="cannot be written"):
-        learning._watch(torch.nn.Linear(1, 1), 1)
+        learning._check_stopping(torch.nn.Linear(1, 1), 1)
     assert not (tmp_path / "secret").exists()
 
 
 def test_a_torn_line_costs_itself_alone(tmp_path: Path) -> None:
     stops = {"step": 7, "smile": {"train": 1.0, "valid": 2.0, "stops": True}}
-    path = tmp_path / tcdcn_training.WATCHED
+    path = tmp_path / tcdcn_training.TASK_LOG
     path.write_text(json.dumps(stops) + '\n[1]\n7\n{"step": 8, "glas')
-    assert tcdcn_training.earlier_stops(tmp_path) == {"smile": 7}
+    assert tcdcn_training.read_stops(tmp_path) == {"smile": 7}
     run_folder.add_record(tmp_path / "points.jsonl", RECORD)
     run_folder.add_record(tmp_path / "points.jsonl", {**RECORD, "seconds": "soon"})
     assert run_folder.read_curves(tmp_path) == {"points": [RECORD]}
@@ -193,7 +193,7 @@ def test_the_curves_are_a_picture_with_a_line_for_each_stage(tmp_path: Path) -> 
         for step in range(5):
             figures = {"seconds": 60.0 * step, "loss": 1 / (step + 1 + number), "error": 9.0 - step - number}
             run_folder.add_record(tmp_path / f"{name}.jsonl", {"step": step, **figures})
-    run_folder.add_record(tmp_path / tcdcn_training.WATCHED, {"step": 1, "smile": {"stops": True}})
+    run_folder.add_record(tmp_path / tcdcn_training.TASK_LOG, {"step": 1, "smile": {"stops": True}})
     assert run_folder.draw_curves(tmp_path) == tmp_path / run_folder.CURVES
     pixels = read_image(tmp_path / run_folder.CURVES)
     assert pixels.shape == (440, 990, 3)
@@ -204,7 +204,7 @@ def test_the_curves_are_a_picture_with_a_line_for_each_stage(tmp_path: Path) -> 
             assert (side == colour).all(2).sum() > 50, name
         assert not (side == (44, 160, 44)).all(2).any()  # the third: what tasks were watched for is no curve
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
-        ("first.jsonl", "second.jsonl", run_folder.CURVES, tcdcn_training.WATCHED)
+        ("first.jsonl", "second.jsonl", run_folder.CURVES, tcdcn_training.TASK_LOG)
     )
 
 

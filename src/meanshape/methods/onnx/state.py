@@ -17,6 +17,8 @@ from meanshape.core.weights import Checked
 from meanshape.methods.onnx.file import SUFFIX
 
 GRAPH, STATE, ROOT = "model.onnx", "weights.safetensors", "module."
+RENAMED = {"looking.": "face_crops."}
+"""Parts of networks that weights from before know under another name."""
 EPSILON = 1e-5
 """What torch's batch norm adds to a variance."""
 
@@ -52,6 +54,7 @@ def load_state(module: nn.Module, path: Path) -> set[str]:
         state = graph_state(path, own) if path.suffix == ".onnx" else load_file(path)
     except Exception as error:  # neither safetensors' errors nor onnx's have a public base class
         raise WeightsError(f"{path}: no torch weights to start from ({error})") from error
+    state = {_current_name(name): value for name, value in state.items()}
     fitting = {k: v.float() for k, v in state.items() if k in own and own[k].shape == v.shape}
     learnt = {name for name, value in module.named_parameters() if value.ndim > 1}
     if not learnt & set(fitting):
@@ -60,6 +63,13 @@ def load_state(module: nn.Module, path: Path) -> set[str]:
         for key, value in fitting.items():
             own[key].copy_(value)
     return set(fitting)
+
+
+def _current_name(name: str) -> str:
+    for before, now in RENAMED.items():
+        if name.startswith(before):
+            return now + name.removeprefix(before)
+    return name
 
 
 def graph_state(path: Path, own: dict[str, Tensor]) -> dict[str, Tensor]:
