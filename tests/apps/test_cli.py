@@ -13,6 +13,7 @@ import typer
 from meanshape.apps.cli import main
 from meanshape.apps.cli._frame import commands
 from meanshape.core import errors, registry, weights
+from meanshape.core.image import read_image
 
 
 def test_help_lists_every_command_and_imports_none(capsys):
@@ -142,3 +143,21 @@ def test_a_width_that_typer_could_not_use_is_one_line(width, capsys, monkeypatch
     assert capsys.readouterr().err.startswith(f"meanshape: TERMINAL_WIDTH is {width!r}: set it to 1 to")
     monkeypatch.setenv("TERMINAL_WIDTH", "80")
     assert main(["detect", "--help"]) == 0
+
+
+def test_too_little_memory_is_one_line(monkeypatch, capsys):
+    def full(*_):
+        raise MemoryError
+
+    monkeypatch.setattr("meanshape.apps.cli._frame.run", full)
+    assert main(["models"]) == errors.MeanshapeError.exit_code
+    assert "not enough memory" in capsys.readouterr().err
+
+
+def test_a_photo_that_does_not_fit_into_memory_is_an_error_of_that_photo(monkeypatch, tmp_path):
+    def full(*_):
+        raise MemoryError
+
+    monkeypatch.setattr("meanshape.core.image._read_file", full)
+    with pytest.raises(errors.ImageError, match=r"a\.jpg: takes more memory"):
+        read_image(tmp_path / "a.jpg")

@@ -312,3 +312,14 @@ def test_a_rotated_box_of_cvat_is_the_upright_one_around_it(tmp_path, rotation, 
     )
     (read,) = formats.read(path)
     assert read.faces[0].box.as_list() == pytest.approx(box, abs=1e-3)
+
+
+def test_an_element_of_cvat_has_not_any_number_of_points(tmp_path):
+    points = ";".join(["1,1"] * 10_001)
+    label = f'<points label="face" points="{points}"/>'
+    path = tmp_path / "a.xml"
+    path.write_text(
+        f'<annotations><image id="0" name="1.jpg" width="9" height="9">{label}</image></annotations>'
+    )
+    with pytest.raises(FormatError, match="more than 10,000 points in one element"):
+        formats.read(path)

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from meanshape.core.errors import ImageError
+from meanshape.inference import camera
 from meanshape.inference.clip import Clip
 from meanshape.inference.recorder import Recorder
 
@@ -64,6 +65,8 @@ def test_a_playlist_leads_to_no_other_file(name: str, text: str, tmp_path: Path)
     (tmp_path / "inner" / name).write_text(text)
     with pytest.raises(ImageError, match="not a video that can be read"):
         Clip(tmp_path / "inner" / name)
+    with pytest.raises(ImageError, match="not a video that can be read"):
+        next(camera.frames(str(tmp_path / "inner" / name)))  # a file that stands for a camera
 
 
 def test_a_pipe_is_no_video(tmp_path: Path) -> None:

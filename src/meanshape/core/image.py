@@ -70,7 +70,10 @@ def read_image(
     if color not in ("rgb", "bgr"):
         raise ImageError(f"color must be 'rgb' or 'bgr', not {color!r}")
     if isinstance(image, (str, os.PathLike)):
-        return _read_file(Path(image), max_pixels)
+        try:
+            return _read_file(Path(image), max_pixels)
+        except MemoryError:
+            raise ImageError(f"{image}: takes more memory than there is") from None
     if isinstance(image, (bytes, bytearray, memoryview)):
         return decode(io.BytesIO(image), "the bytes given", max_pixels)
     if hasattr(image, "getexif"):

@@ -36,6 +36,8 @@ from meanshape.formats.text import finite, whole
 
 HALF = 0.5
 """What CVAT calls the centre of the first pixel."""
+MOST_POINTS = 10_000
+"""Of one element; faces have some hundreds at most."""
 
 
 def read(path: str | Path, markup: str | None = None, faults: Faults | None = None) -> list[Prediction]:
@@ -182,7 +184,10 @@ def _index(word: str, kind: MarkUp, path: str | Path, part: Element) -> int:
 
 def _numbers(element: Element, path: str | Path) -> NDArray[np.float64]:
     """The points (K, 2) of an element `points="x,y;x,y"`."""
-    line, pairs = elements.line_of(element), elements.text(element, "points", path).split(";")
+    line, said = elements.line_of(element), elements.text(element, "points", path)
+    if said.count(";") >= MOST_POINTS:
+        raise FormatError(f"more than {MOST_POINTS:,} points in one element", path, line)
+    pairs = said.split(";")
     rows = [[finite(word.strip(), path, line) for word in pair.split(",")] for pair in pairs]
     if any(len(row) != 2 for row in rows):
         raise FormatError("wanted points x,y;x,y …", path, line)

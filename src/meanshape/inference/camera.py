@@ -9,11 +9,11 @@ from typing import Any
 
 from meanshape.core.errors import ImageError
 from meanshape.core.image import read_image
-from meanshape.inference.clip import Frame
+from meanshape.inference.clip import Clip, Frame
 
 
 def frames(camera: int | str) -> Iterator[Frame]:
-    """Yield what a camera sees; times count from the first request.
+    """Yield what a camera sees; times count from the first request, those of a file from its beginning.
 
     Parameters
     ----------
@@ -23,6 +23,10 @@ def frames(camera: int | str) -> Iterator[Frame]:
     ------
     ImageError : it cannot be opened, or no more pictures come from it; a file just ends
     """
+    if isinstance(camera, str) and Path(camera).is_file():  # OpenCV would follow a playlist to other files
+        with Clip(camera) as clip:
+            yield from clip.frames()
+        return
     import cv2
 
     log = cv2.utils.logging
@@ -33,7 +37,7 @@ def frames(camera: int | str) -> Iterator[Frame]:
     log.setLogLevel(before)
     if not opened.isOpened():
         raise ImageError(f"camera {camera} cannot be opened; is it there, and not in use elsewhere?")
-    ends = opened.get(cv2.CAP_PROP_FRAME_COUNT) > 0 or (isinstance(source, str) and Path(source).is_file())
+    ends = opened.get(cv2.CAP_PROP_FRAME_COUNT) > 0
     start, number = time.perf_counter(), 0
     try:
         while True:

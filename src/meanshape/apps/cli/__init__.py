@@ -62,6 +62,10 @@ def _run(given: list[str], trace: bool) -> int:
         if trace:
             raise
         return _say(str(error), error.exit_code)
+    except MemoryError:
+        if trace:
+            raise
+        return _say("there is not enough memory for this", MeanshapeError.exit_code)
     except KeyboardInterrupt:
         return _say("stopped", STOPPED)
 
