@@ -38,7 +38,7 @@ ARMS = {
     "dan": Arm(("ibug300w",), "ibug300w", ("steps=150,150", "warmup=30", "ema=0.98")),
     "facepp": Arm(("ibug300w",), "ibug300w", ("steps=80,150,80,60", "warmup=20", "ema=0.98")),
     "dcnn": Arm(("mtfl",), "mtfl", ("steps=150,80,60", "warmup=30", "ema=0.98")),
-    "integral": Arm(("ibug300w",), "ibug300w", ("steps=500", "warmup=50", "ema=0.98")),
+    "integral": Arm(("ibug300w",), "ibug300w", ("steps=1000", "warmup=50", "ema=0.99")),
     "emotional_dan": Arm(
         ("ibug300w", "fer2013"), "fer2013", ("quick_steps=200,100", "steps=250", "warmup=30", "ema=0.98"),
         ("--init", "dan"), "emotion",
