@@ -74,7 +74,7 @@ class AlignmentCheck:
     ----------
     frame : (K, 2) the mean shape in pixels of the patch
     inner, inner_bias : (SIDE², H), (H,)
-    outer, outer_bias : (H, K + 1), (K + 1,), the last for the face; K of files from before version 1.0
+    outer, outer_bias : (H, K + 1), (K + 1,), the last for the face; K in older files, that ask for none
     """
 
     frame: Float
