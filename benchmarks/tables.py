@@ -26,8 +26,9 @@ from typing import Any
 
 import jinja2
 
-from meanshape.core import weights
+from meanshape.core import registry, weights
 from meanshape.core.config import dump
+from meanshape.inference.lineage import shipped as in_order
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -85,6 +86,8 @@ def environment() -> jinja2.Environment:
     templates.filters |= {"number": number, "signed": signed, "interval": interval}
     templates.globals |= results | {
         "cards": cards,
+        "methods": [(name, registry.card("methods", cards[name].method)) for name in in_order()],
+        "points": lambda name: len(registry.markup(cards[name].markup)),
         "megabytes": lambda name: number(cards[name].bytes(weights.folder(name)) / 1e6, 1),
         "earlier": lambda name: "" if official[name] == digest(name) else " †",
     }

@@ -9,6 +9,7 @@ from picture_modes import main as draw_modes
 from meanshape import Pipeline
 from meanshape.core.box import Box
 from meanshape.core.image import crop, read_image, write_image
+from meanshape.inference.lineage import answers, sheet, shipped
 from meanshape.inference.overlay import Style, draw
 
 ROOT = Path(__file__).parent.parent
@@ -27,6 +28,10 @@ def main() -> None:
     right, _ = crop(named, Box.whole(named.shape[1], named.shape[0]), SIZE)
     (ROOT / "docs" / "images").mkdir(exist_ok=True)
     write_image(ROOT / "docs" / "images" / "astronaut.jpg", np.hstack([left, right]), quality=88)
+    (face,) = pipeline.search(photo)
+    told = list(answers(photo, face, pipeline, shipped()))
+    lineage = sheet(photo, face, told, timed=False)  # times are this machine's, and not what is published
+    write_image(ROOT / "docs" / "images" / "lineage.jpg", lineage, quality=86)
     draw_cascade(ROOT / "docs" / "images")
     draw_modes(ROOT / "docs" / "images")
 

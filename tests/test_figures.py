@@ -50,6 +50,13 @@ def test_every_template_stands_on_a_page():
     assert {path.stem for path in (ROOT / "benchmarks" / "tables").glob("*.md")} == used
 
 
+def test_every_method_that_ships_stands_in_the_lineage(tables, results):
+    rows = [name for name, _ in results["methods"]]
+    assert {weights.shipped_card(name).method for name in weights.names()} == set(rows)
+    assert rows == list(results["lineage"]["milliseconds"]) == list(results["lineage"]["training"])
+    assert all(card["brought"] for _, card in results["methods"])
+
+
 def test_all_that_ships_is_measured(results):
     assert set(results["validation"]) == {*weights.names(), *weights.detector_names()}
     for name, told in results["validation"].items():

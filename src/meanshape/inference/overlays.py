@@ -6,6 +6,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from meanshape.core.errors import ImageError, OutputError, writing
 from meanshape.core.files import check_place, write_below
 from meanshape.core.image import Pixels, encode
@@ -60,3 +62,14 @@ class Overlays:
             raise OutputError(str(error)) from error
         with writing(path):
             write_below(self.root, name, data)
+
+
+def check_picture(path: Path, *sources: str) -> None:
+    """Refuse a place that no picture can be written to, or that one of the photos themselves has."""
+    encode(path, np.zeros((1, 1, 3), np.uint8))  # is it a format that can be written?
+    writable(path.parent)
+    check_place(path)
+    if path.is_dir():
+        raise OutputError(f"{path}: a folder; the output is one picture")
+    if path.exists() and any(os.path.exists(one) and path.samefile(one) for one in sources):  # noqa: PTH110
+        raise OutputError(f"{path}: this would replace the photo itself; choose another output")
