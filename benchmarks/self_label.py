@@ -6,7 +6,8 @@
 Each face is seen from two boxes and in the mirror. The mean of the four shapes is kept, with a confidence
 for each point, when the four differ little and their eyes, nose and mouth lie where the photo's own labels
 have them (up to what the two mark-ups differ by in the median). Training takes points with a confidence for
-self-labelled (`soft_share`). The terms of model and photos go into a file beside the labels.
+self-labelled (`soft_share` of dan, `pseudo_labelled` of integral). The terms of model and photos go into a
+file beside the labels.
 """
 
 from __future__ import annotations

@@ -152,6 +152,31 @@ def test_a_batch_holds_what_its_faces_hold(drawn):
     assert np.isfinite(batch["crop"]).all() and batch["frame"].shape == (16, 3, 32, 32)
 
 
+def test_faces_that_a_model_labelled_come_at_their_share(drawn):
+    sure = np.full(68, 0.9)
+    by_model = [replace(s, shape=Shape(s.shape.points, s.shape.markup, confidence=sure)) for s in drawn[8:16]]
+    mixed = [*drawn[:8], *by_model, *(five(s) for s in drawn[16:20])]
+    store = faces.FaceStore(mixed, markup("ibug68"))
+    assert store.others == [markup("mtfl5")] and len(store.groups[store.primary]) == 8
+    sampler = faces.FaceSampler(store, replace(Integral.tiny().config, others=0.25, pseudo_labelled=0.5))
+    chosen = sampler.choice(0) + sampler.choice(1)
+    kinds = [(one.kind.name, one.own_head) for one in chosen[:16]]
+    assert kinds == [("ibug68", False)] * 12 + [("mtfl5", True)] * 4
+    pseudo = {id(face) for _, face in store.pseudo_labelled}
+    assert {id(one.face) for one in chosen} >= pseudo  # 16 draws of 8: each came before any came again
+    assert [id(one.face) in pseudo for one in chosen[:16]] == [False] * 4 + [True] * 8 + [False] * 4
+    batch = sampler.batch(0)
+    assert np.isfinite(batch["target"][:12]).all() and batch["rows:mtfl5"].tolist() == [12, 16]
+    assert set(batch) >= {"own:mtfl5"} and "own:ibug68" not in batch
+
+
+def test_labels_with_a_confidence_alone_are_labels(drawn):
+    sure = np.full(68, 0.9)
+    alone = [replace(s, shape=Shape(s.shape.points, s.shape.markup, confidence=sure)) for s in drawn[:4]]
+    store = faces.FaceStore(alone, markup("ibug68"))
+    assert len(store.groups[store.primary]) == 4 and not store.pseudo_labelled
+
+
 def test_mirrored_targets_swap_sides(drawn):
     """In every view the subject's right eye is where the picture shows it: left of the left one, upright."""
     store = faces.FaceStore(drawn[:6], markup("ibug68"))

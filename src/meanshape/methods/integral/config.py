@@ -32,6 +32,7 @@ class Config:
     rotation: float = 25.0  # standard deviation of the rotation in training, degrees
     any_angle: float = 0.2  # share of faces turned by any angle
     others: float = 0.31  # share of samples of other mark-ups in a batch
+    pseudo_labelled: float = 0.25  # share of samples that a model labelled (shapes with a confidence)
     batch: int = 32
     learning_rate: float = 2e-3
     ema: float = 0.9993

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,8 +54,19 @@ class StoredFace:
     outline: Floats
 
 
+class Chosen(NamedTuple):
+    """A face of a batch; with `own_head`, the head of its own mark-up learns from it too."""
+
+    kind: MarkUp
+    face: StoredFace
+    own_head: bool = False
+
+
 class FaceStore:
     """Labelled faces, grouped by mark-up.
+
+    Shapes with a confidence are a model's; where there are others too, they are kept apart, in
+    `pseudo_labelled`.
 
     Parameters
     ----------
@@ -67,19 +79,31 @@ class FaceStore:
         self.markup = markup
         self.broken: list[str] = []
         usable = [s for s in samples if s.shape is not None and np.isfinite(s.shape.points).any()]
+        pseudo = [s for s in usable if s.shape is not None and s.shape.confidence is not None]
+        if len(pseudo) == len(usable):
+            pseudo = []
+        else:
+            usable = [s for s in usable if s.shape is not None and s.shape.confidence is None]
         self.mean = mean_shape(usable, markup) if mean is None else mean
-        self.groups: dict[MarkUp, list[StoredFace]] = {}
-        with ThreadPoolExecutor(2) as pool:
-            for sample, face in zip(usable, pool.map(self._store, usable), strict=True):
-                if face is not None:
-                    assert sample.shape is not None
-                    self.groups.setdefault(sample.shape.markup, []).append(face)
+        self.groups = self._stored(usable)
+        self.pseudo_labelled = [
+            (kind, face) for kind, faces in self._stored(pseudo).items() for face in faces
+        ]
         if not self.groups:
             raise DataSetError(
                 f"no usable face among {len(samples)} samples: each needs a picture and points"
             )
         primary = max(self.groups, key=lambda kind: len(shared_points(kind, markup)))
         self.primary, self.others = primary, [kind for kind in self.groups if kind != primary]
+
+    def _stored(self, samples: Sequence[Sample]) -> dict[MarkUp, list[StoredFace]]:
+        groups: dict[MarkUp, list[StoredFace]] = {}
+        with ThreadPoolExecutor(2) as pool:
+            for sample, face in zip(samples, pool.map(self._store, samples), strict=True):
+                if face is not None:
+                    assert sample.shape is not None
+                    groups.setdefault(sample.shape.markup, []).append(face)
+        return groups
 
     def _store(self, sample: Sample) -> StoredFace | None:
         assert sample.shape is not None
@@ -195,7 +219,7 @@ class FaceSampler:
     Parameters
     ----------
     store : the faces
-    config : sizes, jitter, rotation, batch and the share of other mark-ups
+    config : sizes, jitter, rotation, batch and the shares of pseudo-labelled faces and of other mark-ups
     seed : another seed gives other batches
     """
 
@@ -206,26 +230,32 @@ class FaceSampler:
         sizes = np.array([len(store.groups[kind]) for kind in store.others])
         self.shares = np.sqrt(sizes) / np.sqrt(sizes).sum() if len(sizes) else sizes
 
-    def choice(self, step: int) -> list[tuple[MarkUp, int]]:
-        """Return mark-up and number of each face of a batch, sorted by mark-up, the primary one first.
+    def choice(self, step: int) -> list[Chosen]:
+        """Return the faces of a batch: of the primary mark-up, labelled by a model, of the other mark-ups.
 
-        Every face of the primary mark-up comes once before any comes again; the others are drawn at random,
+        Every face of the first two kinds comes once before any comes again; the others are drawn at random,
         each set in proportion to the square root of its size.
         """
-        batch, pool = self.config.batch, self.store.groups[self.store.primary]
-        others = round(batch * self.config.others) if self.store.others else 0
-        count = batch - others
-        chosen = [(self.store.primary, index) for index in self._walk(len(pool), step, count)]
+        batch, store = self.config.batch, self.store
+        others = round(batch * self.config.others) if store.others else 0
+        pseudo = round(batch * self.config.pseudo_labelled) if store.pseudo_labelled else 0
+        count = batch - others - pseudo
+        pool = store.groups[store.primary]
+        chosen = [Chosen(store.primary, pool[i]) for i in self._walk(len(pool), step, count, 1)]
+        pool_of_model = store.pseudo_labelled
+        numbers = self._walk(len(pool_of_model), step, pseudo, 4)
+        chosen += [Chosen(*pool_of_model[i]) for i in sorted(numbers)]
         rng = np.random.default_rng((self.seed, 2, step))
         for number in sorted(rng.choice(len(self.shares), others, p=self.shares)) if others else ():
-            kind = self.store.others[number]
-            chosen.append((kind, int(rng.integers(len(self.store.groups[kind])))))
+            kind = store.others[number]
+            face = store.groups[kind][int(rng.integers(len(store.groups[kind])))]
+            chosen.append(Chosen(kind, face, own_head=True))
         return chosen
 
-    def _walk(self, total: int, step: int, count: int) -> Iterator[int]:
+    def _walk(self, total: int, step: int, count: int, stream: int) -> Iterator[int]:
         for position in range(step * count, (step + 1) * count):
             epoch, place = divmod(position, total)
-            yield int(np.random.default_rng((self.seed, 1, epoch)).permutation(total)[place])
+            yield int(np.random.default_rng((self.seed, stream, epoch)).permutation(total)[place])
 
     def batch(self, step: int) -> Batch:
         """Return batch `step`: `crop` (B, 3, C, C), `frame` (B, 3, S, S), `to_frame` (B, 2, 3) and, in
@@ -236,13 +266,13 @@ class FaceSampler:
         """
         views: list[View] = []
         batch: Batch = {}
-        for kind, members in groupby(self.choice(step), key=lambda pair: pair[0]):
+        for (kind, own_head), members in groupby(self.choice(step), key=lambda one: (one.kind, one.own_head)):
             start = len(views)
-            for _, index in members:
+            for one in members:
                 rng = np.random.default_rng((self.seed, 3, step, len(views)))
                 donor = views[-1].crop if views else None
-                views.append(self.view(kind, self.store.groups[kind][index], rng, donor))
-            if kind in self.store.others:
+                views.append(self.view(kind, one.face, rng, donor))
+            if own_head:
                 batch[f"own:{kind.name}"] = np.stack([view.own for view in views[start:]]).astype(np.float32)
                 batch[f"rows:{kind.name}"] = np.array([start, len(views)], np.float32)
         return batch | self.packed(views)
