@@ -4,39 +4,40 @@
 >>> face = ms.detect("photo.jpg").faces[0]          # doctest: +SKIP
 >>> face.shape["left_eye"], face.shape.to("mtfl5")  # doctest: +SKIP
 
-What is heavy is imported when it is first asked for.
+Everything is imported when it is first asked for, so that a program can take care of Ctrl-C before.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
-from meanshape.core.box import Box
-from meanshape.core.errors import (
-    BoxError,
-    ConfigError,
-    DataSetError,
-    FormatError,
-    ImageError,
-    MarkUpError,
-    MeanshapeError,
-    MeanshapeWarning,
-    MissingExtra,
-    NotFitted,
-    OutputError,
-    ResultError,
-    ShapeError,
-    UnknownName,
-    WeightsError,
-)
-from meanshape.core.face import Emotion, Face, Pose
-from meanshape.core.markup import MarkUp, markup
-from meanshape.core.prediction import Prediction
-from meanshape.core.sample import Sample
-from meanshape.core.shape import Shape
-
+TYPE_CHECKING = False  # typing's, which takes longer to import than all of this
 if TYPE_CHECKING:
+    from typing import Any
+
+    from meanshape.core.box import Box
+    from meanshape.core.errors import (
+        BoxError,
+        ConfigError,
+        DataSetError,
+        FormatError,
+        ImageError,
+        MarkUpError,
+        MeanshapeError,
+        MeanshapeWarning,
+        MissingExtra,
+        NotFitted,
+        OutputError,
+        ResultError,
+        ShapeError,
+        UnknownName,
+        WeightsError,
+    )
+    from meanshape.core.face import Emotion, Face, Pose
+    from meanshape.core.markup import MarkUp, markup
+    from meanshape.core.prediction import Prediction
+    from meanshape.core.sample import Sample
+    from meanshape.core.shape import Shape
     from meanshape.evaluation import Evaluation, evaluate
     from meanshape.inference import Pipeline, detect
     from meanshape.inference.align import align
@@ -47,14 +48,38 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _LATER = {
+    "Box": "meanshape.core.box",
+    "BoxError": "meanshape.core.errors",
+    "ConfigError": "meanshape.core.errors",
+    "DataSetError": "meanshape.core.errors",
+    "Emotion": "meanshape.core.face",
     "Evaluation": "meanshape.evaluation",
+    "Face": "meanshape.core.face",
+    "FormatError": "meanshape.core.errors",
+    "ImageError": "meanshape.core.errors",
+    "MarkUp": "meanshape.core.markup",
+    "MarkUpError": "meanshape.core.errors",
+    "MeanshapeError": "meanshape.core.errors",
+    "MeanshapeWarning": "meanshape.core.errors",
+    "MissingExtra": "meanshape.core.errors",
+    "NotFitted": "meanshape.core.errors",
+    "OutputError": "meanshape.core.errors",
     "Pipeline": "meanshape.inference",
+    "Pose": "meanshape.core.face",
+    "Prediction": "meanshape.core.prediction",
+    "ResultError": "meanshape.core.errors",
+    "Sample": "meanshape.core.sample",
+    "Shape": "meanshape.core.shape",
+    "ShapeError": "meanshape.core.errors",
     "Style": "meanshape.inference.overlay",
+    "UnknownName": "meanshape.core.errors",
+    "WeightsError": "meanshape.core.errors",
     "align": "meanshape.inference.align",
     "detect": "meanshape.inference",
     "draw": "meanshape.inference.overlay",
     "evaluate": "meanshape.evaluation",
     "load": "meanshape.methods",
+    "markup": "meanshape.core.markup",
     "video": "meanshape.inference.video",
 }
 """Public names and the package that has each; imported on first use."""
