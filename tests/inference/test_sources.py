@@ -2,12 +2,15 @@
 
 import io
 import os
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
 from meanshape import ImageError, MeanshapeWarning
+from meanshape.core.files import LONGEST
 from meanshape.core.regular import LARGEST
+from meanshape.inference import sources
 from meanshape.inference.sources import natural, photos, short_names, some
 
 
@@ -112,13 +115,55 @@ def test_natural_order_copes_with_any_name():
 
 
 def test_short_names_never_collide():
-    sources = ["a/1.jpg", "b/1.jpg", "a/1.png", "c/b/1.gif", "B/1.jpg", "/x/1.jpg"]
-    sources += ["../1.jpg", "1.jpg", "a-1.jpg"]
-    names = short_names(sources)
+    several = ["a/1.jpg", "b/1.jpg", "a/1.png", "c/b/1.gif", "B/1.jpg", "/x/1.jpg"]
+    several += ["../1.jpg", "1.jpg", "a-1.jpg"]
+    names = short_names(several)
     assert names["a/1.jpg"] == "1" and names["b/1.jpg"] == "b-1"
     lowered = [name.lower() for name in names.values()]
-    assert len(set(lowered)) == len(sources)
+    assert len(set(lowered)) == len(several)
     assert not any("/" in name or "\\" in name for name in lowered)
+
+
+@pytest.fixture
+def tried(monkeypatch):
+    """Return what holds each name that was tried."""
+    names = []
+    whole = sources.fitting
+    monkeypatch.setattr(sources, "fitting", lambda name: names.append(name) or whole(name))
+    return names
+
+
+def test_names_are_found_in_steps_in_proportion_to_the_photos(tried):
+    """Photos of one stem were counted from 2 on each time."""
+    same = [f"me.{number}" for number in range(1000)]
+    assert list(short_names(same).values()) == ["me", *(f"me-{number}" for number in range(2, 1001))]
+    assert len(tried) < 3000
+
+
+def test_names_of_photos_in_deep_folders(tried):
+    """Each folder more was tried, and the whole name hashed each time."""
+    deep = "/a" * 3000
+    names = short_names([f"{first}{deep}/me.jpg" for first in "xyz"])
+    assert len(set(names.values())) == 3 and len(tried) < 1000
+    assert all(len(name) <= LONGEST and "/" not in name for name in names.values())
+
+
+def test_lists_take_memory_and_time_in_proportion(inside, monkeypatch):
+    """Of a photo of a list one text is kept, and the system is asked for it once."""
+    count, asked, exists = 20_000, [], os.path.exists
+    text = "".join(f"photos/of/some/folder/photo-{number:012}.jpg\n" for number in range(count))
+    (inside / "list.txt").write_text(text)
+    with monkeypatch.context() as patch:
+        patch.setattr(os.path, "exists", lambda path: asked.append(path) or exists(path))
+        assert len(photos(["@list.txt"])) == count
+    assert len(asked) < count + 10
+    tracemalloc.start()
+    try:
+        assert len(photos(["@list.txt"])) == count
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 5 * len(text)
 
 
 def test_a_list_has_an_end(tmp_path):

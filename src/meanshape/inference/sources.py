@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from meanshape.core.errors import ConfigError, ImageError, MeanshapeWarning
-from meanshape.core.files import fitting
+from meanshape.core.files import LONGEST, fitting
 from meanshape.core.openers import UNREAD, looks_like_picture
 from meanshape.core.regular import read_whole
 from meanshape.formats.text import decode_names
@@ -34,7 +34,8 @@ def photos(arguments: Sequence[str], recursive: bool = False, left_out: list[str
     others: list[str] = [] if left_out is None else left_out
     for argument in arguments:
         for path in _expand(argument, recursive, others):
-            found.setdefault(os.path.normpath(path), path)
+            key = os.path.normpath(path)
+            found.setdefault(path if key == path else key, path)  # of millions, one text each
     return list(found.values())
 
 
@@ -67,29 +68,37 @@ def short_names(sources: Iterable[str]) -> dict[str, str]:
     """
     names: dict[str, str] = {}
     taken: set[str] = set()
+    last: dict[str, int] = {}
     for source in sources:
-        name = next(name for name in map(fitting, _candidates(Path(source))) if name.lower() not in taken)
+        name = next(name for name in _candidates(source, last) if name.lower() not in taken)
         taken.add(name.lower())
         names[source] = name
     return names
 
 
-def _candidates(path: Path) -> Iterator[str]:
-    """Yield longer and longer names for a photo's files."""
+def _candidates(source: str, last: dict[str, int]) -> Iterator[str]:
+    """Yield longer and longer names for a photo's files; `last` holds the last number of each stem."""
+    path = Path(source)
+    name = stem = path.stem
+    yield fitting(stem)
     folders = [part for part in path.parent.parts if part not in (path.anchor, "..", ".")]
-    for count in range(len(folders) + 1):
-        yield "-".join([*folders[len(folders) - count :], path.stem])
-    number = 2
+    for folder in reversed(folders):
+        name = f"{folder}-{name}"
+        if len(name) > LONGEST:  # it is cut off, and what follows is told by a hash: of all of it, once
+            name = "-".join([*folders, stem])
+            yield fitting(name)
+            break
+        yield fitting(name)
     while True:
-        yield f"{path.stem}-{number}"
-        number += 1
+        last[stem] = last.get(stem, 1) + 1
+        yield fitting(f"{stem}-{last[stem]}")
 
 
 def _expand(argument: str, recursive: bool, left_out: list[str]) -> Iterable[str]:
     """Return the photos of one argument."""
-    if os.path.isdir(argument):  # noqa: PTH112 - a name too long is no folder, and no error either
-        return _in_folder(Path(argument), argument, recursive, left_out)
-    if os.path.exists(argument):  # noqa: PTH110
+    if os.path.exists(argument):  # noqa: PTH110 - a name too long is not there, and no error either
+        if os.path.isdir(argument):  # noqa: PTH112
+            return _in_folder(Path(argument), argument, recursive, left_out)
         return [argument]
     if argument.startswith("@"):
         return _in_list(argument[1:], recursive, left_out)
@@ -152,12 +161,25 @@ def _in_list(name: str, recursive: bool, left_out: list[str]) -> Iterator[str]:
     except (OSError, ValueError) as error:
         why = (isinstance(error, OSError) and error.strerror) or error
         raise ImageError(f"@{name}: the list cannot be read ({why})") from error
-    lines = [line.rstrip("\r") for line in text.split("\n") if line.strip()]
-    if not lines:
-        raise ImageError(f"@{name}: the list is empty")
-    for line in lines:
-        path = line if os.path.exists(line) else line.strip()  # noqa: PTH110 - spaces may belong to a name
+    empty = True
+    for line in _lines(text):
+        bare, empty = line.strip(), False
+        path = line if bare != line and os.path.exists(line) else bare  # noqa: PTH110 - spaces of a name
         yield from [path] if path.startswith("@") else _expand(path, recursive, left_out)
+    if empty:
+        raise ImageError(f"@{name}: the list is empty")
+
+
+def _lines(text: str) -> Iterator[str]:
+    """Yield the lines of a list that are not empty, one at a time: there may be millions."""
+    start = 0
+    while start < len(text):
+        end = text.find("\n", start)
+        end = len(text) if end < 0 else end
+        line = text[start:end].rstrip("\r")
+        if line.strip():
+            yield line
+        start = end + 1
 
 
 def _bytes_of(name: str) -> bytes:
