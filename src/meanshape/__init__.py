@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from meanshape.evaluation import Evaluation, evaluate
     from meanshape.inference import Pipeline, detect
     from meanshape.inference.align import align
+    from meanshape.inference.blur import blur
     from meanshape.inference.overlay import Style, draw
     from meanshape.inference.video import video
     from meanshape.methods import load
@@ -75,6 +76,7 @@ _LATER = {
     "UnknownName": "meanshape.core.errors",
     "WeightsError": "meanshape.core.errors",
     "align": "meanshape.inference.align",
+    "blur": "meanshape.inference.blur",
     "detect": "meanshape.inference",
     "draw": "meanshape.inference.overlay",
     "evaluate": "meanshape.evaluation",
@@ -112,6 +114,7 @@ __all__ = [
     "UnknownName",
     "WeightsError",
     "align",
+    "blur",
     "detect",
     "draw",
     "evaluate",

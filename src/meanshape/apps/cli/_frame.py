@@ -18,7 +18,18 @@ from meanshape.core import resources
 from meanshape.core.errors import ConfigError, suggestion
 from meanshape.formats.text import whole
 
-FIRST = ("detect", "video", "webcam", "train", "evaluate", "compare", "benchmark", "robustness", "data")
+FIRST = (
+    "detect",
+    "video",
+    "webcam",
+    "blur",
+    "train",
+    "evaluate",
+    "compare",
+    "benchmark",
+    "robustness",
+    "data",
+)
 """Commands that help names before the others, which follow by alphabet."""
 
 
