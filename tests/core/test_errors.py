@@ -1,8 +1,19 @@
+import io
+import json
 import pickle
+import re
+import struct
+import subprocess
+import sys
 
 import pytest
 
 from meanshape.core import errors
+from meanshape.core.markup import markup
+from meanshape.core.prediction import Prediction
+from meanshape.detectors.given import Given
+from meanshape.formats import coco, ljson
+from meanshape.inference import shards
 
 
 def tree(root=errors.MeanshapeError):
@@ -53,3 +64,76 @@ def test_errors_travel_between_processes():
         again = pickle.loads(pickle.dumps(error))
         assert str(again) == str(error)
         assert vars(again) == vars(error)
+
+
+READERS = {
+    "prediction": lambda data: Prediction.from_dict(data),
+    "coco": lambda data: coco.read(data),
+    "ljson": lambda data: ljson.read(data),
+    "shard": lambda data: shards._read(data),
+    "boxes": lambda data: Given.from_file(data),
+    "markup": lambda data: markup(str(data)),
+}
+"""By what it reads; all but the first read a file."""
+
+BROKEN = [
+    {"schema": 1}, {"schema": 1, "size": 3}, {"schema": 1, "size": [1, 1], "faces": [{"box": None}]},
+    {"images": 1, "annotations": []}, {"images": []}, [1], 3, {"labels": 3, "landmarks": []},
+    {"groups": {"a": 1}},
+    {"number": None}, {"source": "a", "faces": 3}, {"source": "a", "faces": [{"box": 3}]}, {"name": "a"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", READERS)
+@pytest.mark.parametrize("data", BROKEN, ids=str)
+def test_messages_name_no_kinds_of_errors(kind, data, tmp_path):
+    """`KeyError('size')` is no sentence."""
+    path = tmp_path / {"markup": "m.toml", "boxes": "b.jsonl", "shard": ".out.jsonl.shard"}.get(
+        kind, "l.json"
+    )
+    text = (
+        "\n".join(f"{key} = {value!r}" for key, value in data.items()) if isinstance(data, dict) else "a = 1"
+    )
+    path.write_text(text if kind == "markup" else json.dumps(data))
+    given = data if kind == "prediction" else path
+    if kind == "shard":
+        given = tmp_path / "out.jsonl"
+        path.rename(shards._note(given))
+    try:
+        READERS[kind](given)
+    except errors.MeanshapeError as error:
+        assert not re.search(r"[A-Z]\w+Error|object|NoneType|attribute|subscript", str(error)), error
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (KeyError("size"), "'size' is missing"),
+        (TypeError("'int' object is not iterable"), "of another kind"),
+        (errors.UnknownName("no such name"), "no such name"),
+        (ValueError("wanted a number"), "wanted a number"),
+    ],
+    ids=repr,
+)
+def test_python_s_errors_in_words(error, said):
+    assert said in errors.in_words(error) and "Error" not in errors.in_words(error)
+
+
+def test_what_pillow_warns_of_is_not_printed_with_its_code(tmp_path):
+    """EXIF that is broken, which says nothing about the pixels."""
+    from PIL import Image
+
+    image = io.BytesIO()
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01" + struct.pack(">HHLL", 0x0112, 3, 100_000, 9999)
+    Image.new("RGB", (40, 40)).save(image, "JPEG", exif=exif)
+    (tmp_path / "a.jpg").write_bytes(image.getvalue())
+    code = "import sys; from meanshape.core.errors import warn_in_one_line; {}"
+    code += "from meanshape.core.image import read_image; read_image(sys.argv[1])"
+    told = [
+        subprocess.run(
+            [sys.executable, "-c", code.format(call), str(tmp_path / "a.jpg")], capture_output=True, text=True
+        )
+        for call in ("", "warn_in_one_line();")
+    ]
+    assert "PIL" in told[0].stderr and told[1].stderr == ""
+    assert all(done.returncode == 0 for done in told)

@@ -203,6 +203,15 @@ def test_a_report_in_a_folder_that_is_a_link_is_wanted(faces: Path, model_folder
     assert len(list((inside / "real/cells").iterdir())) == 1 and (inside / "real/report.md").is_file()
 
 
+def test_no_link_among_cells_that_were_measured_elsewhere_is_followed(inside: Path) -> None:
+    (inside / "cells").mkdir()
+    (inside / "secret").write_text("{}")
+    (inside / "cells" / "a.json").symlink_to(inside / "secret")
+    (path,) = benchmark.cells_in(inside / "cells")
+    with pytest.raises(FormatError, match=r"a link, which is not followed"):
+        benchmark.read_cell(path)
+
+
 HOSTILE = {
     "no table": lambda record: [record],
     "no cell": lambda record: {key: record[key] for key in ("result", "worst")},

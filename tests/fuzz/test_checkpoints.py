@@ -157,6 +157,22 @@ def test_files_that_unpack_to_more_than_they_are(what: str, state: dict[str, Any
         read_checkpoint(path)
 
 
+class Program:
+    """An object that is made by running something."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return print, ("it ran",)
+
+
+def test_programs_are_refused_without_advice_to_run_them(tmp_path: Path, capsys) -> None:
+    """Torch says how to read them all the same, in several lines."""
+    torch.save({"step": Program()}, tmp_path / NAME)
+    with pytest.raises(WeightsError, match=r"more than tensors and numbers.*remove it") as told:
+        read_checkpoint(tmp_path / NAME)
+    assert "\n" not in str(told.value) and "weights_only" not in str(told.value)
+    assert not capsys.readouterr().out
+
+
 def saved(folder: Path) -> tuple[Any, ...]:
     net = torch.nn.Linear(1, 1)
     optimiser = torch.optim.AdamW(net.parameters())

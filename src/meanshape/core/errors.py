@@ -151,8 +151,13 @@ class MeanshapeWarning(UserWarning):
 
 
 def warn_in_one_line() -> None:
-    """Let this process print our warnings as the command line prints errors: without file and line."""
+    """Let this process print our warnings as the command line prints errors: without file and line.
+
+    Pillow's are left out.
+    """
     warnings.formatwarning = _one_line
+    # Of EXIF or tags that are broken, with a path of its own code; the pixels count, and are read.
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
 _usual_format = warnings.formatwarning
@@ -164,6 +169,20 @@ def _one_line(
     if not issubclass(category, MeanshapeWarning):
         return _usual_format(message, category, filename, lineno, line)
     return f"meanshape: {' '.join(str(message).split())}\n"
+
+
+def in_words(error: Exception) -> str:
+    """Return what is wrong with a file's content, without Python's words for it."""
+    if isinstance(error, KeyError) and not isinstance(error, MeanshapeError):
+        return f"{error} is missing"
+    if isinstance(error, (MeanshapeError, OSError, ValueError)):
+        return str(error)
+    return "something in it is of another kind than it should be"
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of what a library says, which may go on with advice that is not ours."""
+    return str(error).partition("\n")[0]
 
 
 def _cut(text: str) -> str:

@@ -13,7 +13,7 @@ import posixpath
 import re
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PureWindowsPath
 from typing import BinaryIO, TextIO
@@ -30,6 +30,9 @@ BY_FOLDER = os.supports_dir_fd >= _CALLS and hasattr(os, "O_NOFOLLOW")
 
 _HIGH = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 """Surrogates that stand for no byte of a name."""
+
+_PART = re.compile(r"\.(.+)\.[0-9]+\.[0-9]+\.part", re.DOTALL)
+"""What `_part` makes."""
 
 _NAME = re.compile(r"\w(?:[\w. -]*\w)?")
 
@@ -154,6 +157,21 @@ def write_below(root: Path, name: str, data: bytes, make: bool = False) -> None:
     *folders, last = name.split("/")
     with _folder(root, folders, make) as place:
         _write(Path(_part(Path(last))), Path(last), data, place)
+
+
+def remove_parts(root: Path, names: Iterable[str]) -> None:
+    """Remove what was left beside files below a folder where their writer was killed; nobody writes now."""
+    if not BY_FOLDER:
+        return
+    places: dict[str, set[str]] = {}
+    for name in names:
+        folder, _, last = name.rpartition("/")
+        places.setdefault(folder, set()).add(Path(last).stem[:40])
+    for folder, stems in places.items():
+        with suppress(OSError), _folder(root, [part for part in folder.split("/") if part]) as place:
+            for name in os.listdir(place):  # noqa: PTH208 - of the folder that is open
+                if (match := _PART.fullmatch(name)) and match[1] in stems:
+                    os.unlink(name, dir_fd=place)
 
 
 @contextmanager

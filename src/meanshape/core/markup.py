@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from meanshape.core import resources, toml
-from meanshape.core.errors import MarkUpError, UnknownName
+from meanshape.core.errors import MarkUpError, UnknownName, in_words
 from meanshape.core.files import is_name
 from meanshape.core.regular import read_text
 
@@ -239,7 +239,7 @@ def from_toml(name: str, text: str) -> MarkUp:
     except MarkUpError:
         raise
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
-        raise MarkUpError(f"mark-up {name!r}: its file is not as it should be: {error!r}") from error
+        raise MarkUpError(f"mark-up {name!r}: its file is not as it should be: {in_words(error)}") from error
 
 
 def to_toml(kind: MarkUp) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from meanshape.core import checks
-from meanshape.core.errors import FormatError, MeanshapeError, ResultError
+from meanshape.core.errors import FormatError, ResultError, in_words
 from meanshape.core.face import Face, face_from_dict, face_to_dict
 
 SCHEMA = 1
@@ -76,8 +76,7 @@ class Prediction:
                 error=data.get("error"),
             )
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            said = str(error) if isinstance(error, MeanshapeError) else repr(error)
-            raise FormatError(f"a prediction that does not fit schema {SCHEMA}: {said}") from error
+            raise FormatError(f"a prediction that does not fit schema {SCHEMA}: {in_words(error)}") from error
 
 
 def _text(value: Any, what: str) -> str | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from meanshape.core.box import Box, BoxesLike, as_boxes
-from meanshape.core.errors import BoxError, FormatError, MeanshapeError, MeanshapeWarning
+from meanshape.core.errors import BoxError, FormatError, MeanshapeError, MeanshapeWarning, in_words
 from meanshape.core.face import Face, face_from_dict
 from meanshape.core.face_box import face_box
 from meanshape.core.image import ImageLike, Pixels
@@ -138,8 +138,9 @@ def _jsonl(text: str, path: Path) -> Iterable[tuple[str, Sequence[Face]]]:
         except FormatError:
             raise
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            said = error if isinstance(error, MeanshapeError) else f"wanted a prediction ({error!r})"
-            raise FormatError(str(said), path, number) from error
+            said = in_words(error)
+            told = said if isinstance(error, MeanshapeError) else f"wanted a prediction ({said})"
+            raise FormatError(told, path, number) from error
 
 
 DETECTOR = Given

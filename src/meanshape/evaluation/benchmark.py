@@ -24,7 +24,6 @@ from meanshape.core import config as configs
 from meanshape.core import toml, weights
 from meanshape.core.errors import ConfigError, FormatError, MarkUpError, writing
 from meanshape.core.files import fitting, read_below, write_below
-from meanshape.core.regular import read_bytes
 from meanshape.core.sample import Sample
 from meanshape.core.shape import Shape
 from meanshape.datasets import load_data, origin, parse_data, thinned
@@ -177,9 +176,9 @@ def cells_in(folder: Path) -> list[Path]:
 
 
 def read_cell(path: Path) -> dict[str, Any]:
-    """Return a cell's record."""
+    """Return a cell's record; a link is none: its folder may be somebody else's."""
     try:
-        return _cell(path, partial(read_bytes, path))
+        return _cell(path, partial(read_below, path.parent.resolve(), path.name))
     except FileNotFoundError as error:
         raise FormatError("there is no such file", path=path) from error
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from meanshape.core.box import Box
-from meanshape.core.errors import FormatError
+from meanshape.core.errors import FormatError, in_words
 from meanshape.core.face import Face
 from meanshape.core.markup import MarkUp, markup_names
 from meanshape.core.markup import markup as markup_of
@@ -33,7 +33,7 @@ def read(path: str | Path, markup: str | None = None, faults: Faults | None = No
         kinds = {category["id"]: category for category in data.get("categories") or ()}
         images, annotations = list(data["images"]), list(data["annotations"])
     except (KeyError, TypeError, AttributeError) as error:
-        raise FormatError(f"not as COCO's keypoints are: {error!r}", path) from error
+        raise FormatError(f"not as COCO's keypoints are: {in_words(error)}", path) from error
     with Labels(path, faults) as labels:
         photos = _photos(images, labels)
         faces: dict[Any, list[Face]] = {key: [] for key in photos}

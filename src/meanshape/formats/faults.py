@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from meanshape.core.box import Box
-from meanshape.core.errors import BoxError, FormatError, MeanshapeError, MeanshapeWarning
+from meanshape.core.errors import BoxError, FormatError, MeanshapeError, MeanshapeWarning, in_words
 from meanshape.core.shape import Shape
 
 _WRONG = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, MeanshapeError)
@@ -119,9 +119,9 @@ class Labels:
 
 def _in_words(error: Exception) -> str:
     """Return what is wrong with a label, without Python's words for it where there are others."""
-    if isinstance(error, KeyError) and not isinstance(error, MeanshapeError):
-        return f"{error} is missing"
-    return str(error) if isinstance(error, MeanshapeError) else f"it has another form ({error})"
+    if isinstance(error, MeanshapeError | KeyError):
+        return in_words(error)
+    return f"it has another form ({in_words(error)})"
 
 
 __all__ = ["Faults", "Labels"]

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from meanshape.core.errors import FormatError
+from meanshape.core.errors import FormatError, in_words
 from meanshape.core.face import Face
 from meanshape.core.markup import markup_names
 from meanshape.core.prediction import Prediction
@@ -28,7 +28,7 @@ def read(path: str | Path, markup: str | None = None, faults: Faults | None = No
     try:
         groups = list(_groups(data, path))
     except (KeyError, TypeError, AttributeError) as error:
-        raise FormatError(f"not as menpo's landmarks are ({error!r})", path) from error
+        raise FormatError(f"not as menpo's landmarks are ({in_words(error)})", path) from error
     faces = []
     with Labels(path, faults) as labels:
         for number, group in enumerate(groups, 1):

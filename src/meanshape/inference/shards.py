@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from meanshape.core.errors import ConfigError, FormatError
+from meanshape.core.errors import ConfigError, FormatError, in_words
 from meanshape.core.regular import read_text
 from meanshape.formats.text import write_text
 
@@ -66,7 +66,7 @@ def _read(output: Path) -> Shard | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-        raise FormatError(f"not the note of a shard ({error!r}); remove it", path=path) from error
+        raise FormatError(f"not the note of a shard ({in_words(error)}); remove it", path=path) from error
     if not 1 <= shard.number <= shard.count <= 10**6:
         raise FormatError(f"{shard.number} of {shard.count} is no shard; remove the note", path=path)
     return shard

@@ -21,7 +21,15 @@ from numpy.typing import NDArray
 from meanshape.core import config as configs
 from meanshape.core import registry, toml, weights
 from meanshape.core.box import Box, BoxLike, box_in
-from meanshape.core.errors import ConfigError, MeanshapeError, NotFitted, ShapeError, WeightsError, writing
+from meanshape.core.errors import (
+    ConfigError,
+    MeanshapeError,
+    NotFitted,
+    ShapeError,
+    WeightsError,
+    in_words,
+    writing,
+)
 from meanshape.core.image import ImageLike, Pixels, read_image
 from meanshape.core.markup import MarkUp, from_toml, named, shipped, to_toml
 from meanshape.core.origin import Origin, joined
@@ -245,8 +253,7 @@ class LandmarkModel(ABC):
         except MeanshapeError:
             raise
         except Exception as error:  # a method's files may be broken in as many ways as they are made of
-            said = f"{type(error).__name__}: {error}"
-            raise WeightsError(f"{folder}: these weights cannot be used ({said})") from error
+            raise WeightsError(f"{folder}: these weights cannot be used ({in_words(error)})") from error
         return model
 
     def _shapes(self, answer: Answer, images: Sequence[Pixels], sure: bool = True) -> list[Shape]:

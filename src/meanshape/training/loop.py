@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -22,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from meanshape.core.errors import OutputError, WeightsError
+from meanshape.core.errors import OutputError, WeightsError, first_line
 from meanshape.core.files import open_unlinked, replacing
 from meanshape.training import checked
 from meanshape.training.distributed import join, shared
@@ -83,7 +84,7 @@ def write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
     except OutputError:
         raise
     except (OSError, RuntimeError) as error:  # torch says with a RuntimeError that a disk is full
-        raise OutputError(f"{path}: cannot be written ({_first_line(error)})") from error
+        raise OutputError(f"{path}: cannot be written ({first_line(error)})") from error
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -92,8 +93,12 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         with open_unlinked(path) as file:
             checked.check_stored(file)
             state = torch.load(file, weights_only=True)
-    except Exception as error:  # torch raises what zip files, pickle and it itself raise
-        raise WeightsError(f"{path}: no checkpoint that can be read ({error}); remove it") from error
+    except UnpicklingError as error:  # torch would advise to read it all the same
+        raise WeightsError(f"{path}: more than tensors and numbers, which is not read; remove it") from error
+    except Exception as error:  # torch raises what zip files and it itself raise
+        raise WeightsError(
+            f"{path}: no checkpoint that can be read ({first_line(error)}); remove it"
+        ) from error
     if not isinstance(state, dict):
         raise WeightsError(f"{path}: no checkpoint of a training; remove it")
     return state
@@ -108,13 +113,9 @@ def of_this_run(path: Path) -> Iterator[None]:
         raise
     except (KeyError, ValueError, TypeError, AttributeError, RuntimeError, OverflowError) as error:
         raise WeightsError(
-            f"{path}: a checkpoint of another network ({_first_line(error)}); "
+            f"{path}: a checkpoint of another network ({first_line(error)}); "
             "choose another folder, or remove it"
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
 
 
 def fraction_done(schedule: Schedule, step: int, seconds: float) -> float:

@@ -107,13 +107,13 @@ def photos(folder: str | Path) -> str:
 def _read_record(path: Path) -> dict[str, Any]:
     """Return what a run was asked for, tables in tables as `table.key`."""
     try:
-        return _flat(json.loads(_own_text(path)))
+        return _flat(json.loads(own_text(path)))
     except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise ConfigError(f"{path}: cannot be read ({error}); choose another folder") from error
 
 
-def _own_text(path: Path) -> str:
-    """Return the text of a file of a run's folder; a link is none."""
+def own_text(path: Path) -> str:
+    """Return the text of a file of a run's folder, which is none where it is a link (`OSError`)."""
     return read_below(path.parent.resolve(), path.name).decode("utf-8")
 
 
@@ -155,7 +155,7 @@ def add_record(path: Path, record: Mapping[str, Any]) -> None:
 def read_records(path: Path) -> list[dict[str, Any]]:
     """Return the records of a JSON-lines file of a run; a line that a kill tore is left out."""
     try:
-        lines = _own_text(path).splitlines()
+        lines = own_text(path).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read ({error}); remove it, or choose another folder") from error
     records = []

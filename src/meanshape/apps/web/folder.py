@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
@@ -20,15 +21,16 @@ from meanshape.apps.web.first import FirstPoints, mean_of
 from meanshape.apps.web.labels import JsonLines, Labels, PtsFiles
 from meanshape.apps.web.photo_jobs import Ask, Photo, PhotoJobs
 from meanshape.core.box import Box
-from meanshape.core.errors import ConfigError, MeanshapeError, ShapeError, UnknownName
+from meanshape.core.errors import ConfigError, MeanshapeError, OutputError, ShapeError, UnknownName
 from meanshape.core.face import Emotion, Face
 from meanshape.core.face_box import face_box
+from meanshape.core.files import remove_parts
 from meanshape.core.locks import FileLock
 from meanshape.core.markup import MarkUp
 from meanshape.core.openers import looks_like_picture
 from meanshape.core.prediction import Prediction
 from meanshape.core.shape import Shape
-from meanshape.datasets.folder import BY_HAND, CHECKED, UNCHECKED, is_checked
+from meanshape.datasets.folder import BY_HAND, CHECKED, LABELS, UNCHECKED, is_checked
 from meanshape.inference.pipeline import Pipeline
 from meanshape.inference.sources import natural
 
@@ -77,6 +79,7 @@ class Folder:
         self._converts = FirstPoints(kind, pipeline).converts
         self._first: dict[str, Label] = {}
         self._lock = Lock()
+        self._sweep()
 
     def _list(self) -> dict[str, str]:
         """Return where each photo lies, by its name, below the root; a link's name is not where it lies."""
@@ -91,6 +94,12 @@ class Folder:
         if not found:
             raise ConfigError(f"{self.root}: there are no pictures in this folder")
         return {name: found[name].relative_to(self.root).as_posix() for name in sorted(found, key=natural)}
+
+    def _sweep(self) -> None:
+        """Remove what saves that were killed left; where somebody saves now, another start does."""
+        files = self._saved.files.values() if isinstance(self._saved, PtsFiles) else (LABELS,)
+        with suppress(OutputError), FileLock(self.root / LOCK, "held"):
+            remove_parts(self.root, files)
 
     def photo(self, name: str) -> Photo:
         """Return a photo; names that are not of the list are unknown, whatever they spell."""

@@ -37,6 +37,7 @@ from meanshape.methods.mtcnn.training.windows import (
 )
 from meanshape.training import checked
 from meanshape.training.loop import of_this_run, read_checkpoint
+from meanshape.training.run_folder import own_text
 
 if TYPE_CHECKING:
     from meanshape.methods.mtcnn.config import Config
@@ -99,9 +100,18 @@ def _resume(out: Path, config: Config) -> None:
     """Refuse to go on with an unfinished training of other settings."""
     settings = out / "config.toml"
     unfinished = settings.exists() and any(out.glob("*.checkpoint.pt"))
-    if unfinished and configs.load(type(config), settings) != config:
+    if unfinished and _written(type(config), settings) != config:
         raise ConfigError(f"{out} holds an unfinished run of other settings: choose another folder")
     configs.save(config, settings)
+
+
+def _written(kind: type[Config], path: Path) -> Config:
+    """Return the settings that a run's folder holds itself, not through a link."""
+    try:
+        text = own_text(path)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error}); choose another folder") from error
+    return configs.from_toml(kind, text, where=str(path), written=True)
 
 
 def _done(checkpoint: Path, steps: int) -> bool:
