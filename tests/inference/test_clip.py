@@ -192,3 +192,13 @@ def test_the_cover_of_a_song_is_no_video(tmp_path: Path) -> None:
         assert file.streams.video
     with pytest.raises(ImageError, match="holds no video"):
         Clip(song)
+
+
+@pytest.mark.parametrize(
+    "text", ["ffconcat version 1.0\nfile '/etc/hostname'\n", "#EXTM3U\n#EXTINF:1,\nfile:///etc/hostname\n"]
+)
+def test_a_playlist_under_a_video_s_name_is_refused_in_words(text: str, tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_text(text)
+    with pytest.raises(ImageError, match="not a video that can be read") as told:
+        Clip(tmp_path / "a.mp4")
+    assert "Errno" not in str(told.value)

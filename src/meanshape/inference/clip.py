@@ -59,7 +59,8 @@ class Clip:
             self._file = self._av.open(self._bytes, options=ALONE)
         except (self._av.error.FFmpegError, OSError, ValueError) as error:
             self._bytes.close()
-            raise ImageError(f"{path}: not a video that can be read ({error})") from error
+            why = getattr(error, "strerror", None) or error  # not FFmpeg's number of it
+            raise ImageError(f"{path}: not a video that can be read ({why})") from error
         films = [stream for stream in self._file.streams.video if not _is_cover(stream)]
         if not films or films[0].codec_context is None:
             self.close()
