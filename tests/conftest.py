@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from real_data import DATA
+from trained import exported, others, ready, train  # noqa: F401
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 

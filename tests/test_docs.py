@@ -192,7 +192,7 @@ def test_a_method_in_one_file(box_ridge, tmp_path, monkeypatch):
     checks.refuses_unfitted(kind, tmp_path / "none")
     model = kind.tiny().fit(train, seed=1)
     checks.beats_the_mean(model, train, others)
-    checks.same_seed_same_result(kind, train, others, model, tmp_path / "same")
+    checks.same_seed_same_result(kind.tiny, train, others, model, tmp_path / "same")
     checks.survives_saving(model, model.save(tmp_path / "model"), others, deep=False)
     checks.agrees_at_any_batch(model, model, others)
     checks.takes_any_picture(model, others[0])

@@ -87,7 +87,7 @@ def is_the_mean(model: LandmarkModel, train: Sequence[Sample], others: Sequence[
 
 
 def same_seed_same_result(
-    kind: type[LandmarkModel],
+    make: Callable[[], LandmarkModel],
     train: Sequence[Sample],
     others: Sequence[Sample],
     first: LandmarkModel | None,
@@ -101,7 +101,7 @@ def same_seed_same_result(
         random.seed(len(models))
         np.random.seed(len(models))
         state = random.getstate(), np.random.get_state()[1].tolist()
-        models.append(kind.tiny().fit(train, seed=1))
+        models.append(make().fit(train, seed=1))
         assert state == (random.getstate(), np.random.get_state()[1].tolist()), "fit drew from a global one"
     for sample in others:
         assert np.array_equal(predicted(models[0], sample), predicted(models[1], sample)), "another result"

@@ -2,43 +2,27 @@
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Callable, Iterator
-from importlib import import_module
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-METHODS = ("dan", "dcnn", "emotional_dan", "facepp", "tcdcn", "tcnn")
-
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep each file on one worker: what it trains once would be trained on every worker."""
+    """Keep each file on one worker: what it trains once would be trained on every worker.
+
+    That of a method goes where the conformance tests train it.
+    """
     for item in items:
         if item.path.parent == Path(__file__).parent:
-            item.add_marker(pytest.mark.xdist_group(item.path.name))
+            item.add_marker(pytest.mark.xdist_group(item.path.stem.removeprefix("test_")))
 
 
 @pytest.fixture(scope="session", autouse=True)
-def exported() -> Iterator[dict[Path, Any]]:
-    """Keep the network of each export by its folder."""
-    kept: dict[Path, Any] = {}
-    with pytest.MonkeyPatch.context() as patch:
-        if importlib.util.find_spec("torch"):
-            for method in METHODS:
-                training: Any = import_module(f"meanshape.methods.{method}.training")
-                patch.setattr(training, "save", _keeping(training.save, kept))
-        yield kept
-
-
-def _keeping(save: Callable[..., None], kept: dict[Path, Any]) -> Callable[..., None]:
-    def keep(module: Any, folder: Path, *rest: Any) -> None:
-        kept[folder] = module
-        save(module, folder, *rest)
-
-    return keep
+def exports_are_kept(exported: dict[Path, Any]) -> None:
+    """Keep the networks from the first training on."""
 
 
 @pytest.fixture(scope="session")

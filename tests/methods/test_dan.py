@@ -30,9 +30,9 @@ def faces() -> list[Sample]:
 
 
 @pytest.fixture(scope="module")
-def fitted(faces: list[Sample]) -> DAN:
-    torch.set_num_threads(1)
-    return DAN.tiny().fit(faces[:36], seed=1)
+def fitted(ready: Any) -> DAN:
+    model: DAN = ready("dan").fitted
+    return model
 
 
 @pytest.fixture(scope="module")

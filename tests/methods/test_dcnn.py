@@ -178,10 +178,9 @@ def test_each_level_is_another_answer(fitted: DCNN, faces: list[Sample]) -> None
         fitted.predict(sample.image, sample.box, levels=4)
 
 
-def test_the_same_seed_gives_the_same_networks(fitted: DCNN, faces: list[Sample]) -> None:
-    again, other = quick(faces), quick(faces, seed=7)
-    points = [model.predict(faces[0].image, faces[0].box).points for model in (fitted, again, other)]
-    assert np.array_equal(points[0], points[1]) and not np.array_equal(points[0], points[2])
+def test_another_seed_gives_other_networks(fitted: DCNN, faces: list[Sample]) -> None:
+    points = [model.predict(faces[0].image, faces[0].box).points for model in (fitted, quick(faces, seed=7))]
+    assert not np.array_equal(*points)
 
 
 def test_a_batch_of_one(faces: list[Sample]) -> None:

@@ -209,7 +209,7 @@ def test_a_cascade_is_made_quick_once(
 ) -> None:
     """From a run without it, it is learnt; from one that has it, it is there already."""
     config = EmotionalDAN.load(saved).config
-    config = replace(config, quick=(4, 8, 8, 8), quick_steps=(40, 10), steps=0, minutes=0.0)
+    config = replace(config, quick=(4, 8, 8, 8), quick_steps=(8, 3), steps=0, minutes=0.0)
     model = EmotionalDAN(config)
     model.initial = saved
     model.fit(faces[:24])

@@ -227,10 +227,9 @@ def test_levels_that_give_no_points(fitted: FacePP, faces: list[Sample]) -> None
             fitted.predict(faces[0].image, faces[0].box, levels=level)
 
 
-def test_the_same_seed_gives_the_same_networks(fitted: FacePP, faces: list[Sample]) -> None:
-    again, other = quick(faces), quick(faces, seed=7)
-    points = [model.predict(faces[0].image, faces[0].box).points for model in (fitted, again, other)]
-    assert np.array_equal(points[0], points[1]) and not np.array_equal(points[0], points[2])
+def test_another_seed_gives_other_networks(fitted: FacePP, faces: list[Sample]) -> None:
+    points = [model.predict(faces[0].image, faces[0].box).points for model in (fitted, quick(faces, seed=7))]
+    assert not np.array_equal(*points)
 
 
 def test_a_batch_of_one_is_too_small_to_normalise(faces: list[Sample]) -> None:

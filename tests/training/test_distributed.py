@@ -21,15 +21,24 @@ from torch import nn
 from meanshape.training.distributed import join
 from meanshape.training.loop import Schedule, Trainer
 
-out, steps, double = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "double"
+def learn(out: Path, steps: int, double: bool):
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(6, 16), nn.Tanh(), nn.Linear(16, 2))
+    schedule = Schedule(steps=steps, rate=0.01, warmup=5, ema=0.9, validate_every=1e9)
+    trainer = Trainer(module, Task(double), schedule, out, "toy", 0)
+    start = trainer.step
+    figures = trainer.run()
+    return start, figures["error"], torch.cat([p.detach().flatten() for p in module.parameters()]).tolist()
 
 class Task:
+    def __init__(self, double):
+        self.double = double
     def one(self, step):
         rng = np.random.default_rng(step)
         x = rng.normal(size=(8, 6)).astype(np.float32)
         return {"x": x, "y": x @ np.arange(12, dtype=np.float32).reshape(6, 2) / 6}
     def batch(self, step):
-        if not double:
+        if not self.double:
             return self.one(step)
         both = self.one(2 * step), self.one(2 * step + 1)
         return {key: np.concatenate([part[key] for part in both]) for key in both[0]}
@@ -40,65 +49,53 @@ class Task:
             batch = {key: torch.from_numpy(value) for key, value in self.one(10**6).items()}
             return {"error": float(self.loss(module, batch))}
 
-torch.manual_seed(0)
-module = nn.Sequential(nn.Linear(6, 16), nn.Tanh(), nn.Linear(16, 2))
-schedule = Schedule(steps=steps, rate=0.01, warmup=5, ema=0.9, validate_every=1e9)
-trainer = Trainer(module, Task(), schedule, out, "toy", 0)
-start = trainer.step
-figures = trainer.run()
 world = join()
-weights = torch.cat([p.detach().flatten() for p in module.parameters()]).tolist()
-(out / f"rank{world.rank}-of-{world.size}.json").write_text(json.dumps([start, figures["error"], weights]))
-world.wait()
+for name in sys.argv[1:]:
+    out = Path(name)
+    found = [learn(out, steps, out.name == "double") for steps in (30, 60)]
+    (out / f"rank{world.rank}-of-{world.size}.json").write_text(json.dumps(found))
+    world.wait()
 """
 
 
-def launch(folder: Path, count: int, steps: int, double: bool = False) -> list[tuple[int, float, np.ndarray]]:
-    """Run the script in `count` processes and return what each came to."""
-    folder.mkdir(exist_ok=True)
-    script = folder / "run.py"
+def launch(count: int, *folders: Path) -> list[list[tuple[int, float, np.ndarray]]]:
+    """Train in each folder with `count` processes, 30 steps and then up to 60.
+
+    Returns
+    -------
+    For each folder and process: where both parts began, the error and the weights after the second.
+    """
+    for folder in folders:
+        folder.mkdir()
+    script = folders[0] / "run.py"
     script.write_text(SCRIPT)
-    start = [sys.executable]
-    if count > 1:
-        torchrun = [
-            "torch.distributed.run",
-            "--nproc-per-node",
-            str(count),
-            "--master-port",
-            "0",
-            "--standalone",
-        ]
-        start += ["-m", *torchrun]
-    arguments = [str(script), str(folder), str(steps), "double" if double else "single"]
+    torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", str(count), "--master-port", "0"]
+    start = [sys.executable, *([*torchrun, "--standalone"] if count > 1 else [])]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([*start, *arguments], capture_output=True, text=True, env=environment, timeout=240)
+    words = [*start, str(script), *map(str, folders)]
+    done = subprocess.run(words, capture_output=True, text=True, env=environment, timeout=240)
     assert done.returncode == 0, done.stderr[-3000:]
-    found = []
-    for rank in range(count):
-        first, error, weights = json.loads((folder / f"rank{rank}-of-{count}.json").read_text())
-        found.append((first, error, np.array(weights)))
-    return found
+    ranks = [f"rank{rank}-of-{count}.json" for rank in range(count)]
+    return [[found(folder / rank) for rank in ranks] for folder in folders]
+
+
+def found(file: Path) -> tuple[int, float, np.ndarray]:
+    (first, _, _), (start, error, weights) = json.loads(file.read_text())
+    assert first == 0
+    return start, error, np.array(weights)
 
 
 @pytest.mark.slow
-def test_two_processes_learn_what_one_does_with_doubled_batches(tmp_path: Path) -> None:
-    one, two = launch(tmp_path / "two", 2, 60)
-    (whole,) = launch(tmp_path / "one", 1, 60, double=True)
-    assert one[2] == pytest.approx(two[2], abs=0)  # all processes end alike
-    assert one[2] == pytest.approx(whole[2], abs=2e-4)
-    assert one[1] == pytest.approx(whole[1], rel=0.02)
-    (single,) = launch(tmp_path / "single", 1, 60)
+def test_two_processes_learn_and_go_on_as_one_does_with_doubled_batches(tmp_path: Path) -> None:
+    (two,) = launch(2, tmp_path / "two")
+    (whole,), (single,) = launch(1, tmp_path / "double", tmp_path / "single")
+    assert [start for start, _, _ in (*two, whole, single)] == [30] * 4
+    assert two[0][2] == pytest.approx(two[1][2], abs=0)  # all processes end alike
+    assert two[0][2] == pytest.approx(whole[2], abs=2e-4)
+    assert two[0][1] == pytest.approx(whole[1], rel=0.02)
     assert np.abs(single[2] - whole[2]).max() > 2e-3  # batches that are not doubled learn something else
     records = (tmp_path / "two" / "toy.jsonl").read_text().splitlines()
-    assert len(records) == 1  # rank 0 alone writes
-
-
-@pytest.mark.slow
-def test_two_processes_go_on_where_they_stopped(tmp_path: Path) -> None:
-    launch(tmp_path / "two", 2, 30)
-    later = launch(tmp_path / "two", 2, 60)
-    assert [first for first, _, _ in later] == [30, 30]
-    assert later[0][2] == pytest.approx(later[1][2], abs=0)
+    assert len(records) == 2  # one for each part: rank 0 alone writes
 
 
 def test_batches_are_dealt_in_turn() -> None:
