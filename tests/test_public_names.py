@@ -5,8 +5,19 @@ import pytest
 import meanshape as ms
 
 PROMISED = {
-    *("detect", "load", "evaluate", "align", "video"),
-    *("Pipeline", "Box", "Shape", "Face", "Prediction", "MarkUp", "Sample", "Evaluation", "MeanshapeError"),
+    *("detect", "load", "evaluate", "align", "video", "follow", "draw"),
+    *(
+        "Pipeline",
+        "Tracker",
+        "Box",
+        "Shape",
+        "Face",
+        "Prediction",
+        "MarkUp",
+        "Sample",
+        "Evaluation",
+        "MeanshapeError",
+    ),
 }
 
 

@@ -42,7 +42,9 @@ if TYPE_CHECKING:
     from meanshape.inference import Pipeline, detect
     from meanshape.inference.align import align
     from meanshape.inference.blur import blur
+    from meanshape.inference.following import follow
     from meanshape.inference.overlay import Style, draw
+    from meanshape.inference.tracking import Tracker
     from meanshape.inference.video import video
     from meanshape.methods import load
 
@@ -73,6 +75,7 @@ _LATER = {
     "Shape": "meanshape.core.shape",
     "ShapeError": "meanshape.core.errors",
     "Style": "meanshape.inference.overlay",
+    "Tracker": "meanshape.inference.tracking",
     "UnknownName": "meanshape.core.errors",
     "WeightsError": "meanshape.core.errors",
     "align": "meanshape.inference.align",
@@ -80,6 +83,7 @@ _LATER = {
     "detect": "meanshape.inference",
     "draw": "meanshape.inference.overlay",
     "evaluate": "meanshape.evaluation",
+    "follow": "meanshape.inference.following",
     "load": "meanshape.methods",
     "markup": "meanshape.core.markup",
     "video": "meanshape.inference.video",
@@ -111,6 +115,7 @@ __all__ = [
     "Shape",
     "ShapeError",
     "Style",
+    "Tracker",
     "UnknownName",
     "WeightsError",
     "align",
@@ -118,6 +123,7 @@ __all__ = [
     "detect",
     "draw",
     "evaluate",
+    "follow",
     "load",
     "markup",
     "video",

@@ -98,3 +98,9 @@ def test_poorer_mark_ups_say_what_they_lack(face: ms.Sample) -> None:
             measure(five)
     inner = face.shape.to("ibug51")
     assert measures.eye_aspect_ratio(inner) == measures.eye_aspect_ratio(face.shape)
+
+
+def test_a_crop_has_the_channel_order_of_its_picture(face: ms.Sample) -> None:
+    rgb = face.pixels()
+    crop = ms.align(rgb, face.shape).image
+    assert (ms.align(rgb[:, :, ::-1].copy(), face.shape, color="bgr").image[:, :, ::-1] == crop).all()

@@ -111,3 +111,10 @@ def test_drawing_is_public():
     plain = ms.draw(image, found, ms.Style(box=False, score=False))
     assert np.array_equal(plain, image) and plain is not image
     assert (ms.draw(image, found) != image).any()
+
+
+def test_bgr_comes_back_as_bgr(mean_face):
+    photo, box = np.random.default_rng(0).integers(0, 255, (160, 200, 3), np.uint8), Box(60, 40, 140, 130)
+    prediction = one(Shape(box.absolute(mean_face)), box, score=0.9)
+    drawn = draw(photo[:, :, ::-1].copy(), prediction, color="bgr")
+    assert (drawn[:, :, ::-1] == draw(photo, prediction)).all() and drawn.flags.c_contiguous

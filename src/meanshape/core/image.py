@@ -67,8 +67,7 @@ def read_image(
     color : the channel order of an *array* ("bgr" for OpenCV's)
     max_pixels : refuse larger files, before they are decoded
     """
-    if color not in ("rgb", "bgr"):
-        raise ImageError(f"color must be 'rgb' or 'bgr', not {color!r}")
+    check_color(color, ImageError)
     if isinstance(image, (str, os.PathLike)):
         try:
             return _read_file(Path(image), max_pixels)
@@ -85,6 +84,12 @@ def read_image(
             f"an image is a path, bytes, a file, a PIL image or an array, not {type(image).__name__}"
         )
     return _from_array(checks.array(image, ImageError, "an array (H, W, 3)"), color)
+
+
+def check_color(color: object, error: type[ValueError]) -> None:
+    """Refuse what is no channel order."""
+    if color not in ("rgb", "bgr"):
+        raise error(f"color must be 'rgb' or 'bgr', not {color!r}")
 
 
 def _bytes_of(file: Any) -> bytes:

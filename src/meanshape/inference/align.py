@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -16,8 +16,10 @@ from meanshape.core.geometry import Matrix, Points, invert, resize_points, simil
 from meanshape.core.image import ImageLike, Pixels, read_image, warp
 from meanshape.core.markup import markup
 from meanshape.core.shape import Shape
+from meanshape.inference.options import Color
 from meanshape.inference.pose import head_of
 
+Template = Literal["arcface", "mean"]
 TEMPLATES = ("arcface", "mean")
 ARCFACE = np.array(
     [(38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041)]
@@ -38,16 +40,24 @@ class Aligned(NamedTuple):
     inverse: Matrix
 
 
-def align(image: ImageLike, face: Face | Shape, size: int = 112, template: str = "arcface") -> Aligned:
+def align(
+    image: ImageLike,
+    face: Face | Shape,
+    size: int = 112,
+    template: Template = "arcface",
+    *,
+    color: Color = "rgb",
+) -> Aligned:
     """Return the face brought upright, size x size pixels, with the map there and the map back.
 
     Parameters
     ----------
-    image : a path, the bytes of a file, a PIL image or an array (RGB)
+    image : a path, the bytes of a file, a PIL image or an array
     face : a face with points, or its shape, in pixels of the image
     size : side of the crop, pixels
     template : where points come to lie: "arcface", five points as ArcFace wants them; "mean", all inner
         points as on our generic head seen from the front, 190 mm a side
+    color : the channel order of an array and of the crop: "rgb", or "bgr" for OpenCV
 
     Raises
     ------
@@ -64,7 +74,10 @@ def align(image: ImageLike, face: Face | Shape, size: int = 112, template: str =
     if np.ptp(points[known], axis=0).max(initial=0) <= 0:
         raise ShapeError("a face is aligned by two points at least that do not fall together")
     matrix = similarity(points, resize_points(places, size))
-    return Aligned(warp(read_image(image), matrix, (size, size)), matrix, invert(matrix))
+    crop = warp(read_image(image, color), matrix, (size, size))
+    if color == "bgr":
+        crop = np.ascontiguousarray(crop[:, :, ::-1])
+    return Aligned(crop, matrix, invert(matrix))
 
 
 def _arcface(shape: Shape) -> tuple[Points, Points]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from meanshape.core.image import read_image
 from meanshape.inference.clip import Clip, Frame
 
 
-def frames(camera: int | str) -> Iterator[Frame]:
+def frames(camera: int | str) -> Generator[Frame, None, None]:
     """Yield what a camera sees; times count from the first request, those of a file from its beginning.
 
     Parameters

@@ -19,6 +19,7 @@ from meanshape.core.image import ImageLike, Pixels, read_image
 from meanshape.core.markup import MarkUp
 from meanshape.core.prediction import Prediction
 from meanshape.core.shape import Shape
+from meanshape.inference.options import Color
 from meanshape.inference.printing import seems
 
 Colour = tuple[int, int, int]
@@ -56,16 +57,21 @@ class Style:
     names: bool = False
 
 
-def draw(image: ImageLike, prediction: Prediction, style: Style | None = None) -> Pixels:
-    """Return the photo (H, W, 3) with the prediction on it; numbers and names enlarge a small photo."""
+def draw(
+    image: ImageLike, prediction: Prediction, style: Style | None = None, *, color: Color = "rgb"
+) -> Pixels:
+    """Return the photo (H, W, 3) with the prediction on it; numbers and names enlarge a small photo.
+
+    `color` is the channel order of an array and of what is returned: "bgr" for OpenCV.
+    """
     style = Style() if style is None else style
-    canvas = read_image(image).copy()
+    canvas = read_image(image, color).copy()
     faces = prediction.faces
     if (style.numbers or style.names) and faces:
         canvas, faces = _enlarged(canvas, faces)
     for face in reversed(faces):  # the best face last, on top
         _Drawing(canvas, face, style).draw()
-    return canvas
+    return canvas if color == "rgb" else np.ascontiguousarray(canvas[:, :, ::-1])
 
 
 def colour(markup: MarkUp, index: int) -> Colour:

@@ -11,18 +11,19 @@ import time
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Unpack
 
 from meanshape.core import checks
 from meanshape.core.box import Box, BoxesLike, as_boxes
 from meanshape.core.errors import BoxError, ConfigError
 from meanshape.core.face import Emotion, Face
-from meanshape.core.image import ImageLike, Pixels, read_image
+from meanshape.core.image import ImageLike, Pixels, check_color, read_image
 from meanshape.core.prediction import Prediction
 from meanshape.core.shape import Shape
 from meanshape.core.weights import CARD
 from meanshape.detectors.base import FaceDetector, check_min_face
 from meanshape.inference import choice
+from meanshape.inference.options import Color, Licence, PipelineOptions, Settings, Turns
 from meanshape.inference.pose import head_pose
 from meanshape.inference.turns import Candidate, View, search, view
 from meanshape.inference.turns import check as check_turns
@@ -54,7 +55,7 @@ class Pipeline:
     providers : ONNX Runtime's execution providers for every network, best first, each a name or
         (name, {option: value}); None: the CPU
     device : their short form: "cpu", "cuda", "cuda:1", "coreml", "directml", "openvino" …
-    color : the channel order of arrays that come in ("bgr" for OpenCV's)
+    color : the channel order of arrays that come in: "rgb", or "bgr" for OpenCV's
     emotion, attributes : also say what each face seems to show: labels of appearance as annotators gave
         them, not of identity or feeling, and not for decisions about people. From the model if it has them,
         else from emotional_dan and tcdcn
@@ -75,14 +76,14 @@ class Pipeline:
         threads: int = 1,
         providers: Sequence[Provider] | None = None,
         device: str | None = None,
-        color: Literal["rgb", "bgr"] = "rgb",
+        color: Color = "rgb",
         emotion: bool = False,
         attributes: bool = False,
         markup: str | None = None,
         stages: int | None = None,
         max_faces: int | None = None,
-        turns: str = "auto",
-        licence: str = "any",
+        turns: Turns = "auto",
+        licence: Licence = "any",
     ) -> None:
         """Load detector and model; what is wrong with the options is said here, before any photo."""
         self._options = {name: value for name, value in locals().items() if name != "self"}
@@ -102,11 +103,11 @@ class Pipeline:
     def _settle(
         self,
         min_face: float | None,
-        color: Literal["rgb", "bgr"],
+        color: Color,
         markup: str | None,
         stages: int | None,
         max_faces: int | None,
-        turns: str,
+        turns: Turns,
     ) -> None:
         """Take the settings, if detector and model can."""
         _check(min_face, 1, color, max_faces)
@@ -120,7 +121,7 @@ class Pipeline:
         self.min_face, self.color, self.markup, self.max_faces = min_face, color, markup, max_faces
         self.turns = turns
 
-    def with_settings(self, **settings: Any) -> Pipeline:
+    def with_settings(self, **settings: Unpack[Settings]) -> Pipeline:
         """Return a pipeline on the same networks with another min_face, color, markup, stages, max_faces or
         turns.
 
@@ -251,7 +252,9 @@ def _apart(views: Sequence[View]) -> tuple[list[Pixels], list[Box]]:
     return [one.pixels for one in views], [one.box for one in views]
 
 
-def detect(image: ImageLike, *, boxes: BoxesLike | None = None, **options: Any) -> Prediction:
+def detect(
+    image: ImageLike, *, boxes: BoxesLike | None = None, **options: Unpack[PipelineOptions]
+) -> Prediction:
     """Return the faces of one photo: each with box, score and points.
 
     `options` are those of `Pipeline`; the networks of each set of options are kept for the next call, unless
@@ -316,8 +319,7 @@ def _check(min_face: float | None, threads: int, color: str, max_faces: int | No
     if min_face is not None:
         check_min_face(min_face)
     checks.count(threads, "threads", ConfigError)
-    if color not in ("rgb", "bgr"):
-        raise ConfigError(f"color must be 'rgb' or 'bgr', not {color!r}")
+    check_color(color, ConfigError)
     if max_faces is not None:
         checks.count(max_faces, "max_faces", ConfigError)
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import time as clock
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Unpack, cast
 
 import numpy as np
 
@@ -32,6 +32,7 @@ from meanshape.core.prediction import Prediction
 from meanshape.core.shape import Shape
 from meanshape.detectors.base import FaceDetector
 from meanshape.inference import cuts
+from meanshape.inference.options import PipelineOptions, Settings, Smoothing
 from meanshape.inference.pipeline import Pipeline
 from meanshape.inference.pose import HeadPose
 from meanshape.inference.smoothing import Smoother, smoother
@@ -141,15 +142,17 @@ class Track:
 
 
 class Tracker:
-    """Follows the faces of one clip or camera; give it the frames in order.
+    """Follows the faces of one clip or camera; give it the frames in order. Each face keeps its `track`.
 
     Parameters
     ----------
-    pipeline : finds faces and places points
+    pipeline : finds faces and places points; default a `Pipeline` of the `options`
     every : frames between two looks of the detector while all faces are followed
     threshold : the check's score below which a face is lost
     memory : seconds after which a lost face's number is forgotten
     smoothing : "one_euro", "kalman" or "none"
+    options : those of `Pipeline`, such as color="bgr" for OpenCV's frames; of a pipeline that is given, only
+        those that `Pipeline.with_settings` takes
     """
 
     def __init__(
@@ -159,24 +162,42 @@ class Tracker:
         every: int = 15,
         threshold: float = 0.5,
         memory: float = 1.0,
-        smoothing: str = "one_euro",
+        smoothing: Smoothing = "one_euro",
+        **options: Unpack[PipelineOptions],
     ) -> None:
         checks.count(every, "every", ConfigError)
         checks.share(checks.number(threshold, "threshold", ConfigError), "threshold", ConfigError)
         if checks.number(memory, "memory", ConfigError) < 0:
             raise ConfigError(f"memory is seconds, not negative, not {memory}")
         smoother(smoothing)  # a wrong name is said now
-        self.pipeline = Pipeline() if pipeline is None else pipeline
+        if pipeline is None:
+            self.pipeline = Pipeline(**options)
+        else:
+            self.pipeline = pipeline.with_settings(**cast(Settings, options)) if options else pipeline
         self.every, self.threshold, self.memory, self.smoothing = every, threshold, memory, smoothing
         self.tracks: list[Track] = []
         self.looks = 0
         self._count = 0
         self._since = every
         self._before: tuple[tuple[int, int], cuts.Grey] | None = None
+        self._clock: float | None = None
+        self._timed: bool | None = None
 
-    def __call__(self, image: ImageLike, time: float, source: str | None = None) -> Prediction:
-        """Return the faces in the next frame, at `time` seconds; each with its number as `track`."""
+    def __call__(self, image: ImageLike, time: float | None = None, source: str | None = None) -> Prediction:
+        """Return the faces in the next frame, each with its number as `track`.
+
+        Parameters
+        ----------
+        image : a frame (H, W, 3), in the pipeline's `color`, or whatever else `Pipeline` takes
+        time : of the frame, in seconds; None for all frames of a live camera: when they come
+        source : what the prediction calls the frame
+
+        Raises
+        ------
+        ConfigError : some frames have a time and some have none
+        """
         start = clock.perf_counter()
+        time = self._time(time)
         pixels = read_image(image, self.pipeline.color)
         followed = [track for track in self.tracks if not track.lost]
         heirs = self._follow(pixels, followed, time, self._alike(pixels))
@@ -191,6 +212,18 @@ class Tracker:
             self._faces(pixels, time), (width, height), source, self.pipeline.name,
             clock.perf_counter() - start,
         )  # fmt: skip
+
+    def _time(self, given: float | None) -> float:
+        """Return a frame's time; of frames without one, the seconds since the first."""
+        if self._timed is None:
+            self._timed = given is not None
+        if self._timed != (given is not None):
+            raise ConfigError("a tracker is given the times of all frames or of none: speeds come from them")
+        if given is not None:
+            return checks.number(given, "a frame's time", ConfigError)
+        now = clock.monotonic()
+        self._clock = now if self._clock is None else self._clock
+        return now - self._clock
 
     def _alike(self, pixels: Pixels) -> float:
         """Return how alike the frame is to the one before.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -114,7 +114,7 @@ def _keep(kind: MarkUp, folder: Path) -> None:
     write_text(path, to_toml(kind))
 
 
-def _pipeline(model: str | None, licence: str, device: str | None, empty: bool) -> Pipeline | None:
+def _pipeline(model: str | None, licence: Any, device: str | None, empty: bool) -> Pipeline | None:
     from meanshape.inference.pipeline import Pipeline
 
     return None if empty else Pipeline(model=model, licence=licence, device=device)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -44,7 +44,8 @@ def jitter(
     names = smoothing or list(SMOOTHERS)
     for name in names:
         smoother(name)
-    pipeline = Pipeline(model=model, licence=licence, min_face=min_face, threads=threads, device=device)
+    options: Any = {"licence": licence, "min_face": min_face, "threads": threads, "device": device}
+    pipeline = Pipeline(model=model, **options)
     if clip is None:
         clips = {kind: measured.rendered(kind, frames or FRAMES) for kind in ("still", "moving")}
     else:

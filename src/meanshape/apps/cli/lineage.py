@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -42,7 +42,8 @@ def lineage(
     if output is not None:
         check_picture(output, photo)
     names = several.shipped(licence)
-    pipeline = Pipeline(licence=licence, threads=threads, device=device)
+    options: Any = {"licence": licence, "threads": threads, "device": device}
+    pipeline = Pipeline(**options)
     pixels = read_image(photo)
     found = pipeline.search(pixels, photo)
     if not found:

@@ -61,14 +61,15 @@ def video(
     from meanshape.inference.outputs import FileWriter
     from meanshape.inference.overlay import Style
     from meanshape.inference.recorder import Recorder
-    from meanshape.inference.video import make_tracker
+    from meanshape.inference.tracking import Tracker
 
     _check(clip, output, points)
     if numbers and output is None:
         raise ConfigError("--numbers are drawn on the video: name one with -o")
-    tracker = make_tracker(
-        model=model, markup=markup, licence=licence, min_face=min_face, max_faces=max_faces, turns=turns,
-        threads=threads, device=device, every=every, smoothing=smoothing, stages=stages,
+    chosen: Any = {"licence": licence, "turns": turns, "smoothing": smoothing}
+    tracker = Tracker(
+        model=model, markup=markup, min_face=min_face, max_faces=max_faces, threads=threads, device=device,
+        every=every, stages=stages, **chosen,
     )  # fmt: skip
     with Clip(clip) as opened:
         written = None if points is None else FileWriter(points, [], tracker.pipeline.name, anew=True)
@@ -151,7 +152,7 @@ class _Film:
 
 def _follow(clip: Clip, tracker: Tracker, film: _Film, written: FileWriter | None) -> list[tuple[str, str]]:
     """Go through the frames and return what a table says of them; Ctrl-C only ends it."""
-    from meanshape.inference.video import moment
+    from meanshape.inference.following import moment
 
     faces, seconds, number = 0, 0.0, 0
     try:

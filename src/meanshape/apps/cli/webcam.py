@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -43,13 +43,13 @@ def webcam(
     if headless and port is not None:
         raise ConfigError("--headless shows no page: leave out --port")
     from meanshape.inference import camera as cameras
+    from meanshape.inference.following import moment
     from meanshape.inference.overlay import draw
     from meanshape.inference.printing import JsonLinesPrinter
-    from meanshape.inference.video import make_tracker, moment
+    from meanshape.inference.tracking import Tracker
 
-    tracker = make_tracker(
-        model=model, licence=licence, min_face=min_face, threads=threads, device=device, smoothing=smoothing
-    )
+    chosen: Any = {"licence": licence, "smoothing": smoothing}
+    tracker = Tracker(model=model, min_face=min_face, threads=threads, device=device, **chosen)
     printed = JsonLinesPrinter()
     try:
         with nullcontext() if headless else _view(port or 0) as show:

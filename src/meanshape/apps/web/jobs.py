@@ -98,7 +98,8 @@ class Jobs:
         networks = {item for item in wanted.items() if item[0] not in SETTINGS}
         for key, pipeline in self._pipelines.items():
             if {item for item in key if item[0] not in SETTINGS} == networks:
-                return pipeline.with_settings(**{n: wanted.get(n, plain) for n, plain in SETTINGS.items()})
+                settings: Any = {name: wanted.get(name, plain) for name, plain in SETTINGS.items()}
+                return pipeline.with_settings(**settings)
         for other in self._pipelines.values():
             if "device" not in wanted:
                 return Pipeline(**wanted | {"detector": other.detector})
