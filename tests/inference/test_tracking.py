@@ -17,7 +17,8 @@ from meanshape.core.image import Pixels
 from meanshape.core.prediction import Prediction
 from meanshape.detectors.base import FaceDetector
 from meanshape.inference.pose import head_pose
-from meanshape.inference.tracking import CHECK, RESTS, Tracker, assign
+from meanshape.inference.track import CHECK, RESTS
+from meanshape.inference.tracking import Tracker, assign
 
 PICTURE = np.full((200, 300, 3), 90, np.uint8)
 

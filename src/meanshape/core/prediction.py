@@ -8,17 +8,28 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal
+from weakref import ref
 
 from meanshape.core import checks
 from meanshape.core.errors import FormatError, ResultError, in_words
 from meanshape.core.face import Face, face_from_dict, face_to_dict
 
 SCHEMA = 1
+RESULTS = "meanshape.inference.results"
+"""The module that has what is drawn and written of a prediction; imported by name when it is asked for."""
+
+
+class _Pictured:
+    """Where a prediction's picture is: no field, so that no copy, comparison, pickle or JSON has it."""
+
+    __slots__ = ("_picture",)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Prediction:
+class Prediction(_Pictured):
     """The faces of one picture, maybe none; `size` is (width, height), `seconds` what it took."""
 
     faces: tuple[Face, ...]
@@ -46,6 +57,67 @@ class Prediction:
         told += [repr(self.source)] if self.source is not None else []
         told += [f"model {self.model}"] if self.model is not None else []
         return f"Prediction({', '.join(told)})"
+
+    @property
+    def picture(self) -> tuple[Any, Literal["rgb", "bgr"]]:
+        """Return what the prediction was made of, as far as it is there, and the channel order of arrays.
+
+        A path is kept; arrays, tensors and PIL images are only pointed at: None once nobody else has them,
+        and for what was read, copied or unpickled.
+        """
+        unknown: tuple[Any, Literal["rgb", "bgr"]] = None, "rgb"
+        kept, color = getattr(self, "_picture", unknown)
+        return (kept() if isinstance(kept, ref) else kept), color
+
+    def plot(
+        self,
+        image: Any = None,
+        *,
+        ax: Any = None,
+        style: Any = None,
+        color: Literal["rgb", "bgr"] | None = None,
+    ) -> Any:
+        """Draw the faces on the picture, in matplotlib's axes, and return these.
+
+        Parameters
+        ----------
+        image : the picture, as `ms.detect` takes it; None: what the prediction was made of, or its `source`
+        ax : matplotlib's axes; None: a new figure's
+        style : a `ms.Style`
+        color : the channel order of an array; None: as it was for the prediction
+        """
+        return _above("plot")(self, image, ax=ax, style=style, color=color)
+
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        image: Any = None,
+        *,
+        style: Any = None,
+        color: Literal["rgb", "bgr"] | None = None,
+    ) -> None:
+        """Write labels (.jsonl .csv .pts .json: COCO …) or the picture with the faces on it (.png .jpg …).
+
+        The file appears whole or not at all; the photo itself is never replaced. `image`, `style` and `color`
+        are those of `plot`.
+        """
+        _above("save")(self, path, image, style=style, color=color)
+
+    def to_df(self, rows: Literal["points", "faces"] = "points") -> Any:
+        """Return a pandas DataFrame with one row a point, or one a face (box, score, pose, labels)."""
+        return _above("to_df")(self, rows)
+
+    def to_supervision(self, kind: Literal["keypoints", "detections"] = "keypoints") -> Any:
+        """Return supervision's KeyPoints, or its Detections: boxes, scores and tracks.
+
+        Points that are not annotated lie at (0, 0) there.
+        """
+        return _above("to_supervision")(self, kind)
+
+    def _repr_png_(self) -> bytes | None:
+        """Return what a notebook shows: the picture with the faces, while there is one."""
+        shown: bytes | None = _above("png")(self)
+        return shown
 
     def to_dict(self) -> dict[str, Any]:
         """Return the prediction in the one JSON schema: plain lists, numbers and None."""
@@ -77,6 +149,25 @@ class Prediction:
             )
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise FormatError(f"a prediction that does not fit schema {SCHEMA}: {in_words(error)}") from error
+
+
+def keep_picture(prediction: Prediction, image: Any, color: Literal["rgb", "bgr"]) -> Prediction:
+    """Let a new prediction know what it was made of; see `Prediction.picture`."""
+    kept: Any = None
+    if isinstance(image, (str, os.PathLike)):
+        kept = str(Path(image).absolute())
+    elif not hasattr(image, "read"):  # an open file has been read
+        try:
+            kept = ref(image)
+        except TypeError:
+            kept = None
+    object.__setattr__(prediction, "_picture", (kept, color))
+    return prediction
+
+
+def _above(name: str) -> Any:
+    """Return what a floor above does with predictions."""
+    return getattr(import_module(RESULTS), name)
 
 
 def _text(value: Any, what: str) -> str | None:

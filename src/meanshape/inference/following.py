@@ -21,7 +21,7 @@ import numpy as np
 from meanshape.core import checks
 from meanshape.core.errors import ConfigError, ImageError
 from meanshape.core.image import ImageLike, Pixels, check_color, read_image
-from meanshape.core.prediction import Prediction
+from meanshape.core.prediction import Prediction, keep_picture
 from meanshape.inference import camera
 from meanshape.inference.clip import Clip, Frame
 from meanshape.inference.options import Color, FollowOptions
@@ -137,7 +137,7 @@ def _pairs(
         for frame, name in frames:
             prediction = tracker(frame.pixels, frame.time, source=moment(name, frame.time))
             shown = frame.pixels if color == "rgb" else np.ascontiguousarray(frame.pixels[:, :, ::-1])
-            yield shown, prediction
+            yield shown, keep_picture(prediction, shown, color)
 
 
 def moment(path: str | os.PathLike[str], time: float) -> str:

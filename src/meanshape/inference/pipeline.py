@@ -18,7 +18,7 @@ from meanshape.core.box import Box, BoxesLike, as_boxes
 from meanshape.core.errors import BoxError, ConfigError
 from meanshape.core.face import Emotion, Face
 from meanshape.core.image import ImageLike, Pixels, check_color, read_image
-from meanshape.core.prediction import Prediction
+from meanshape.core.prediction import Prediction, keep_picture
 from meanshape.core.shape import Shape
 from meanshape.core.weights import CARD
 from meanshape.detectors.base import FaceDetector, check_min_face
@@ -177,7 +177,8 @@ class Pipeline:
         pixels = read_image(image, self.color)
         height, width = pixels.shape[:2]
         faces = self._with_points(pixels, self._candidates(pixels, boxes, source))
-        return Prediction(faces, (width, height), source, self.name, time.perf_counter() - start)
+        found = Prediction(faces, (width, height), source, self.name, time.perf_counter() - start)
+        return keep_picture(found, image, self.color)
 
     def _candidates(self, pixels: Pixels, boxes: BoxesLike | None, source: str | None) -> list[Candidate]:
         """Return the faces in given boxes, or those that the detector finds."""
