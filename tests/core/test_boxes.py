@@ -118,8 +118,10 @@ def test_pictures_come_as_open_files(photo: Callable[..., Path], tmp_path: Path)
 
 
 def test_arrays_that_are_no_pictures() -> None:
-    with pytest.raises(ImageError, match="move the channels to the end"):
-        read_image(np.zeros((3, 40, 50), np.uint8))
+    with pytest.raises(ImageError, match=r"not \(2, 3, 40, 50\): several pictures"):
+        read_image(np.zeros((2, 3, 40, 50), np.uint8))
+    with pytest.raises(ImageError, match=r"\(H, W, 1 to 4\), not \(2, 40, 50\)"):
+        read_image(np.zeros((2, 40, 50), np.uint8))
     with pytest.raises(ImageError, match="wanted an array"):
         read_image([[1, 2], [3]])
 

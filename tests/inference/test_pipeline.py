@@ -20,7 +20,7 @@ from meanshape.detectors.base import FaceDetector
 from meanshape.detectors.given import Given
 from meanshape.detectors.whole_image import WholeImage
 from meanshape.inference import Pipeline
-from meanshape.inference import pipeline as module
+from meanshape.inference import kept as module
 from meanshape.inference.tracking import Tracker
 
 shipped = pytest.mark.skipif("mtcnn" not in weights.names(), reason="the weights of mtcnn are not here")

@@ -62,8 +62,9 @@ def read_image(
     Parameters
     ----------
     image : a path, the bytes of a file, a file that is open for reading bytes, a PIL image, or an array or
-        tensor (H, W), (H, W, 1), (H, W, 2: grey and alpha), (H, W, 3) or (H, W, 4: colour and alpha). A uint8
-        RGB array comes back as it is, uncopied.
+        tensor (H, W), (H, W, 1), (H, W, 2: grey and alpha), (H, W, 3) or (H, W, 4: colour and alpha), or as
+        torch has them: (1, H, W), (3, H, W), (4, H, W), where W is more than 4. A uint8 RGB array comes back
+        as it is, uncopied.
     color : the channel order of an *array* ("bgr" for OpenCV's)
     max_pixels : refuse larger files, before they are decoded
     """
@@ -340,9 +341,10 @@ def _from_array(
     """Return an array's pixels; `white` is the greatest 16-bit value, if its file says one."""
     if array.ndim == 2:
         array = array[:, :, None]
+    if array.ndim == 3 and array.shape[0] in (1, 3, 4) and array.shape[2] not in (1, 2, 3, 4):
+        array = array.transpose(1, 2, 0)
     if array.ndim != 3 or array.shape[2] not in (1, 2, 3, 4) or 0 in array.shape:
-        channels_first = array.ndim == 3 and array.shape[0] in (1, 3, 4)
-        how = ": move the channels to the end" if channels_first else ""
+        how = ": several pictures; give one, or take Pipeline.batch" if array.ndim == 4 else ""
         raise ImageError(f"an image array is (H, W), or (H, W, 1 to 4), not {array.shape}{how}")
     pixels = depth.to_bytes(array, where, white)
     channels = pixels.shape[2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from meanshape.inference.pipeline import Pipeline, detect
+from meanshape.inference.kept import detect
+from meanshape.inference.pipeline import Pipeline
 
 __all__ = ["Pipeline", "detect"]

@@ -6,11 +6,19 @@ import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from meanshape.core.errors import BoxError, ImageError, MeanshapeError, MissingExtra, ShapeError
-from meanshape.core.image import Pixels, read_image
+from meanshape.core.image import ImageLike, Pixels, read_image
 from meanshape.core.prediction import Prediction
+from meanshape.inference.options import Color
 from meanshape.inference.pipeline import Pipeline
+from meanshape.inference.several import name_of
+
+Asked = tuple[ImageLike, "Future[tuple[Pixels, float]]"]
+"""A picture, and its pixels and seconds as they are being read."""
+OF_THE_PHOTO = (ImageError, BoxError, ShapeError)
+"""What is wrong with one photo, and not with the run."""
 
 
 @dataclass(slots=True)
@@ -64,7 +72,7 @@ def predict(
         try:
             pixels, seconds = reading.result()
             prediction = pipeline(pixels, source=source)
-        except (ImageError, BoxError, ShapeError) as error:
+        except OF_THE_PHOTO as error:
             if strict:
                 raise
             yield _broken(pipeline, source, str(error)), None
@@ -76,6 +84,44 @@ def predict(
             yield _broken(pipeline, source, f"{type(error).__name__}: {error}"), None
         else:
             yield replace(prediction, seconds=seconds + prediction.seconds), pixels
+
+
+def stream(
+    pipeline: Pipeline, images: Iterable[ImageLike], together: int, strict: bool
+) -> Iterator[Prediction]:
+    """Yield the faces of picture after picture, in order; the faces of a group go through the model at once.
+
+    While one group is worked on, the next is decoded.
+    """
+    waiting = iter(images)
+    with ThreadPoolExecutor(1, "read-ahead") as reader:
+        group = _asked(reader, waiting, pipeline, together)
+        while group:
+            after = _asked(reader, waiting, pipeline, together) if together > 1 else []
+            yield from _answers(pipeline, group, strict)
+            group = after or _asked(reader, waiting, pipeline, together)
+
+
+def _asked(
+    reader: ThreadPoolExecutor, images: Iterator[ImageLike], pipeline: Pipeline, count: int
+) -> list[Asked]:
+    """Return the next pictures, each as it is being read."""
+    return [(image, reader.submit(_read, image, pipeline.color)) for image in islice(images, count)]
+
+
+def _answers(pipeline: Pipeline, group: list[Asked], strict: bool) -> list[Prediction]:
+    """Return the prediction of each picture of a group; where the group fails, of one after another."""
+    try:
+        pixels, seconds = zip(*(reading.result() for _, reading in group), strict=True)
+        return pipeline.of_pixels([image for image, _ in group], pixels, seconds=sum(seconds))
+    except Exception as error:
+        if len(group) > 1:
+            return [answer for one in group for answer in _answers(pipeline, [one], strict)]
+        ours, of_the_photo = isinstance(error, MeanshapeError), isinstance(error, OF_THE_PHOTO)
+        if strict or (ours and not of_the_photo):
+            raise
+        told = str(error) if ours else f"{type(error).__name__}: {error}"
+        return [_broken(pipeline, name_of(group[0][0]), told)]
 
 
 def _read_ahead(sources: Iterable[str]) -> Iterator[tuple[str, Future[tuple[Pixels, float]]]]:
@@ -91,10 +137,10 @@ def _read_ahead(sources: Iterable[str]) -> Iterator[tuple[str, Future[tuple[Pixe
             yield before
 
 
-def _read(source: str) -> tuple[Pixels, float]:
+def _read(image: ImageLike, color: Color = "rgb") -> tuple[Pixels, float]:
     """Return a photo's pixels and how many seconds it took to decode them."""
     start = time.perf_counter()
-    pixels = read_image(_fetched(source) if "://" in source else source)
+    pixels = read_image(_fetched(image) if isinstance(image, str) and "://" in image else image, color)
     return pixels, time.perf_counter() - start
 
 
@@ -112,6 +158,6 @@ def _fetched(address: str) -> bytes:
     return data
 
 
-def _broken(pipeline: Pipeline, source: str, error: str) -> Prediction:
-    told = error if source in error else f"{source}: {error}"
+def _broken(pipeline: Pipeline, source: str | None, error: str) -> Prediction:
+    told = error if source is None or source in error else f"{source}: {error}"
     return Prediction((), (0, 0), source, pipeline.name, error=told)

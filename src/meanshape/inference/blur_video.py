@@ -16,8 +16,8 @@ from meanshape.core.errors import FormatError
 from meanshape.core.image import Pixels
 from meanshape.inference.blur import hide
 from meanshape.inference.blur_record import Entry, Gap
+from meanshape.inference.following import moment
 from meanshape.inference.regions import Region, joined
-from meanshape.inference.video import moment
 
 if TYPE_CHECKING:
     from meanshape.inference.clip import Clip

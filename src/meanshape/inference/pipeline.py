@@ -6,12 +6,10 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from meanshape.core import checks
 from meanshape.core.box import Box, BoxesLike, as_boxes
@@ -20,10 +18,9 @@ from meanshape.core.face import Emotion, Face
 from meanshape.core.image import ImageLike, Pixels, check_color, read_image
 from meanshape.core.prediction import Prediction, keep_picture
 from meanshape.core.shape import Shape
-from meanshape.core.weights import CARD
 from meanshape.detectors.base import FaceDetector, check_min_face
-from meanshape.inference import choice
-from meanshape.inference.options import Color, Licence, PipelineOptions, Settings, Turns
+from meanshape.inference import choice, several
+from meanshape.inference.options import Color, Licence, Settings, Turns
 from meanshape.inference.pose import head_pose
 from meanshape.inference.turns import Candidate, View, search, view
 from meanshape.inference.turns import check as check_turns
@@ -34,6 +31,8 @@ if TYPE_CHECKING:
 
 AT_ONCE = 32
 """Faces that go through a model together: bounds the memory of a photo with hundreds."""
+TOGETHER = 8
+"""Photos whose faces go through a model together: bounds the memory of many photos."""
 SETTINGS = {
     "min_face": None, "color": "rgb", "markup": None, "stages": None, "max_faces": None, "turns": "auto",
 }  # fmt: skip
@@ -143,7 +142,9 @@ class Pipeline:
         return f"Pipeline(detector {self.detector.name}, model {self.name})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _again, (type(self), self._options)
+        from meanshape.inference.kept import again
+
+        return again, (type(self), self._options)
 
     @property
     def providers(self) -> dict[str, tuple[str, ...]]:
@@ -159,26 +160,126 @@ class Pipeline:
         """Tell whether emotions or attributes were asked for."""
         return bool(self._answering)
 
+    @overload
+    def __call__(
+        self, image: list[Any] | tuple[Any, ...], *, boxes: Sequence[BoxesLike | None] | None = None
+    ) -> list[Prediction]: ...
+
+    @overload
     def __call__(
         self, image: ImageLike, *, boxes: BoxesLike | None = None, source: str | None = None
-    ) -> Prediction:
-        """Return the faces of one photo, best first, maybe none.
+    ) -> Prediction: ...
+
+    def __call__(self, image: Any, *, boxes: Any = None, source: str | None = None) -> Any:
+        """Return the faces of one photo, best first, maybe none; of several, a list.
 
         Parameters
         ----------
-        image : a path, the bytes of a file, an open file, a PIL image or an array
+        image : a path, the bytes of a file, an open file, a PIL image or an array; or a list of such, or an
+            array (N, H, W, 3) or (N, 3, H, W), as for `batch`; or a folder or an iterator, as for `stream`
         boxes : canonical face boxes (tight around the 68 points) to use instead of the detector's: Boxes,
-            four numbers left, top, right, bottom, or an array (N, 4)
+            four numbers left, top, right, bottom, or an array (N, 4); for several photos, such of each
         source : what the prediction calls the photo; default the path as it was given
+
+        Raises
+        ------
+        ConfigError : `source` was given for several photos, or `boxes` for a folder or an iterator
+        """
+        many, endless = several.is_several(image), several.is_stream(image)
+        if (many or endless) and source is not None:
+            raise ConfigError(f"source names one photo: leave {source!r} out for several")
+        if endless and boxes is not None:
+            raise ConfigError("boxes are of one photo or of a list: for a stream, give each photo its own")
+        if many:
+            return self.batch(image, boxes=boxes)
+        return self.stream(image) if endless else self._one(image, boxes, source)
+
+    def _one(self, image: ImageLike, boxes: BoxesLike | None, source: str | None) -> Prediction:
+        """Return the faces of one photo."""
+        (found,) = self._together([image], [boxes], source)
+        return found
+
+    def batch(
+        self, images: Sequence[ImageLike], *, boxes: Sequence[BoxesLike | None] | None = None
+    ) -> list[Prediction]:
+        """Return the faces of each of several photos, which may differ in size.
+
+        The faces of eight photos go through the model together. Answers are those of one photo after another,
+        but for rounding (0.001 pixels).
+
+        Parameters
+        ----------
+        images : pictures of any kind, or an array or tensor (N, H, W, C) or (N, C, H, W)
+        boxes : for each picture its boxes, or None where the detector is to look
+
+        Raises
+        ------
+        BoxError : there are not as many entries of boxes as pictures
+        """
+        given = several.apart(images)
+        own = [None] * len(given) if boxes is None else list(boxes)
+        if len(own) != len(given):
+            raise BoxError(f"{len(given)} pictures came with boxes of {len(own)}: give each its own, or None")
+        found: list[Prediction] = []
+        for n in range(0, len(given), TOGETHER):
+            found += self._together(given[n : n + TOGETHER], own[n : n + TOGETHER])
+        return found
+
+    def stream(
+        self, source: str | Path | Iterable[ImageLike], *, together: int = TOGETHER, strict: bool = False
+    ) -> Iterator[Prediction]:
+        """Yield the faces of photo after photo; no more than two groups of pictures are in memory.
+
+        A photo that cannot be read is a prediction with an `error`, and the rest goes on.
+
+        Parameters
+        ----------
+        source : a folder, a glob, `@LIST`, or anything that yields pictures
+        together : photos in a group, whose faces go through the model at once; 1 for pictures that come live
+        strict : raise what is wrong with a photo instead
+
+        Raises
+        ------
+        ImageError : there are no pictures in the folder, or `source` is none of these
+        ConfigError : `together` is no whole number from 1 on
+        """
+        from meanshape.inference.batch import stream
+
+        checks.count(together, "together", ConfigError)
+        return stream(self, several.one_by_one(source), together, strict)
+
+    def _together(
+        self, images: Sequence[ImageLike], boxes: Sequence[BoxesLike | None], source: str | None = None
+    ) -> list[Prediction]:
+        """Return the faces of a few photos."""
+        start = time.perf_counter()
+        pixels = [read_image(image, self.color) for image in images]
+        return self.of_pixels(images, pixels, boxes, source, time.perf_counter() - start)
+
+    def of_pixels(
+        self,
+        images: Sequence[ImageLike],
+        pixels: Sequence[Pixels],
+        boxes: Sequence[BoxesLike | None] | None = None,
+        source: str | None = None,
+        seconds: float = 0.0,
+    ) -> list[Prediction]:
+        """Return the faces of a few photos that are decoded: RGB, each (H, W, 3).
+
+        `seconds` is what that took; the time of each photo is its share of the whole.
         """
         start = time.perf_counter()
-        if source is None and isinstance(image, (str, os.PathLike)):
-            source = os.fspath(image)
-        pixels = read_image(image, self.color)
-        height, width = pixels.shape[:2]
-        faces = self._with_points(pixels, self._candidates(pixels, boxes, source))
-        found = Prediction(faces, (width, height), source, self.name, time.perf_counter() - start)
-        return keep_picture(found, image, self.color)
+        names = [several.name_of(image) if source is None else source for image in images]
+        own = [None] * len(pixels) if boxes is None else boxes
+        jobs = [(p, self._candidates(p, b, name)) for p, b, name in zip(pixels, own, names, strict=True)]
+        faces = self._with_points(jobs)
+        each = (seconds + time.perf_counter() - start) / max(len(pixels), 1)
+        return [
+            keep_picture(
+                Prediction(of, (one.shape[1], one.shape[0]), name, self.name, each), image, self.color
+            )
+            for of, one, name, image in zip(faces, pixels, names, images, strict=True)
+        ]
 
     def _candidates(self, pixels: Pixels, boxes: BoxesLike | None, source: str | None) -> list[Candidate]:
         """Return the faces in given boxes, or those that the detector finds."""
@@ -200,19 +301,20 @@ class Pipeline:
         _check_inside([one.face.box for one in found], pixels, whose)
         return found
 
-    def _with_points(self, pixels: Pixels, found: list[Candidate]) -> tuple[Face, ...]:
-        """Return the faces with the model's points, the pose that they show, and what else was asked for."""
-        done: list[Face] = []
-        for first in range(0, len(found), AT_ONCE):
-            part = found[first : first + AT_ONCE]
-            views = [view(pixels, one.box, one.roll) for one in part]
+    def _with_points(self, jobs: Sequence[tuple[Pixels, list[Candidate]]]) -> list[tuple[Face, ...]]:
+        """Return for each photo its faces with points, pose, and what else was asked for."""
+        whole = [(n, pixels, one) for n, (pixels, found) in enumerate(jobs) for one in found]
+        done: list[list[Face]] = [[] for _ in jobs]
+        for first in range(0, len(whole), AT_ONCE):
+            part = whole[first : first + AT_ONCE]
+            views = [view(pixels, one.box, one.roll) for _, pixels, one in part]
             shapes, emotions = self._shapes(views)
             attributes = self.attributes(views)
-            for one, shape, emotion, others in zip(part, shapes, emotions, attributes, strict=True):
+            for (n, _, one), shape, emotion, others in zip(part, shapes, emotions, attributes, strict=True):
                 converted = shape if self.markup is None else shape.to(self.markup)
                 face, pose = one.face, head_pose(shape)
-                done.append(Face(face.box, converted, face.score, pose, emotion, others, face.track))
-        return tuple(done)
+                done[n].append(Face(face.box, converted, face.score, pose, emotion, others, face.track))
+        return [tuple(faces) for faces in done]
 
     def _shapes(self, views: list[View]) -> tuple[Sequence[Shape], Sequence[Emotion | None]]:
         """Return shapes in pixels of the picture, and emotions if they were asked for."""
@@ -251,68 +353,6 @@ class Pipeline:
 def _apart(views: Sequence[View]) -> tuple[list[Pixels], list[Box]]:
     """Return the pixels and the boxes of views."""
     return [one.pixels for one in views], [one.box for one in views]
-
-
-def detect(
-    image: ImageLike, *, boxes: BoxesLike | None = None, **options: Unpack[PipelineOptions]
-) -> Prediction:
-    """Return the faces of one photo: each with box, score and points.
-
-    `options` are those of `Pipeline`; the networks of each set of options are kept for the next call, unless
-    the model's folder or file was written anew.
-    """
-    return _shared(options)(image, boxes=boxes)
-
-
-def _shared(options: Mapping[str, Any]) -> Pipeline:
-    """Return a pipeline of these options, on networks that are kept for the next one."""
-    settings = {name: options[name] for name in SETTINGS if name in options}
-    networks = {name: _kept(value) for name, value in options.items() if name not in SETTINGS}
-    return _pipeline(_written(options.get("model")), **networks).with_settings(**settings)
-
-
-def _written(model: Any) -> tuple[int, ...] | None:
-    """Return what tells weights on the disk from those that take their place: a training goes on meanwhile.
-
-    None: they are not on the disk under this name.
-    """
-    if not isinstance(model, (str, os.PathLike)):
-        return None
-    path = Path(model)
-    try:
-        state = (path / CARD if path.is_dir() else path).stat()
-    except (OSError, ValueError):  # its reader says what is wrong
-        return None
-    return state.st_ino, state.st_size, state.st_mtime_ns
-
-
-def _kept(value: Any) -> Any:
-    """Return an option's value as one that can be looked up: provider options are dictionaries."""
-    if isinstance(value, Mapping):
-        return _Frozen(value)
-    return tuple(map(_kept, value)) if isinstance(value, (list, tuple)) else value
-
-
-class _Frozen(dict[str, Any]):
-    """A dictionary that can be looked up."""
-
-    def __hash__(self) -> int:  # type: ignore[override]
-        return hash(frozenset(self.items()))
-
-
-def _again(kind: type[Pipeline], options: dict[str, Any]) -> Pipeline:
-    """Return a pipeline of the options of another.
-
-    A pool unpickles it for each task, so its networks are kept.
-    """
-    own = any(isinstance(value, (FaceDetector, LandmarkModel)) for value in options.values())
-    return kind(**options) if own or kind is not Pipeline else _shared(options)
-
-
-@lru_cache(maxsize=8)
-def _pipeline(written: tuple[int, ...] | None, **options: Any) -> Pipeline:
-    """Return a pipeline of these options, and of the weights that were written then."""
-    return Pipeline(**options)
 
 
 def _check(min_face: float | None, threads: int, color: str, max_faces: int | None) -> None:
