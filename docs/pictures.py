@@ -24,7 +24,7 @@ def main() -> None:
     view, _ = crop(photo, VIEW, SIZE)
     pipeline = Pipeline()
     left = draw(view, pipeline(view))
-    named = draw(view, pipeline(view), Style(names=True, box=False, score=False))  # drawn larger
+    named = draw(view, pipeline(view), Style(names=True, box=False, score=False, scale=2))
     right, _ = crop(named, Box.whole(named.shape[1], named.shape[0]), SIZE)
     (ROOT / "docs" / "images").mkdir(exist_ok=True)
     write_image(ROOT / "docs" / "images" / "astronaut.jpg", np.hstack([left, right]), quality=88)

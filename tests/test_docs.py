@@ -157,6 +157,16 @@ def test_every_method_has_a_page(name):
     assert "{" not in re.sub(r"\$.*?\$|\{[a-z,]+\}", "", text, flags=re.DOTALL), "a placeholder is left"
 
 
+def test_the_page_of_the_command_line_is_what_the_program_says():
+    spec = importlib.util.spec_from_file_location("cli_reference", ROOT / "docs" / "cli_reference.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    text = script.PAGE.read_text("utf-8")
+    assert text == script.page(), "run python docs/cli_reference.py"
+    assert set(re.findall(r"^## meanshape (\w+)$", text, re.MULTILINE)) == COMMANDS
+    assert "| `-o, --output TEXT` | FILE.jsonl or" in text and "--install-completion" in text
+
+
 # CONTRIBUTING: a method in one file
 
 

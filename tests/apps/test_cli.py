@@ -1,5 +1,6 @@
 """The frame of the command line, and the commands that only tell."""
 
+import os
 import re
 import shutil
 import socket
@@ -27,6 +28,15 @@ def test_help_lists_every_command_and_imports_none(capsys):
     assert done.returncode == 0, done.stderr
     for name, line in commands().items():
         assert name in done.stdout and line.split()[0] in done.stdout
+
+
+@pytest.mark.parametrize(("line", "wanted"), [("meanshape bl", "blur"), ("meanshape blur --mo", "--mode")])
+def test_a_shell_completes_commands_and_options(line, wanted):
+    told = {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split()) - 1)}
+    asked = os.environ | told | {"_MEANSHAPE_COMPLETE": "complete_bash"}
+    words = [sys.executable, "-m", "meanshape"]
+    done = subprocess.run(words, capture_output=True, text=True, env=asked)
+    assert done.stdout.split() == [wanted], done.stderr
 
 
 @pytest.mark.parametrize("name", commands())

@@ -61,7 +61,7 @@ def test_points_go_to_standard_output(run, photo):
 def test_files_and_overlay(run, photo, inside):
     photo("a/me.png"), photo("b/me.jpg")
     code, out, err = run("a", "b", "-o", "out/points.jsonl", "--overlay", "drawn")
-    assert code == 0 and out == "" and "photos" in err and "written: out/points.jsonl, drawn" in err
+    assert code == 0 and out == "" and "photos" in err and "written: out/points.jsonl (" in err
     assert [p.source for p in formats.read("out/points.jsonl")] == ["a/me.png", "b/me.jpg"]
     assert sorted(p.name for p in (inside / "drawn").iterdir()) == ["b-me.jpg", "me.png"]
     with Image.open("drawn/me.png") as drawn:

@@ -144,6 +144,8 @@ def test_blur_takes_a_prediction_faces_and_regions(face: ms.Face) -> None:
     assert (hidden == ms.blur(pixels, [face], mode="fill")).all()
     assert (hidden == ms.blur(pixels, [region(face)], mode="fill")).all()
     assert (hidden[130, 140] == 0).all()
+    other = np.ascontiguousarray(pixels[:, :, ::-1])
+    assert (ms.blur(other, found, color="bgr") == ms.blur(pixels, found)[:, :, ::-1]).all()
 
 
 @pytest.mark.parametrize(

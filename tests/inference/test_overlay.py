@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from meanshape import Box, Emotion, Face, Prediction, Shape, markup
+from meanshape import Box, ConfigError, Emotion, Face, Prediction, Shape, markup
 from meanshape.inference.overlay import COLOURS, Style, colour, draw
 
 PLAIN = Style(box=False, score=False)
@@ -68,7 +68,59 @@ def test_every_mark_up_can_be_drawn_with_numbers_and_names(name, numbers, names,
     shape = Shape(Box(60, 40, 140, 130).absolute(mean_face)).to(name)
     drawn = draw(grey(), one(shape, Box(60, 40, 140, 130), score=0.5), style)
     assert drawn.dtype == np.uint8 and (drawn != 128).any()
-    assert (drawn.shape == (160, 200, 3)) == (not style.numbers and not style.names)
+    assert drawn.shape == (160, 200, 3)
+
+
+def test_a_picture_is_as_large_as_was_said(mean_face):
+    found = one(Shape(Box(60, 40, 140, 130).absolute(mean_face)), Box(60, 40, 140, 130), score=0.5)
+    assert draw(grey(), found, Style(numbers=True, scale=4)).shape == (640, 800, 3)
+    small = draw(grey(), found, Style(scale=0.5))
+    assert small.shape == (80, 100, 3) and (small != 128).any()
+    dotted = draw(grey(), one(dot(100, 80), Box(20, 20, 180, 140)), Style(box=False, score=False, scale=3))
+    rows, columns = np.nonzero((dotted != 128).any(2))
+    middle = columns.mean(), rows.mean()
+    assert middle == pytest.approx((3 * 100.5 - 0.5, 3 * 80.5 - 0.5), abs=0.6)  # centres of pixels
+    for wrong in (0, -1, 11, float("nan")):
+        with pytest.raises(ConfigError):
+            Style(scale=wrong)
+
+
+EMOTION = Emotion("happy", {"happy": 0.9, "sad": 0.1})
+SEEN = {"smile": {"smiling": 0.9}, "glasses": {"without glasses": 0.8}, "side": {"front": 0.7}}
+
+
+@pytest.mark.parametrize(
+    "boxes",
+    [
+        [(60, 40, 140, 130)],
+        [(60, 0, 140, 90)],  # no room above
+        [(20, 4, 90, 150), (100, 4, 180, 150)],  # neither above nor below
+        [(60, 40, 140, 95), (60, 100, 140, 158), (62, 1, 138, 38)],  # one over the other
+        [(2, 2, 60, 60), (140, 100, 199, 159)],
+        [(0, 0, 199, 159)],
+    ],
+)
+def test_what_is_written_covers_no_face(boxes, mean_face):
+    faces = []
+    for box in boxes:
+        inner = Box(*box).scaled(0.7)
+        faces.append(
+            Face(Box(*box), Shape(inner.absolute(mean_face)), 0.9, emotion=EMOTION, attributes=SEEN, track=2)
+        )
+    found = Prediction(tuple(faces), (200, 160))
+    told = draw(grey(), found) != draw(grey(), found, Style(score=False))
+    assert told.any()
+    whole = max(box[3] - box[1] for box in boxes) > 140  # there the points are kept free, at least
+    for face in faces:
+        box = face.shape.box() if whole else face.box
+        left, top, right, bottom = (round(edge) for edge in box.as_list())
+        assert not told[top : bottom + 1, left : right + 1].any()
+
+
+def test_where_there_is_no_room_nothing_is_written(mean_face):
+    shape = Shape(Box(-20, -20, 220, 180).absolute(mean_face))
+    found = one(shape, Box(-20, -20, 220, 180), score=0.5)
+    assert (draw(grey(), found) == draw(grey(), found, Style(score=False))).all()
 
 
 def test_hidden_points_and_labels_show(mean_face):

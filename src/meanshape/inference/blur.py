@@ -21,6 +21,7 @@ from meanshape.core.errors import ConfigError
 from meanshape.core.face import Face
 from meanshape.core.image import ImageLike, Pixels, read_image
 from meanshape.core.prediction import Prediction
+from meanshape.inference.options import Color
 from meanshape.inference.regions import GROW, Region, regions
 
 Mode = Literal["blur", "pixelate", "fill"]
@@ -39,6 +40,7 @@ def blur(
     region: Literal["outline", "box"] = "outline",
     grow: float = GROW,
     blocks: int = BLOCKS,
+    color: Color = "rgb",
 ) -> Pixels:
     """Return a copy of the picture (H, W, 3) in which the faces cannot be recognised.
 
@@ -52,6 +54,7 @@ def blur(
     region : "outline", the face with its forehead; or "box", all of the detector's box
     grow : how many times as large as the face what is hidden is, across
     blocks : cells across a region that a blur or pixels keep the mean of, 1 to 8
+    color : the channel order of an array and of what is returned: "bgr" for OpenCV
 
     Raises
     ------
@@ -62,7 +65,8 @@ def blur(
     faces = prediction.faces if isinstance(prediction, Prediction) else tuple(prediction)
     known = [one for one in faces if isinstance(one, Region)]
     found = regions([one for one in faces if isinstance(one, Face)], region, grow)
-    return hide(read_image(image), [*known, *found], mode, blocks)
+    hidden = hide(read_image(image, color), [*known, *found], mode, blocks)
+    return hidden if color == "rgb" else np.ascontiguousarray(hidden[:, :, ::-1])
 
 
 def check(mode: str, blocks: int) -> None:

@@ -13,16 +13,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from meanshape.core import checks
 from meanshape.core.box import Box, Points
+from meanshape.core.errors import ConfigError
 from meanshape.core.face import Face
 from meanshape.core.image import ImageLike, Pixels, read_image
 from meanshape.core.markup import MarkUp
 from meanshape.core.prediction import Prediction
 from meanshape.core.shape import Shape
+from meanshape.inference.lettering import INK, WHITE, Colour, write, write_labels
 from meanshape.inference.options import Color
-from meanshape.inference.printing import seems
 
-Colour = tuple[int, int, int]
 Text = tuple[str, Points, Colour]
 
 COLOURS: Mapping[str, Colour] = {
@@ -36,8 +37,7 @@ COLOURS: Mapping[str, Colour] = {
 """Colours (RGB) by what a group's or a point's name contains."""
 
 OTHER = (171, 71, 188)
-WHITE = (255, 255, 255)
-INK = (24, 26, 32)
+LEAST_SCALE, MOST_SCALE = 0.1, 10.0
 SHARP = 480
 """A face is drawn on a mask of at least so many pixels across."""
 
@@ -46,7 +46,9 @@ _SHIFT = 5
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """What is drawn. Lengths are shares of the face's size (the side of a square of its box's area)."""
+    """What is drawn. Lengths are shares of the face's size (the side of a square of its box's area); the
+    picture is `scale` times as large as the photo.
+    """
 
     line: float = 0.0055
     dot: float = 0.0095
@@ -55,22 +57,32 @@ class Style:
     score: bool = True
     numbers: bool = False
     names: bool = False
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check the scale; `ConfigError` if it is out of range."""
+        if not LEAST_SCALE <= checks.number(self.scale, "scale", ConfigError) <= MOST_SCALE:
+            raise ConfigError(f"scale is {LEAST_SCALE} to {MOST_SCALE:.0f} times the photo, not {self.scale}")
 
 
 def draw(
     image: ImageLike, prediction: Prediction, style: Style | None = None, *, color: Color = "rgb"
 ) -> Pixels:
-    """Return the photo (H, W, 3) with the prediction on it; numbers and names enlarge a small photo.
+    """Return the photo (H, W, 3) with the prediction on it, `style.scale` times as large as it was.
 
-    `color` is the channel order of an array and of what is returned: "bgr" for OpenCV.
+    What is written of a face (score, track, emotion, attributes) stands beside the faces, never on one; where
+    there is no room for it, it is left out. `color` is the channel order of an array and of what is
+    returned: "bgr" for OpenCV.
     """
     style = Style() if style is None else style
     canvas = read_image(image, color).copy()
     faces = prediction.faces
-    if (style.numbers or style.names) and faces:
-        canvas, faces = _enlarged(canvas, faces)
+    if style.scale != 1:
+        canvas, faces = _scaled_to(canvas, faces, style.scale)
     for face in reversed(faces):  # the best face last, on top
         _Drawing(canvas, face, style).draw()
+    if style.score:
+        write_labels(canvas, faces)
     return canvas if color == "rgb" else np.ascontiguousarray(canvas[:, :, ::-1])
 
 
@@ -106,8 +118,6 @@ class _Drawing:
                 self._draw_shape(self.face.shape)
         if self.face.shape is not None and (self.style.numbers or self.style.names):
             _write_points(self.canvas, self.face.shape, self.size, self.style)
-        if self.style.score:
-            _write_label(self.canvas, self.face, self.size)
 
     def _draw_shape(self, shape: Shape) -> None:
         """Draw a light rim under everything, then lines, then dots, by colour."""
@@ -191,18 +201,15 @@ def _extent(face: Face) -> Box:
     return Box.around(np.concatenate([face.shape.points, corners]))
 
 
-def _enlarged(canvas: Pixels, faces: tuple[Face, ...]) -> tuple[Pixels, tuple[Face, ...]]:
-    """Return the photo and its faces so large that what is written at the points can be read."""
+def _scaled_to(canvas: Pixels, faces: tuple[Face, ...], factor: float) -> tuple[Pixels, tuple[Face, ...]]:
+    """Return the photo and its faces so many times as large."""
     import cv2
 
-    factor = 900 / max(max(face.box.size for face in faces), 1.0)
-    factor = min(factor, 6.0, 4000 / max(canvas.shape[:2]))
-    if factor <= 1:
-        return canvas, faces
-    size = round(canvas.shape[1] * factor), round(canvas.shape[0] * factor)
+    size = max(1, round(canvas.shape[1] * factor)), max(1, round(canvas.shape[0] * factor))
     scale = np.array([size[0] / canvas.shape[1], size[1] / canvas.shape[0]])
-    larger = np.asarray(cv2.resize(canvas, size, interpolation=cv2.INTER_CUBIC), np.uint8)
-    return larger, tuple(_scaled(face, scale) for face in faces)
+    how = cv2.INTER_CUBIC if factor > 1 else cv2.INTER_AREA
+    other = np.asarray(cv2.resize(canvas, size, interpolation=how), np.uint8)
+    return other, tuple(_scaled(face, scale) for face in faces)
 
 
 def _scaled(face: Face, scale: NDArray[np.float64]) -> Face:
@@ -212,20 +219,6 @@ def _scaled(face: Face, scale: NDArray[np.float64]) -> Face:
     box = Box(left, top, right, bottom, face.box.score)
     shape = None if face.shape is None else face.shape.with_points((face.shape.points + 0.5) * scale - 0.5)
     return Face(box, shape, face.score, face.pose, face.emotion, face.attributes, face.track)
-
-
-def _write_label(canvas: Pixels, face: Face, size: float) -> None:
-    """Write score, track, emotion and attributes on a small plate over the box, or in it where there is no
-    room.
-    """
-    words = [] if face.track is None else [f"#{face.track}"]
-    words += [] if face.score is None else [f"{face.score:.2f}"]
-    words += seems(face)
-    if not words:
-        return
-    height = float(np.clip(0.055 * size, 9, 64))
-    x, y = face.box.left, face.box.top - 1.9 * height
-    _write(canvas, "  ".join(words), (max(x, 0), y if y >= 0 else max(face.box.top, 0)), height, plate=True)
 
 
 def _write_points(canvas: Pixels, shape: Shape, size: float, style: Style) -> None:
@@ -253,7 +246,7 @@ def _write_beside(
     right = bool(point[0] >= middle[0])
     gap = height if look.get("plate") else 0.45 * height
     place = (float(point[0]) + (gap if right else -gap), float(point[1]) - gap)
-    _write(canvas, text, place, height, anchor="left" if right else "right", **look)
+    write(canvas, text, place, height, anchor="left" if right else "right", **look)
 
 
 def _texts(shape: Shape, style: Style, many: bool) -> list[Text]:
@@ -286,38 +279,6 @@ def _lighter(ink: Colour) -> Colour:
     """Return a colour that reads on dark."""
     red, green, blue = (round(value + 0.55 * (255 - value)) for value in ink)
     return red, green, blue
-
-
-def _write(
-    canvas: Pixels,
-    text: str,
-    place: tuple[float, float],
-    height: float,
-    *,
-    ink: Colour = WHITE,
-    anchor: str = "left",
-    plate: bool = False,
-) -> None:
-    """Write text whose top corner (left or right) is at `place`; on a dark plate, or with a dark rim."""
-    from PIL import Image, ImageDraw, ImageFont
-
-    font = ImageFont.load_default(size=height)
-    rim = 0 if plate else max(1, round(height / 9))
-    left, _, right, _ = font.getbbox(text, stroke_width=rim)
-    pad = 0.4 * height if plate else 0.0
-    wide, high = int(right - left + 2 * pad) + 2, int(1.25 * height + 2 * pad) + 2 * rim
-    x = place[0] - (wide if anchor == "right" else 0)
-    x0 = int(np.clip(x, 0, max(0, canvas.shape[1] - wide)))
-    y0 = int(np.clip(place[1], 0, max(0, canvas.shape[0] - high)))
-    part = canvas[y0 : y0 + high, x0 : x0 + wide]
-    picture = Image.fromarray(part).convert("RGBA")
-    layer = Image.new("RGBA", picture.size)
-    pen = ImageDraw.Draw(layer)
-    if plate:
-        pen.rounded_rectangle((0, 0, wide - 1, high - 1), radius=0.35 * height, fill=(*INK, 190))
-    start = (pad + rim - left, pad)
-    pen.text(start, text, font=font, fill=(*ink, 255), stroke_width=rim, stroke_fill=(*INK, 220))
-    part[:] = np.asarray(Image.alpha_composite(picture, layer).convert("RGB"))
 
 
 __all__ = ["Style", "colour", "draw"]

@@ -116,10 +116,18 @@ class _Commands(TyperGroup):
         finally:
             self._listing = False
 
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        """Return how a word may go on, for the shell; no command is imported for its name."""
+        self._listing = True
+        try:
+            return super().shell_complete(ctx, incomplete)
+        finally:
+            self._listing = False
+
 
 def _app() -> typer.Typer:
     """Return the root command."""
-    app = typer.Typer(cls=_Commands, add_completion=False, pretty_exceptions_enable=False)
+    app = typer.Typer(cls=_Commands, pretty_exceptions_enable=False)
 
     @app.callback()
     def root(

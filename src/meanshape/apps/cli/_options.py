@@ -126,6 +126,13 @@ Device = Annotated[
     ),
 ]
 Numbers = Annotated[bool, typer.Option("--numbers", help="Write point numbers.", rich_help_panel=DRAWING)]
+Scale = Annotated[
+    float,
+    typer.Option(
+        help="Draw on a picture so many times as large; 4 makes numbers on small faces readable.",
+        rich_help_panel=DRAWING,
+    ),
+]
 Names = Annotated[
     bool, typer.Option("--names", help="Write the names of points or groups.", rich_help_panel=DRAWING)
 ]

@@ -56,6 +56,7 @@ def detect(
     engine: options.Engine = "local",
     numbers: options.Numbers = False,
     names: options.Names = False,
+    scale: options.Scale = 1.0,
 ) -> None:
     """Find the faces in photos and the points of each.
 
@@ -65,7 +66,7 @@ def detect(
     from meanshape.inference.pipeline import Pipeline
     from meanshape.inference.shards import Shard
 
-    _check(engine, output, overlay, resume, numbers or names)
+    _check(engine, output, overlay, resume, numbers or names or scale != 1)
     sources, total = _sources(photos, recursive, shard)
     settings: dict[str, Any] = {
         "detector": _detector(detector, box, boxes), "model": model, "min_face": min_face, "threads": threads,
@@ -78,7 +79,7 @@ def detect(
     if _partitioned(engine, output):
         _write_partitions(settings, sources, str(output), workers)
         return
-    drawn = _overlays(overlay, sources, numbers, names)
+    drawn = _overlays(overlay, sources, numbers, names, scale)
     results = _results(output, overlay, sources, pipeline, resume)
     todo = [source for source in sources if source not in results.done]
     predictions = _predictions(pipeline, settings, todo, len(sources) == 1, drawn, workers, engine)
@@ -107,7 +108,7 @@ def _check(engine: str, output: str | None, overlay: str | None, resume: bool, w
     if engine == "ray" and overlay is not None:
         raise ConfigError("--engine ray draws no overlays; draw them from the points, or with --engine local")
     if written and overlay is None:
-        raise ConfigError("--numbers and --names are drawn on photos: say where to, by --overlay")
+        raise ConfigError("--numbers, --names and --scale are drawn on photos: say where to, by --overlay")
     if resume and output is None:
         raise ConfigError("--resume needs -o FILE, the output to go on with")
 
@@ -129,12 +130,15 @@ def _write_partitions(settings: dict[str, Any], sources: list[str], folder: str,
     console.say(f"written: {folder} ({parts} files)", plain=True)
 
 
-def _overlays(overlay: str | None, sources: list[str], numbers: bool, names: bool) -> Overlays | None:
+def _overlays(
+    overlay: str | None, sources: list[str], numbers: bool, names: bool, scale: float
+) -> Overlays | None:
     """Return what draws predictions, if that is asked for."""
     from meanshape.inference.overlay import Style
     from meanshape.inference.overlays import Overlays
 
-    return None if overlay is None else Overlays(overlay, sources, Style(numbers=numbers, names=names))
+    style = Style(numbers=numbers, names=names, scale=scale)
+    return None if overlay is None else Overlays(overlay, sources, style)
 
 
 def _results(
@@ -214,9 +218,14 @@ def _close(
     results.finish()
     if count > 1:
         console.table(summary.rows())
-    places = [place for place in (results.written, overlay) if place]
+    if count == 1 and summary.empty:
+        console.say("no face was found in this photo")
+    faces = f"{summary.faces} face{'' if summary.faces == 1 else 's'}"
+    told = f"{summary.read} photo{'' if summary.read == 1 else 's'}, {faces}"
+    places = [f"{results.written} ({told})"] if results.written else []
+    places += [f"{overlay} ({summary.read} drawn)"] if overlay else []
     if places:
-        console.say(f"written: {', '.join(str(place) for place in places)}", plain=True)
+        console.say(f"written: {', '.join(places)}", plain=True)
     elif sys.stdout.isatty() and output is None:
         console.say("-o points.jsonl writes the points, --overlay FOLDER draws them", plain=True)
 

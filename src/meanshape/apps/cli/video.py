@@ -84,10 +84,10 @@ def video(
     for note in film.notes:
         console.say(note)
     console.table([*counts, ("broken packets, skipped", str(opened.broken))])
-    places = (None if film.error else output, None if written is None else written.written)
-    made = [str(place) for place in places if place]
-    if made:
-        console.say(f"written: {', '.join(made)}", plain=True)
+    made = [None if film.error else output, None if written is None else written.written]
+    if any(made):
+        told = ", ".join(f"{place} ({counts[0][1]} frames)" for place in made if place)
+        console.say(f"written: {told}", plain=True)
     if film.error is not None:
         raise film.error
 
