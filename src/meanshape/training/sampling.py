@@ -4,20 +4,20 @@ needs only the step.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from meanshape.core.errors import DataSetError, ImageError
-from meanshape.core.geometry import apply, compose, square_matrix
-from meanshape.core.image import warp
+from meanshape.core.errors import DataSetError
+from meanshape.core.geometry import apply, compose
 from meanshape.core.markup import MarkUp
 from meanshape.core.reflection import stored_warp
 from meanshape.core.sample import Sample
+from meanshape.core.shape import Shape
 from meanshape.training.augment import Augmentation, as_pixels, change_pixels, jitter_matrix
+from meanshape.training.crops import CropStore, refuse_none
 
 Float = NDArray[np.float64]
 Batch = dict[str, NDArray[np.float32]]
@@ -72,7 +72,7 @@ class StoredFace:
 
 
 class CropBank:
-    """Faces in memory as crops of 2.2 face boxes at 112 pixels a face.
+    """Labels of the faces in a `CropStore` of 2.2 face boxes at 112 pixels a face.
 
     Parameters
     ----------
@@ -90,7 +90,6 @@ class CropBank:
         self,
         samples: Sequence[Sample],
         markup: MarkUp,
-        progress: Callable[[int, int], None] | None = None,
         *,
         face: int = FACE,
         reach: float = REACH,
@@ -101,41 +100,29 @@ class CropBank:
             names = sorted(other.name for other in others)
             raise DataSetError(f"one further mark-up beside {markup.name} can be learnt from, got {names}")
         self.partial = next(iter(others), None)
-        self.faces: list[StoredFace] = []
-        self.broken: list[str] = []
         usable = [s for s in samples if s.shape is not None and s.box is not None]
-        with ThreadPoolExecutor(2) as pool:
-            for done, stored in enumerate(pool.map(self._store, usable)):
-                if stored is not None:
-                    self.faces.append(stored)
-                if progress:
-                    progress(done + 1, len(usable))
-        if not self.faces:
-            raise DataSetError(
-                f"no usable face among {len(samples)} samples: each needs a picture, points and a box"
-            )
+        boxes = [s.box for s in usable if s.box is not None]
+        store = CropStore(usable, boxes, round(reach * face), reach)
+        refuse_none(store, samples, "a picture, points and a box")
+        self.broken = store.broken
+        shapes = [s.shape for s in usable if s.shape is not None]
+        placed = store.placed([shape.points for shape in shapes])
+        self.faces = [
+            self._labelled(image, shapes[number], points)
+            for image, number, points in zip(store.images, store.kept, placed, strict=True)
+        ]
         self.kinds = np.array([face.kind for face in self.faces])
 
     def __len__(self) -> int:
         return len(self.faces)
 
-    def _store(self, sample: Sample) -> StoredFace | None:
-        assert sample.box is not None and sample.shape is not None
-        side = round(self.reach * self.face)
-        matrix = square_matrix(sample.box, self.reach, side)
-        try:
-            image = warp(sample.pixels(), matrix, (side, side))
-        except ImageError:
-            self.broken.append(sample.id)
-            return None
-        points = apply(matrix, sample.shape.points)
-        own = sample.shape.markup == self.markup
-        lost = np.full((len(self.markup.points), 2), np.nan)
-        if own:
-            norm = loss_norm(self.markup, points, self.face)
-            kind = LABELLED if sample.shape.confidence is None else SOFT
-            return StoredFace(image, points, np.full((1, 2), np.nan), norm, kind)
-        return StoredFace(image, lost, points, loss_norm(sample.shape.markup, points, self.face), PARTIAL)
+    def _labelled(self, image: NDArray[np.uint8], shape: Shape, points: Float) -> StoredFace:
+        norm = loss_norm(shape.markup, points, self.face)
+        if shape.markup != self.markup:
+            lost = np.full((len(self.markup.points), 2), np.nan)
+            return StoredFace(image, lost, points, norm, PARTIAL)
+        kind = LABELLED if shape.confidence is None else SOFT
+        return StoredFace(image, points, np.full((1, 2), np.nan), norm, kind)
 
     def crop(
         self, index: int, size: int, scale: float, jitter: Float | None = None, flip: bool = False

@@ -10,8 +10,8 @@ of (seed, step).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -21,13 +21,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from meanshape.core.box import Box
-from meanshape.core.errors import DataSetError, ImageError
+from meanshape.core.errors import DataSetError
 from meanshape.core.face_box import full
-from meanshape.core.geometry import apply, square_matrix
-from meanshape.core.image import warp
+from meanshape.core.geometry import Matrix
 from meanshape.core.markup import MarkUp
 from meanshape.core.sample import Sample
 from meanshape.datasets.parts.boxes import outline_from_five
+from meanshape.training.crops import CropStore, coloured, refuse_none
 from meanshape.training.sampling import inter_pupil
 from meanshape.training.tensor_augmentation import TensorAugmentation
 
@@ -44,11 +44,11 @@ GREY = (0.299, 0.587, 0.114)
 
 
 class FaceTensors:
-    """Labelled faces in memory.
+    """Labels of the faces in a `CropStore`.
 
     Attributes
     ----------
-    images : uint8 (N, SIDE, SIDE, C)
+    images : N crops, uint8 (SIDE, SIDE, C)
     points : (N, K, 2) in pixels of the crop, NaN where not annotated
     outlines : (N, OUTLINE, 2), whose tight box is the canonical face box
     norms : (N,) inter-pupil distance, at least a quarter of the box
@@ -59,16 +59,14 @@ class FaceTensors:
         """Decode, crop and keep the faces that have points; pictures that cannot be read are left out."""
         self.markup = markup
         usable = [s for s in samples if s.shape is not None and np.isfinite(s.shape.points).any()]
-        with ThreadPoolExecutor(2) as pool:
-            rows = [row for row in pool.map(lambda s: _store(s, channels), usable) if row is not None]
-        if not rows:
-            raise DataSetError(
-                f"no usable face among {len(samples)} samples: each needs a picture and points"
-            )
-        self.kept = [row[0] for row in rows]
-        self.images = np.stack([row[1] for row in rows])
-        self.points = np.stack([row[2] for row in rows])
-        self.outlines = np.stack([row[3] for row in rows])
+        outlines = [outline_of(sample) for sample in usable]
+        boxes = [Box.around(outline) for outline in outlines]
+        store = CropStore(usable, boxes, SIDE, REACH, partial(_cut, channels=channels))
+        refuse_none(store, samples, "a picture and points")
+        self.kept = [usable[number] for number in store.kept]
+        self.images = store.images
+        self.points = np.stack(store.placed([s.shape.points for s in usable if s.shape is not None]))
+        self.outlines = np.stack(store.placed(outlines))
         ipd = np.array([inter_pupil(markup, points) for points in self.points])
         self.norms = np.maximum(np.nan_to_num(ipd), 0.25 * FACE)
 
@@ -78,7 +76,7 @@ class FaceTensors:
     def crops(self, indices: NDArray[np.int64], matrices: Floats, size: int) -> Tensor:
         """Crops (B, C, size, size) in 0..255 by matrices (B, 2, 3) from stored pixels to crop pixels."""
         backward = inverted(matrices)
-        result = np.empty((len(indices), size, size, self.images.shape[3]), np.uint8)
+        result = np.empty((len(indices), size, size, self.images[0].shape[2]), np.uint8)
         for row, index in enumerate(indices):
             cv2.warpAffine(
                 self.images[index],
@@ -102,17 +100,12 @@ def moved(matrices: Floats, points: Floats) -> Floats:
     return np.asarray(points @ matrices[:, :, :2].transpose(0, 2, 1) + matrices[:, None, :, 2])
 
 
-def _store(sample: Sample, channels: int) -> tuple[Sample, NDArray[np.uint8], Floats, Floats] | None:
-    assert sample.shape is not None
-    outline = outline_of(sample)
-    matrix = square_matrix(Box.around(outline), REACH, SIDE)
-    try:
-        image = warp(sample.pixels(), matrix, (SIDE, SIDE))
-    except ImageError:
-        return None
+def _cut(pixels: NDArray[np.uint8], matrix: Matrix, side: int, *, channels: int) -> NDArray[np.uint8]:
+    """Return a crop (side, side, 3), or (side, side, 1) in grey."""
+    image = coloured(pixels, matrix, side)
     if channels == 1:
         image = np.rint(image @ np.array(GREY))[..., None].astype(np.uint8)
-    return sample, np.ascontiguousarray(image), apply(matrix, sample.shape.points), apply(matrix, outline)
+    return np.ascontiguousarray(image)
 
 
 def outline_of(sample: Sample) -> Floats:

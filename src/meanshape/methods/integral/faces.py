@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
 from typing import NamedTuple
@@ -13,14 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanshape.core.box import Box
-from meanshape.core.errors import DataSetError, ImageError
+from meanshape.core.errors import DataSetError
 from meanshape.core.geometry import apply, compose, invert, similarity, square_matrix
-from meanshape.core.image import warp
 from meanshape.core.markup import MarkUp
 from meanshape.core.reflection import stored_warp
 from meanshape.core.sample import Sample
+from meanshape.core.shape import Shape
 from meanshape.methods.integral.config import Config
 from meanshape.training.augment import Augmentation, as_pixels, change_pixels
+from meanshape.training.crops import CropStore, refuse_none
 from meanshape.training.sampling import Batch, channels_first
 
 Floats = NDArray[np.float64]
@@ -63,7 +63,7 @@ class Chosen(NamedTuple):
 
 
 class FaceStore:
-    """Labelled faces, grouped by mark-up.
+    """Labels of the faces in a `CropStore`, grouped by mark-up.
 
     Shapes with a confidence are a model's; where there are others too, they are kept apart, in
     `pseudo_labelled`.
@@ -89,47 +89,30 @@ class FaceStore:
         self.pseudo_labelled = [
             (kind, face) for kind, faces in self._stored(pseudo).items() for face in faces
         ]
-        if not self.groups:
-            raise DataSetError(
-                f"no usable face among {len(samples)} samples: each needs a picture and points"
-            )
+        refuse_none(self.groups, samples, "a picture and points")
         primary = max(self.groups, key=lambda kind: len(shared_points(kind, markup)))
         self.primary, self.others = primary, [kind for kind in self.groups if kind != primary]
 
     def _stored(self, samples: Sequence[Sample]) -> dict[MarkUp, list[StoredFace]]:
         groups: dict[MarkUp, list[StoredFace]] = {}
-        with ThreadPoolExecutor(2) as pool:
-            for sample, face in zip(samples, pool.map(self._store, samples), strict=True):
-                if face is not None:
-                    assert sample.shape is not None
-                    groups.setdefault(sample.shape.markup, []).append(face)
+        shapes = [s.shape for s in samples if s.shape is not None]
+        targets = [to_target(shape.points, shape.markup, self.markup) for shape in shapes]
+        outlines = [self._filled(*pair) for pair in zip(shapes, targets, strict=True)]
+        store = CropStore(samples, [Box.around(o) for o in outlines], round(FACE * REACH), REACH)
+        self.broken += store.broken
+        points = (store.placed(rows) for rows in ([shape.points for shape in shapes], targets, outlines))
+        for number, *face in zip(store.kept, store.images, *points, strict=True):
+            groups.setdefault(shapes[number].markup, []).append(StoredFace(*face))
         return groups
 
-    def _store(self, sample: Sample) -> StoredFace | None:
-        assert sample.shape is not None
-        kind = sample.shape.markup
-        target = to_target(sample.shape.points, kind, self.markup)
-        outline = self._filled(sample, target)
-        side = round(FACE * REACH)
-        matrix = square_matrix(Box.around(outline), REACH, side)
-        try:
-            image = warp(sample.pixels(), matrix, (side, side))
-        except ImageError:
-            self.broken.append(sample.id)
-            return None
-        return StoredFace(
-            image, apply(matrix, sample.shape.points), apply(matrix, target), apply(matrix, outline)
-        )
-
-    def _filled(self, sample: Sample, target: Floats) -> Floats:
+    def _filled(self, shape: Shape, target: Floats) -> Floats:
         """Return the target's points (K, 2), unknown ones where the mean shape has them."""
         known: NDArray[np.bool_] = np.isfinite(target[:, 0])
         if known.all():
             return target
-        assert sample.shape is not None
         here, mean = target, self.mean
-        if known.sum() < 4 and sample.shape.markup.name in self.markup.conversions:
-            here, mean = sample.shape.points, self.markup.convert(self.mean, sample.shape.markup)
+        if known.sum() < 4 and shape.markup.name in self.markup.conversions:
+            here, mean = shape.points, self.markup.convert(self.mean, shape.markup)
         placed = apply(invert(similarity(here, mean)), self.mean)
         return np.where(known[:, None], target, placed)
 

@@ -1,4 +1,4 @@
-"""Training faces, decoded once: grey crops in memory with their points, and the same in a mirror."""
+"""Training faces as grey crops with their points, and the same in a mirror."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meanshape.core.errors import ImageError, ShapeError
-from meanshape.core.geometry import Matrix, apply, square_matrix
+from meanshape.core.errors import ShapeError
+from meanshape.core.geometry import Matrix
 from meanshape.core.markup import MarkUp
 from meanshape.core.sample import Sample
 from meanshape.methods.shared.oriented import view
+from meanshape.training.crops import WORKERS, CropStore
 
 Float = NDArray[np.float64]
 Float32 = NDArray[np.float32]
@@ -22,7 +23,6 @@ FACE = 128
 """Pixels of √(w h) of the face box in a crop."""
 REACH = 2.2
 """Side of a crop in face boxes."""
-WORKERS = 2
 
 
 class FaceBank:
@@ -39,17 +39,15 @@ class FaceBank:
         """Read all samples that have points, a box and a picture."""
         self.side = round(FACE * REACH)
         usable = [s for s in samples if s.shape is not None and s.box is not None and _spread(s)]
-        with ThreadPoolExecutor(WORKERS) as pool:
-            stored = list(pool.map(self._store, usable))
-        self.broken = [s.id for s, found in zip(usable, stored, strict=True) if found is None]
-        kept = [found for found in stored if found is not None]
-        if not kept:
+        boxes = [s.box for s in usable if s.box is not None]
+        store = CropStore(usable, boxes, self.side, self.side / FACE, view)
+        self.broken, self._images = store.broken, store.images
+        if not self._images:
             raise ShapeError(f"none of {len(samples)} samples has a picture and points that span a face")
-        self._images = np.stack([image for image, _ in kept])
-        points = np.stack([points for _, points in kept])
+        points = np.stack(store.placed([s.shape.points for s in usable if s.shape is not None]))
         mirrored = (points * (-1, 1) + (self.side - 1, 0))[:, list(markup.mirror)]
         self.points = np.concatenate([points, mirrored])
-        self.groups = np.tile(np.arange(len(kept)), 2)
+        self.groups = np.tile(np.arange(len(points)), 2)
 
     def __len__(self) -> int:
         return len(self.points)
@@ -64,14 +62,6 @@ class FaceBank:
         factor = size / (scale * FACE)
         shift = (size - 1) / 2 - factor * (self.side - 1) / 2
         return np.array([[factor, 0, shift], [0, factor, shift]])
-
-    def _store(self, sample: Sample) -> tuple[NDArray[np.uint8], Float] | None:
-        assert sample.shape is not None and sample.box is not None
-        matrix = square_matrix(sample.box, self.side / FACE, self.side)
-        try:
-            return view(sample.pixels(), matrix, self.side), apply(matrix, sample.shape.points)
-        except ImageError:
-            return None
 
 
 def mapped(function: Callable[..., NDArray[np.float32]], rows: Iterable[tuple[Any, ...]]) -> Float32:

@@ -17,10 +17,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from meanshape.core.errors import ImageError, WeightsError, writing
+from meanshape.core.errors import WeightsError, writing
 from meanshape.core.files import open_unlinked, replacing
-from meanshape.core.geometry import square_matrix
-from meanshape.core.image import warp
 from meanshape.core.markup import MarkUp
 from meanshape.core.reflection import stored_warp
 from meanshape.core.sample import Sample
@@ -28,6 +26,7 @@ from meanshape.methods.dan.network import warp as warp_frame
 from meanshape.methods.emotional_dan.network import EmotionalDANNet
 from meanshape.training.augment import Augmentation, as_pixels, jitter_matrix
 from meanshape.training.checked import check_stored
+from meanshape.training.crops import CropStore
 from meanshape.training.layers import grey
 from meanshape.training.sampling import Batch, CropSampler
 
@@ -148,17 +147,10 @@ def _read_cache(cache: Path, size: int, markup: MarkUp, labels: int) -> EmotionB
 
 def _crops(module: EmotionalDANNet, part: Sequence[Sample]) -> tuple[NDArray[np.uint8], list[Sample]]:
     """Return the crops, as in prediction, of the samples with a readable image, and these samples."""
-    size, scale = module.cascade.crop_size, module.cascade.crop_scale
-    crops, found = [], []
-    for sample in part:
-        assert sample.box is not None
-        try:
-            pixels = sample.pixels()
-        except ImageError:
-            continue
-        crops.append(warp(pixels, square_matrix(sample.box, scale, size), (size, size)))
-        found.append(sample)
-    return np.stack(crops) if crops else np.empty(0, np.uint8), found
+    boxes = [sample.box for sample in part if sample.box is not None]
+    store = CropStore(part, boxes, module.cascade.crop_size, module.cascade.crop_scale)
+    found = [part[number] for number in store.kept]
+    return np.stack(store.images) if found else np.empty(0, np.uint8), found
 
 
 def _aligned_frames(
