@@ -10,4 +10,5 @@ for photo in sys.argv[1:]:
     for face in pipeline(photo).faces:
         right, left = measures.eye_aspect_ratio(face.shape)
         mouth = measures.mouth_aspect_ratio(face.shape)
-        print(f"{photo}: yaw {face.pose.yaw:.0f}°, eyes {right:.2f} and {left:.2f}, mouth {mouth:.2f}")
+        yaw = face.pose.yaw if face.pose is not None else float("nan")
+        print(f"{photo}: yaw {yaw:.0f}°, eyes {right:.2f} and {left:.2f}, mouth {mouth:.2f}")

@@ -33,9 +33,9 @@ if TYPE_CHECKING:
         UnknownName,
         WeightsError,
     )
-    from meanshape.core.face import Emotion, Face, Pose
+    from meanshape.core.face import Emotion, Face, LandmarkFace, Pose
     from meanshape.core.markup import MarkUp, markup
-    from meanshape.core.prediction import Prediction
+    from meanshape.core.prediction import LandmarkPrediction, Prediction
     from meanshape.core.sample import Sample
     from meanshape.core.shape import Shape
     from meanshape.evaluation import Evaluation, evaluate
@@ -60,6 +60,8 @@ _LATER = {
     "Face": "meanshape.core.face",
     "FormatError": "meanshape.core.errors",
     "ImageError": "meanshape.core.errors",
+    "LandmarkFace": "meanshape.core.face",
+    "LandmarkPrediction": "meanshape.core.prediction",
     "MarkUp": "meanshape.core.markup",
     "MarkUpError": "meanshape.core.errors",
     "MeanshapeError": "meanshape.core.errors",
@@ -100,6 +102,8 @@ __all__ = [
     "Face",
     "FormatError",
     "ImageError",
+    "LandmarkFace",
+    "LandmarkPrediction",
     "MarkUp",
     "MarkUpError",
     "MeanshapeError",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -80,6 +80,16 @@ class Face:
         told += [self.emotion.label] if self.emotion is not None else []
         told += [f"track {self.track}"] if self.track is not None else []
         return f"Face({', '.join(told)})"
+
+
+if TYPE_CHECKING:
+
+    class LandmarkFace(Face):
+        """A `Face` with points, as pipelines and trackers answer: what type checkers are told."""
+
+        shape: Shape
+else:
+    LandmarkFace = Face
 
 
 def face_to_dict(face: Face) -> dict[str, Any]:

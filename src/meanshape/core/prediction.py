@@ -10,16 +10,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from weakref import ref
 
 from meanshape.core import checks
 from meanshape.core.errors import FormatError, ResultError, in_words
-from meanshape.core.face import Face, face_from_dict, face_to_dict
+from meanshape.core.face import Face, LandmarkFace, face_from_dict, face_to_dict
 
 SCHEMA = 1
 RESULTS = "meanshape.inference.results"
 """The module that has what is drawn and written of a prediction; imported by name when it is asked for."""
+
+
+Made = TypeVar("Made", bound="Prediction")
 
 
 class _Pictured:
@@ -151,7 +154,17 @@ class Prediction(_Pictured):
             raise FormatError(f"a prediction that does not fit schema {SCHEMA}: {in_words(error)}") from error
 
 
-def keep_picture(prediction: Prediction, image: Any, color: Literal["rgb", "bgr"]) -> Prediction:
+if TYPE_CHECKING:
+
+    class LandmarkPrediction(Prediction):
+        """A `Prediction` whose faces have points, as pipelines answer: what type checkers are told."""
+
+        faces: tuple[LandmarkFace, ...]
+else:
+    LandmarkPrediction = Prediction
+
+
+def keep_picture(prediction: Made, image: Any, color: Literal["rgb", "bgr"]) -> Made:
     """Let a new prediction know what it was made of; see `Prediction.picture`."""
     kept: Any = None
     if isinstance(image, (str, os.PathLike)):

@@ -10,7 +10,7 @@ from itertools import islice
 
 from meanshape.core.errors import BoxError, ImageError, MeanshapeError, MissingExtra, ShapeError
 from meanshape.core.image import ImageLike, Pixels, read_image
-from meanshape.core.prediction import Prediction
+from meanshape.core.prediction import LandmarkPrediction, Prediction
 from meanshape.inference.options import Color
 from meanshape.inference.pipeline import Pipeline
 from meanshape.inference.several import name_of
@@ -88,7 +88,7 @@ def predict(
 
 def stream(
     pipeline: Pipeline, images: Iterable[ImageLike], together: int, strict: bool
-) -> Iterator[Prediction]:
+) -> Iterator[LandmarkPrediction]:
     """Yield the faces of picture after picture, in order; the faces of a group go through the model at once.
 
     While one group is worked on, the next is decoded.
@@ -109,7 +109,7 @@ def _asked(
     return [(image, reader.submit(_read, image, pipeline.color)) for image in islice(images, count)]
 
 
-def _answers(pipeline: Pipeline, group: list[Asked], strict: bool) -> list[Prediction]:
+def _answers(pipeline: Pipeline, group: list[Asked], strict: bool) -> list[LandmarkPrediction]:
     """Return the prediction of each picture of a group; where the group fails, of one after another."""
     try:
         pixels, seconds = zip(*(reading.result() for _, reading in group), strict=True)
@@ -158,6 +158,6 @@ def _fetched(address: str) -> bytes:
     return data
 
 
-def _broken(pipeline: Pipeline, source: str | None, error: str) -> Prediction:
+def _broken(pipeline: Pipeline, source: str | None, error: str) -> LandmarkPrediction:
     told = error if source is None or source in error else f"{source}: {error}"
-    return Prediction((), (0, 0), source, pipeline.name, error=told)
+    return LandmarkPrediction((), (0, 0), source, pipeline.name, error=told)

@@ -21,13 +21,13 @@ import numpy as np
 from meanshape.core import checks
 from meanshape.core.errors import ConfigError, ImageError
 from meanshape.core.image import ImageLike, Pixels, check_color, read_image
-from meanshape.core.prediction import Prediction, keep_picture
+from meanshape.core.prediction import LandmarkPrediction, keep_picture
 from meanshape.inference import camera
 from meanshape.inference.clip import Clip, Frame
 from meanshape.inference.options import Color, FollowOptions
 from meanshape.inference.tracking import Tracker
 
-Followed = tuple[Pixels, Prediction]
+Followed = tuple[Pixels, LandmarkPrediction]
 
 
 class Following:

@@ -10,7 +10,7 @@ from typing import Any, Unpack, overload
 
 from meanshape.core.box import BoxesLike
 from meanshape.core.image import ImageLike
-from meanshape.core.prediction import Prediction
+from meanshape.core.prediction import LandmarkPrediction
 from meanshape.core.weights import CARD
 from meanshape.detectors.base import FaceDetector
 from meanshape.inference.options import PipelineOptions
@@ -24,13 +24,13 @@ def detect(
     *,
     boxes: Sequence[BoxesLike | None] | None = None,
     **options: Unpack[PipelineOptions],
-) -> list[Prediction]: ...
+) -> list[LandmarkPrediction]: ...
 
 
 @overload
 def detect(
     image: ImageLike, *, boxes: BoxesLike | None = None, **options: Unpack[PipelineOptions]
-) -> Prediction: ...
+) -> LandmarkPrediction: ...
 
 
 def detect(image: Any, *, boxes: Any = None, **options: Unpack[PipelineOptions]) -> Any:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Unpack, overload
 from meanshape.core import checks
 from meanshape.core.box import Box, BoxesLike, as_boxes
 from meanshape.core.errors import BoxError, ConfigError
-from meanshape.core.face import Emotion, Face
+from meanshape.core.face import Emotion, Face, LandmarkFace
 from meanshape.core.image import ImageLike, Pixels, check_color, read_image
-from meanshape.core.prediction import Prediction, keep_picture
+from meanshape.core.prediction import LandmarkPrediction, keep_picture
 from meanshape.core.shape import Shape
 from meanshape.detectors.base import FaceDetector, check_min_face
 from meanshape.inference import choice, several
@@ -163,12 +163,12 @@ class Pipeline:
     @overload
     def __call__(
         self, image: list[Any] | tuple[Any, ...], *, boxes: Sequence[BoxesLike | None] | None = None
-    ) -> list[Prediction]: ...
+    ) -> list[LandmarkPrediction]: ...
 
     @overload
     def __call__(
         self, image: ImageLike, *, boxes: BoxesLike | None = None, source: str | None = None
-    ) -> Prediction: ...
+    ) -> LandmarkPrediction: ...
 
     def __call__(self, image: Any, *, boxes: Any = None, source: str | None = None) -> Any:
         """Return the faces of one photo, best first, maybe none; of several, a list.
@@ -194,14 +194,14 @@ class Pipeline:
             return self.batch(image, boxes=boxes)
         return self.stream(image) if endless else self._one(image, boxes, source)
 
-    def _one(self, image: ImageLike, boxes: BoxesLike | None, source: str | None) -> Prediction:
+    def _one(self, image: ImageLike, boxes: BoxesLike | None, source: str | None) -> LandmarkPrediction:
         """Return the faces of one photo."""
         (found,) = self._together([image], [boxes], source)
         return found
 
     def batch(
         self, images: Sequence[ImageLike], *, boxes: Sequence[BoxesLike | None] | None = None
-    ) -> list[Prediction]:
+    ) -> list[LandmarkPrediction]:
         """Return the faces of each of several photos, which may differ in size.
 
         The faces of eight photos go through the model together. Answers are those of one photo after another,
@@ -220,14 +220,14 @@ class Pipeline:
         own = [None] * len(given) if boxes is None else list(boxes)
         if len(own) != len(given):
             raise BoxError(f"{len(given)} pictures came with boxes of {len(own)}: give each its own, or None")
-        found: list[Prediction] = []
+        found: list[LandmarkPrediction] = []
         for n in range(0, len(given), TOGETHER):
             found += self._together(given[n : n + TOGETHER], own[n : n + TOGETHER])
         return found
 
     def stream(
         self, source: str | Path | Iterable[ImageLike], *, together: int = TOGETHER, strict: bool = False
-    ) -> Iterator[Prediction]:
+    ) -> Iterator[LandmarkPrediction]:
         """Yield the faces of photo after photo; no more than two groups of pictures are in memory.
 
         A photo that cannot be read is a prediction with an `error`, and the rest goes on.
@@ -250,7 +250,7 @@ class Pipeline:
 
     def _together(
         self, images: Sequence[ImageLike], boxes: Sequence[BoxesLike | None], source: str | None = None
-    ) -> list[Prediction]:
+    ) -> list[LandmarkPrediction]:
         """Return the faces of a few photos."""
         start = time.perf_counter()
         pixels = [read_image(image, self.color) for image in images]
@@ -263,7 +263,7 @@ class Pipeline:
         boxes: Sequence[BoxesLike | None] | None = None,
         source: str | None = None,
         seconds: float = 0.0,
-    ) -> list[Prediction]:
+    ) -> list[LandmarkPrediction]:
         """Return the faces of a few photos that are decoded: RGB, each (H, W, 3).
 
         `seconds` is what that took; the time of each photo is its share of the whole.
@@ -276,7 +276,7 @@ class Pipeline:
         each = (seconds + time.perf_counter() - start) / max(len(pixels), 1)
         return [
             keep_picture(
-                Prediction(of, (one.shape[1], one.shape[0]), name, self.name, each), image, self.color
+                LandmarkPrediction(of, (one.shape[1], one.shape[0]), name, self.name, each), image, self.color
             )
             for of, one, name, image in zip(faces, pixels, names, images, strict=True)
         ]
@@ -301,10 +301,10 @@ class Pipeline:
         _check_inside([one.face.box for one in found], pixels, whose)
         return found
 
-    def _with_points(self, jobs: Sequence[tuple[Pixels, list[Candidate]]]) -> list[tuple[Face, ...]]:
+    def _with_points(self, jobs: Sequence[tuple[Pixels, list[Candidate]]]) -> list[tuple[LandmarkFace, ...]]:
         """Return for each photo its faces with points, pose, and what else was asked for."""
         whole = [(n, pixels, one) for n, (pixels, found) in enumerate(jobs) for one in found]
-        done: list[list[Face]] = [[] for _ in jobs]
+        done: list[list[LandmarkFace]] = [[] for _ in jobs]
         for first in range(0, len(whole), AT_ONCE):
             part = whole[first : first + AT_ONCE]
             views = [view(pixels, one.box, one.roll) for _, pixels, one in part]
@@ -313,7 +313,9 @@ class Pipeline:
             for (n, _, one), shape, emotion, others in zip(part, shapes, emotions, attributes, strict=True):
                 converted = shape if self.markup is None else shape.to(self.markup)
                 face, pose = one.face, head_pose(shape)
-                done[n].append(Face(face.box, converted, face.score, pose, emotion, others, face.track))
+                done[n].append(
+                    LandmarkFace(face.box, converted, face.score, pose, emotion, others, face.track)
+                )
         return [tuple(faces) for faces in done]
 
     def _shapes(self, views: list[View]) -> tuple[Sequence[Shape], Sequence[Emotion | None]]:

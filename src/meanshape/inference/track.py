@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from meanshape.core.box import Box, Points
-from meanshape.core.face import Emotion, Face
+from meanshape.core.face import Emotion, LandmarkFace
 from meanshape.core.markup import markup
 from meanshape.core.shape import Shape
 from meanshape.inference import cuts
@@ -108,11 +108,13 @@ class Track:
         grown = box.size / self.box.size
         return self.cut or self.score < SURE or self.unchecked >= CHECK or not 0.9 < grown < 1.1
 
-    def face(self, time: float, emotion: Emotion | None, attributes: Mapping[str, Any] | None) -> Face:
+    def face(
+        self, time: float, emotion: Emotion | None, attributes: Mapping[str, Any] | None
+    ) -> LandmarkFace:
         """Return the face as a prediction holds it, smoothed."""
         shape = self.shape.with_points(self.smooth(self.shape.points, time, self.box.size))
         box = replace(self.box.part(self.own), score=self.score)
-        return Face(box, shape, self.score, self.pose(shape), emotion, attributes, self.number)
+        return LandmarkFace(box, shape, self.score, self.pose(shape), emotion, attributes, self.number)
 
 
 def _between(box: Box, other: Box, share: float) -> Box:

@@ -23,11 +23,11 @@ import numpy as np
 from meanshape.core import checks
 from meanshape.core.box import Box
 from meanshape.core.errors import ConfigError
-from meanshape.core.face import Face
+from meanshape.core.face import LandmarkFace
 from meanshape.core.face_box import face_box
 from meanshape.core.geometry import similarity
 from meanshape.core.image import ImageLike, Pixels, read_image
-from meanshape.core.prediction import Prediction, keep_picture
+from meanshape.core.prediction import LandmarkPrediction, keep_picture
 from meanshape.core.shape import Shape
 from meanshape.detectors.base import FaceDetector
 from meanshape.inference import cuts
@@ -85,7 +85,9 @@ class Tracker:
         self._clock: float | None = None
         self._timed: bool | None = None
 
-    def __call__(self, image: ImageLike, time: float | None = None, source: str | None = None) -> Prediction:
+    def __call__(
+        self, image: ImageLike, time: float | None = None, source: str | None = None
+    ) -> LandmarkPrediction:
         """Return the faces in the next frame, each with its number as `track`.
 
         Parameters
@@ -110,7 +112,7 @@ class Tracker:
             self._take(heirs)
         self._drop_doubles()
         height, width = pixels.shape[:2]
-        found = Prediction(
+        found = LandmarkPrediction(
             self._faces(pixels, time), (width, height), source, self.pipeline.name,
             clock.perf_counter() - start,
         )  # fmt: skip
@@ -150,7 +152,7 @@ class Tracker:
         there = sum(not track.lost for track in self.tracks)
         return self._since >= self.every and (most is None or there < most)
 
-    def _faces(self, pixels: Pixels, time: float) -> tuple[Face, ...]:
+    def _faces(self, pixels: Pixels, time: float) -> tuple[LandmarkFace, ...]:
         """Return the faces that are followed, and what else the pipeline was asked for."""
         there = [track for track in self.tracks if not track.lost]
         told: Iterable[Any] = [(None, None)] * len(there)
@@ -159,7 +161,7 @@ class Tracker:
             told = zip(self.pipeline.emotions(views), self.pipeline.attributes(views), strict=True)
         faces = [track.face(time, *more) for track, more in zip(there, told, strict=True)]
         if (kind := self.pipeline.markup) is not None:
-            faces = [replace(face, shape=face.shape and face.shape.to(kind)) for face in faces]
+            faces = [replace(face, shape=face.shape.to(kind)) for face in faces]
         return tuple(faces)
 
     def _follow(self, pixels: Pixels, tracks: list[Track], time: float, alike: float) -> list[Track]:
