@@ -38,6 +38,7 @@ def test_the_wheel_holds_what_a_user_needs_and_nothing_else(wheel: Path) -> None
         "py.typed",
         "weights/dan/card.toml",
         "apps/web/static/index.html",
+        "apps/web/standalone/index.html",
         "core/markups/ibug68.toml",
     ):
         assert f"meanshape/{wanted}" in names
