@@ -1,13 +1,17 @@
-"""The conventions of docs/conventions.md, each pinned on a rendered face."""
+"""The conventions of docs/conventions.md, each pinned on a rendered face, and one of the code."""
 
 from __future__ import annotations
 
+import ast
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import meanshape
+from meanshape.core import registry
 from meanshape.core.box import Box
 from meanshape.core.geometry import apply, crop_matrix, resize_points
 from meanshape.core.image import crop, read_image, warp
@@ -16,6 +20,17 @@ from meanshape.core.shape import Shape
 from meanshape.datasets import synthetic
 from meanshape.datasets.synthetic import face, scene
 from meanshape.formats import pts
+from meanshape.methods.shared.abilities import (
+    HasAppearanceModes,
+    HasIterations,
+    HasShapeModes,
+    HasSteps,
+    LearnsFromNegatives,
+    TellsAttributes,
+    TellsEmotion,
+)
+
+PACKAGE = Path(meanshape.__file__).parent
 
 CALM = {"emotion": "neutral", "glasses": False, "occlusion": 0, "clutter": 0, "degrade": False, "shift": 0.0}
 STRAIGHT = {"pitch": 0, "yaw": 0, "roll": 0}
@@ -226,3 +241,52 @@ def test_not_annotated_is_nan_and_hidden_is_not_visible():
     points[8, 0] = np.nan
     shape = Shape(points)
     assert np.isnan(shape["chin"]).all() and np.isfinite(shape.box().as_list()).all()
+
+
+# What some can do and others cannot
+
+FOREIGN = frozenset(
+    (
+        *("__array__", "__len__", "__module__", "detach", "dtype", "item", "kind", "ndim", "shape", "size"),
+        *("dictionary", "fp", "getexif", "read", "tag_v2", "tile"),
+        *("buffer", "ctx", "encoding", "format_message", "frozen", "get_source", "strerror"),
+        *("O_BINARY", "O_NOCTTY", "O_NOFOLLOW", "O_NONBLOCK", "sched_getaffinity"),
+        *("PRESETS", "_picture", "card"),
+    )
+)
+"""Attributes of arrays, pictures, errors, streams and systems, and names that a module may hold."""
+
+
+def features_asked_for(source: str) -> list[str]:
+    """Return the attributes that `hasattr`, or `getattr` with a default, asks for."""
+    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    named = [call for call in calls if isinstance(call.func, ast.Name)]
+    tests = [call for call in named if (call.func.id, len(call.args)) in (("hasattr", 2), ("getattr", 3))]
+    return [part.value for call in tests for part in ast.walk(call.args[1]) if isinstance(part, ast.Constant)]
+
+
+def test_a_feature_is_a_protocol_not_a_hasattr():
+    source = 'hasattr(a, "steps" if b else "modes"), getattr(a, "labels", ()), getattr(a, "plain")'
+    assert features_asked_for(source) == ["steps", "modes", "labels"]
+    found = {
+        (path.relative_to(PACKAGE).as_posix(), name)
+        for path in PACKAGE.rglob("*.py")
+        for name in features_asked_for(path.read_text("utf-8"))
+        if name not in FOREIGN
+    }
+    assert not found, f"ask isinstance with a protocol, as those of methods/shared/abilities.py: {found}"
+
+
+@pytest.mark.parametrize("name", registry.names("methods"))
+def test_what_methods_can_do(name):
+    """As the pages and commands offer it."""
+    kind, protocols = registry.method(name), (HasSteps, HasIterations, HasShapeModes, HasAppearanceModes)
+    can = {one.__name__ for one in protocols if issubclass(kind, one)}
+    modes = {"HasIterations", "HasShapeModes"}
+    wanted = {"dan": {"HasSteps"}, "integral": {"HasSteps"}, "asm": modes}
+    assert can == {**wanted, "aam": {*modes, "HasAppearanceModes"}}.get(name, set())
+    model = kind()
+    assert isinstance(model, TellsEmotion) == (name == "emotional_dan")
+    assert isinstance(model, TellsAttributes) == (name in ("emotional_dan", "tcdcn"))
+    assert isinstance(model, LearnsFromNegatives) == (name == "mtcnn")
+    assert (model.stage_count > 0) == (name in ("dan", "integral"))

@@ -16,6 +16,7 @@ from meanshape.core.errors import ConfigError, DataSetError, UnknownName
 from meanshape.core.origin import Origin
 from meanshape.core.sample import Sample
 from meanshape.datasets.parts.origin import origin_of
+from meanshape.datasets.parts.reader import TellsOrigin
 
 
 def parse_data(text: str) -> tuple[str, str, str | None]:
@@ -86,9 +87,9 @@ def origin(text: str, stated: Origin | None = None) -> Origin:
     """
     name, root, split = parse_data(text)
     module = registry.dataset(name)
-    own = getattr(module, "origin", None)  # of sets whose faces are not the same for everybody
-    found: Origin = origin_of(module.card, split) if own is None else own(root, split, stated)
-    return found
+    if isinstance(module, TellsOrigin):
+        return module.origin(root, split, stated)
+    return origin_of(module.card, split)
 
 
 def splits_of(name: str) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from meanshape.core.box import Box
 from meanshape.core.face import Emotion
 from meanshape.core.image import Pixels
 from meanshape.core.sample import Sample
+from meanshape.methods.shared.abilities import TellsAttributes
 
 ATTRIBUTES = ("emotion", "gender", "smile", "glasses", "pose")
 GROUPED_BY = ("gender", "glasses", "pose")
@@ -32,10 +33,9 @@ def answered_labels(model: Any, pixels: Pixels, box: Box) -> tuple[dict[str, str
     """Return the labels that a model answers, none for most models, and those that it chose among, where it
     says so.
     """
-    ask = getattr(model, "attributes", None)
-    if not callable(ask):
+    if not isinstance(model, TellsAttributes):
         return {}, {}
-    said = {key: value for key, value in ask(pixels, box).items() if key in ATTRIBUTES}
+    said = {key: value for key, value in model.attributes(pixels, box).items() if key in ATTRIBUTES}
     answers = {key: label for key, value in said.items() if (label := _label(value)) is not None}
     return answers, {key: options for key, value in said.items() if (options := _options(value))}
 

@@ -32,6 +32,7 @@ from meanshape.evaluation.starts import (
     Start,
     find_start,
     make_detector,
+    name_of,
     penalty_shape,
 )
 from meanshape.evaluation.threads import limited
@@ -108,7 +109,7 @@ def evaluate(
         data=data,
         split=split,
         box=box,
-        detector=None if finder is None else getattr(finder, "inner", finder).name,
+        detector=None if finder is None else name_of(finder),
         threads=threads,
         providers=ready.runs_on,
         bytes=None if source is None else weights_size(source),

@@ -10,9 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from meanshape.core import metrics
 from meanshape.core.errors import UnknownName
@@ -42,6 +43,15 @@ FEW = 30
 
 OF_THE_FACE = frozenset(("hidden", "size"))
 """Groups that follow from shape and box."""
+
+
+@runtime_checkable
+class TellsVisible(Protocol):
+    """A picture that knows which points are seen in it."""
+
+    @property
+    def visible(self) -> NDArray[np.bool_] | None:
+        """Return the points (K,) that are, None before it was looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +149,8 @@ def _value(sample: Sample, name: str) -> object:
         return None if box is None else box.size
     if name == "hidden":
         visible = None if sample.shape is None else sample.shape.visible
-        visible = getattr(sample.image, "visible", None) if visible is None else visible
+        if visible is None and isinstance(sample.image, TellsVisible):
+            visible = sample.image.visible
         return None if visible is None else 100.0 * float(1 - np.mean(visible))
     return sample.attributes.get(name)
 

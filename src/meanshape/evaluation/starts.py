@@ -154,6 +154,11 @@ class Remembered(FaceDetector):
         return self.inner.runs_on
 
 
+def name_of(detector: FaceDetector) -> str:
+    """Return a detector's name, of one that remembers that of the one inside."""
+    return (detector.inner if isinstance(detector, Remembered) else detector).name
+
+
 def penalty_shape(kind: MarkUp, samples: Sequence[Sample]) -> NDArray[np.float64]:
     """Return the shape (K, 2), relative to the whole picture, that a missed face is scored with.
 

@@ -14,6 +14,7 @@ from meanshape.core.origin import Origin
 from meanshape.detectors.base import FaceDetector, accepts
 from meanshape.methods import load
 from meanshape.methods.base import LandmarkModel
+from meanshape.methods.shared.abilities import TellsAttributes, TellsEmotion
 
 if TYPE_CHECKING:
     from meanshape.core.runtime import Provider
@@ -161,8 +162,8 @@ def make_answering(
 def answers(model: LandmarkModel, what: str) -> bool:
     """Say whether a model answers "emotion" (it has `emotions`) or "attributes" (other ones)."""
     if what == "emotion":
-        return hasattr(model, "emotions") and bool(getattr(model, "labels", ()))
-    return hasattr(model, "attributes") and not hasattr(model, "emotions")
+        return isinstance(model, TellsEmotion) and bool(model.labels)
+    return isinstance(model, TellsAttributes) and not isinstance(model, TellsEmotion)
 
 
 def check_markup(model: LandmarkModel, to: str | None) -> None:
@@ -177,7 +178,7 @@ def check_stages(model: LandmarkModel, stages: int | None) -> dict[str, Any]:
     """Return the options for `predict` that ask for the first stages of a cascade alone."""
     if stages is None:
         return {}
-    there: int = getattr(model, "stage_count", 0)
+    there = model.stage_count
     if not there:
         raise ConfigError(f"{model.name} has no stages that could be asked for one by one; dan does")
     if (count := checks.count(stages, "stages", ConfigError)) > there:

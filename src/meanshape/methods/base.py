@@ -128,6 +128,11 @@ class LandmarkModel(ABC):
         )
 
     @property
+    def stage_count(self) -> int:
+        """Return how many stages can be asked for one by one, 0 for none."""
+        return 0
+
+    @property
     def runs_on(self) -> tuple[str, ...]:
         """Return ONNX Runtime's providers that do the work, the busiest first; none: it runs without."""
         return ()

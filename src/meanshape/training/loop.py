@@ -53,11 +53,11 @@ class Schedule:
     patience: int = 0  # validations without improvement before a stage is called done; 0: never
 
     @classmethod
-    def of(cls, config: Any, **others: Any) -> Self:
+    def of(cls, config: Any, *, constant: bool = False, **others: Any) -> Self:
         """The schedule that a method's config describes; ``others`` are what it does not, or what differs."""
         names = {"batch", "rate", "warmup", "weight_decay", "ema"} - others.keys()
         same = {name: getattr(config, name) for name in names}
-        if getattr(config, "constant_rate", False):
+        if constant:
             same["floor"] = 1.0
         return cls(**(same | others))
 

@@ -88,13 +88,14 @@ def verify(
     from meanshape.datasets import parse_data, with_markup
     from meanshape.datasets.parts.check import check
     from meanshape.datasets.parts.duplicates import near_across, near_pairs
+    from meanshape.datasets.parts.reader import HasSurvey
 
     name, root, split = parse_data(data)
     if split:
         raise DataSetError(f"verify looks at all splits: leave :{split} out")
     module = registry.dataset(name)
     hashes: dict[str, int] = {}
-    survey = partial(module.survey, **with_markup(module, markup)) if hasattr(module, "survey") else None
+    survey = partial(module.survey, **with_markup(module, markup)) if isinstance(module, HasSurvey) else None
     problems = module.verify(root) if survey is None else check(module.card, survey, root, hashes)
     pairs = near_pairs(hashes)
     _print_problems(problems, everything)

@@ -88,11 +88,12 @@ def _equip(model: Any, init: str | None, negatives: Path | None) -> None:
     """Hand over what a training has beside faces; what the model has no use for is refused."""
     from meanshape.core import weights
     from meanshape.core.errors import ConfigError
+    from meanshape.methods.shared.abilities import LearnsFromNegatives
 
     if init is not None:
         model.initial = weights.folder(init) if init in weights.names() else Path(init)
     if negatives is not None:
-        if not hasattr(model, "negatives"):
+        if not isinstance(model, LearnsFromNegatives):
             said = f"{model.name} learns nothing from photos without people: leave out --negatives"
             raise ConfigError(said)
         model.negatives = negatives

@@ -16,9 +16,16 @@ from meanshape.core.errors import ConfigError, ImageError
 from meanshape.core.image import Pixels
 from meanshape.inference.pipeline import Pipeline
 from meanshape.inference.turns import view
-from meanshape.methods.base import CONFIG
+from meanshape.methods.base import CONFIG, LandmarkModel
+from meanshape.methods.shared.abilities import HasAppearanceModes, HasIterations, HasShapeModes, HasSteps
 from meanshape.methods.shared.steps import Step
 
+SHOWN: dict[str, tuple[type, ...]] = {
+    "steps": (HasSteps, HasIterations),
+    "shape": (HasShapeModes,),
+    "appearance": (HasAppearanceModes,),
+}
+"""What a method must be able to do for what it can show."""
 LARGEST = 3.0
 """Standard deviations to which a mode may be moved."""
 SIDE = 240
@@ -28,18 +35,13 @@ SIDE = 240
 def shows(method: str) -> list[str]:
     """Return what a method can show of itself: "steps", modes of "shape", of "appearance"."""
     kind = registry.method(method)
-    able = {
-        "steps": hasattr(kind, "steps") or hasattr(kind, "iterations"),
-        "shape": hasattr(kind, "shape_from"),
-        "appearance": hasattr(kind, "reconstruct"),
-    }
-    return [what for what, can in able.items() if can]
+    return [what for what, abilities in SHOWN.items() if issubclass(kind, abilities)]
 
 
 def stages(method: str, folder: Path) -> int:
     """Return how many stages of a model can be asked for one by one, 0 for none."""
     kind = registry.method(method)
-    if not hasattr(kind, "stage_count"):
+    if kind.stage_count is LandmarkModel.stage_count:
         return 0
     count: int = kind(configs.load(kind.Config, weights.Checked(folder, only=(CONFIG,)) / CONFIG)).stage_count
     return count
@@ -73,10 +75,9 @@ def steps(pipeline: Pipeline, pixels: Pixels, face: int) -> dict[str, Any]:
 
 
 def _steps(model: Any, pixels: Pixels, box: Box, name: str) -> list[Step]:
-    if hasattr(model, "steps"):
-        found: list[Step] = model.steps(pixels, box)
-        return found
-    if hasattr(model, "iterations"):
+    if isinstance(model, HasSteps):
+        return model.steps(pixels, box)
+    if isinstance(model, HasIterations):
         return [Step(f"iteration {n}", shape) for n, shape in enumerate(model.iterations(pixels, box))]
     raise ConfigError(f"model {name} shows no steps; dan, asm and aam do")
 
@@ -86,7 +87,7 @@ def modes(model: Any, weights: str, kind: str) -> dict[str, Any]:
 
     `weights` are standard deviations, separated by commas; those that are not given are 0.
     """
-    if model.markup is None or not hasattr(model, "reconstruct" if kind == "appearance" else "shape_from"):
+    if model.markup is None or not issubclass(type(model), SHOWN[kind]):
         raise ConfigError(f"model {model.name} has no modes of {kind}; asm and aam have them, asm of shape")
     wanted = _weights(weights)
     count = len((model.portrait.appearance if kind == "appearance" else model.shape_model).variances)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from meanshape.core.origin import Origin
 from meanshape.core.sample import EVALUATION_ONLY, Sample
 from meanshape.datasets.parts.card import DataSetCard
 from meanshape.datasets.parts.check import Problem, check
@@ -18,6 +20,21 @@ class Surveyor(Protocol):
 
     def __call__(self, root: str | Path, split: str | None = None) -> Survey:
         """Return what is at the root."""
+
+
+@runtime_checkable
+class HasSurvey(Protocol):
+    """A data set's module that says what is there; those that are made up do not."""
+
+    survey: Callable[..., Survey]
+
+
+@runtime_checkable
+class TellsOrigin(Protocol):
+    """A data set's module whose faces are not the same for everybody."""
+
+    def origin(self, root: str, split: str | None, stated: Origin | None) -> Origin:
+        """Return the terms and the name of the faces at a root."""
 
 
 class Samples(Protocol):

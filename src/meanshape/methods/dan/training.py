@@ -165,7 +165,13 @@ def stage_schedule(config: Config, index: int) -> Schedule | None:
     steps = config.steps[index] if index < len(config.steps) else 0
     if not minutes and not steps:
         return None
-    return Schedule.of(config, minutes=minutes or None, steps=steps or None, patience=config.patience)
+    return Schedule.of(
+        config,
+        constant=config.constant_rate,
+        minutes=minutes or None,
+        steps=steps or None,
+        patience=config.patience,
+    )
 
 
 class FirstStages(nn.Module):

@@ -98,7 +98,7 @@ def fit_vanilla(
     vanilla.spread.copy_(pixels.std(0) + 8)
     if initial is not None:
         start_from(vanilla, initial)
-    schedule = Schedule.of(config, steps=config.steps)
+    schedule = Schedule.of(config, constant=config.constant_rate, steps=config.steps)
     face_crops = make_face_crops(config, mean)
     Trainer(
         vanilla, VanillaObjective(config, face_crops, sampler, valid), schedule, folder, "vanilla", seed
