@@ -1,6 +1,7 @@
 """Measure what the whole search finds: detectors with and without quarter turns, on plain and hard photos.
 
-    python benchmarks/search.py --plain ibug300w:ROOT:validation --infants ROOT --negatives FOLDER [--save]
+    python benchmarks/search.py --plain ibug300w:ROOT:validation --infants ROOT --negatives FOLDER
+        [--detector NAME]... [--save]
 
 Faces missed (no canonical box with an intersection over union of 0.4; of faces tilted by more than 45 degrees
 0.3, for theirs are boxes of the upright face), photos without people in which something is found, and the
@@ -31,8 +32,9 @@ def main() -> None:
     options = _options()
     plain, infants = faces(options.plain), faces(f"infanface:{options.infants}")
     nobody = [read_image(path) for path in photos_below(options.negatives).values()]
-    told: dict[str, Any] = {"plain": len(plain), "infants": len(infants), "nobody": len(nobody)}
-    for detector in DETECTORS:
+    told: dict[str, Any] = json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else {}
+    told |= {"plain": len(plain), "infants": len(infants), "nobody": len(nobody)}
+    for detector in options.detector or DETECTORS:
         for turns in ("none", "auto"):
             pipeline = ms.Pipeline(detector, turns=turns)
             row: dict[str, Any] = {}
@@ -65,6 +67,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--plain", required=True, metavar="NAME:ROOT:SPLIT")
     parser.add_argument("--infants", required=True, metavar="ROOT")
     parser.add_argument("--negatives", required=True, type=Path, metavar="FOLDER")
+    parser.add_argument("--detector", action="append", choices=DETECTORS)
     parser.add_argument("--save", action="store_true")
     return parser.parse_args()
 

@@ -1,4 +1,4 @@
-"""MTCNN, and Glance where MTCNN is sure of no face."""
+"""MTCNN, and Glance where MTCNN is sure of no face or where there may be many."""
 
 from __future__ import annotations
 
@@ -39,6 +39,8 @@ def silent(name: str, found: list[Face]) -> Any:
     """Return what stands for a detector and finds this."""
 
     class Told:
+        min_face = 40.0
+
         def detect(self, image: Pixels, **asked: Any) -> list[Face]:
             self.asked = asked
             return found
@@ -87,6 +89,34 @@ def test_a_face_that_both_see_is_one(both: Both, monkeypatch: pytest.MonkeyPatch
     found = both.detect(np.zeros((80, 200, 3), np.uint8))
     assert [face.score for face in found] == [0.95, 0.92]
     assert both.canonical(found[0].box).as_list() == pytest.approx(box.shifted(2, 1).as_list())
+
+
+@pytest.mark.parametrize(
+    ("scores", "min_face", "asked"),
+    [([0.995], None, False), ([0.995, 0.98], None, False), ([0.995, 0.99], None, True), ([0.98], None, True),
+     ([0.995], 39, True), ([0.995], 40, False)],
+)  # fmt: skip
+def test_glance_is_asked_where_there_may_be_many(
+    both: Both, scores: list[float], min_face: float | None, asked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = [Face(Box(10 + 60 * n, 10, 50 + 60 * n, 60), score=score) for n, score in enumerate(scores)]
+    more = Face(Box(200, 10, 240, 50), score=0.8)
+    monkeypatch.setattr(both, "mtcnn", silent("MTCNN", known))
+    monkeypatch.setattr(both, "glance", silent("Glance", [more]))
+    found = both.detect(
+        np.zeros((80, 300, 3), np.uint8), **({} if min_face is None else {"min_face": min_face})
+    )
+    doubted = max(scores) < both.sure  # then Glance has to be surer
+    assert [face.score for face in found] == scores + [0.8] * (asked and not doubted)
+    assert hasattr(both.glance, "asked") == asked
+
+
+def test_a_face_inside_another_is_none(both: Both, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = [Face(Box(10 + 110 * n, 10, 110 + 110 * n, 130), score=0.999) for n in range(2)]
+    inside = Face(both.glance.head(both.canonical(Box(40, 40, 70, 76))), score=0.95)
+    monkeypatch.setattr(both, "mtcnn", silent("MTCNN", known))
+    monkeypatch.setattr(both, "glance", silent("Glance", [inside]))
+    assert list(both.detect(np.zeros((150, 300, 3), np.uint8))) == known
 
 
 def test_a_followed_face_has_the_better_score(both: Both, monkeypatch: pytest.MonkeyPatch) -> None:

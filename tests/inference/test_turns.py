@@ -12,13 +12,13 @@ import meanshape as ms
 from meanshape import Box, Face, Shape
 from meanshape.core import weights
 from meanshape.core.errors import ConfigError
-from meanshape.core.geometry import apply
+from meanshape.core.geometry import apply, invert
 from meanshape.core.image import read_image
 from meanshape.detectors.base import FaceDetector
 from meanshape.detectors.whole_image import WholeImage
 from meanshape.inference.pipeline import Pipeline
 from meanshape.inference.tracking import Tracker
-from meanshape.inference.turns import LEVEL, MOST, Candidate, roll_of, search, view
+from meanshape.inference.turns import LEVEL, MOST, Candidate, roll_of, search, turned, view
 
 PHOTO = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
 shipped = pytest.mark.skipif("integral" not in weights.names(), reason="the default model is not here")
@@ -137,6 +137,95 @@ def test_a_photo_stands_in_one_way_but_for_faces_that_are_sure(score, count):
 
     found = search(Elsewhere(), np.zeros((300, 300, 3), np.uint8), "auto")
     assert [one.face.score for one in found] == [0.999] + [score] * (2 * (count - 1))
+
+
+@given(st.floats(-360, 360), st.integers(1, 40), st.integers(1, 40))
+def test_a_turned_picture_holds_the_whole_picture(degrees, width, height):
+    pixels = np.zeros((height, width, 3), np.uint8)
+    picture, back = turned(pixels, degrees)
+    corners = apply(invert(back), np.array([[x, y] for x in (0, width - 1) for y in (0, height - 1)], float))
+    assert (corners > -1).all() and (corners < np.array(picture.shape[1::-1])).all()
+    angle = np.rad2deg(np.arctan2(back[1, 0], back[0, 0]))
+    assert abs((angle - degrees + 180) % 360 - 180) < 1e-6 and np.linalg.det(back[:, :2]) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("k", range(4))
+def test_a_quarter_turn_moves_pixels_and_blurs_none(k):
+    pixels = np.random.default_rng(k).integers(0, 255, (7, 12, 3)).astype(np.uint8)
+    picture, back = turned(pixels, 90 * k)
+    assert np.array_equal(picture, np.rot90(pixels, k))
+    for y in range(picture.shape[0]):
+        for x in range(picture.shape[1]):
+            there = np.rint(apply(back, np.array([[x, y]], float))[0]).astype(int)
+            assert (picture[y, x] == pixels[there[1], there[0]]).all()
+
+
+class Tilted(FaceDetector):
+    """In a picture as it stands, finds one of two faces, tilted by 40 degrees; upright, both, surer."""
+
+    name = "tilted"
+    sure = 0.99
+    tilt = 40.0
+
+    def __init__(self, others=0.999):
+        self.looks, self.others = 0, others
+        self.centers = np.array([[60.0, 50], [140, 70]])  # in the picture as it stands
+
+    def _detect(self, image, *, min_face=None):
+        self.looks += 1
+        angle = np.deg2rad(self.tilt)
+        away = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+        five = (FIVE - FIVE.mean(0)) @ away.T
+        if self.looks == 1:
+            there = self.centers[0]
+            return [Face(self._box(there), Shape(five + there, "mtfl5"), score=0.995)]
+        _, back = turned(np.zeros((120, 200, 3), np.uint8), -self.tilt)
+        there = apply(invert(back), self.centers)
+        shapes = [Shape(FIVE - FIVE.mean(0) + center, "mtfl5") for center in there]
+        return [Face(self._box(shape.points.mean(0)), shape, score=self.others) for shape in shapes]
+
+    def _box(self, center):
+        return Box.around([center - 20, center + 20])
+
+
+@pytest.mark.parametrize(("turns", "others", "looks", "faces"), [
+    ("none", 0.999, 1, 1), ("auto", 0.999, 2, 2), ("auto", 0.9, 2, 1), ("auto", 0.96, 2, 2),
+])  # fmt: skip
+def test_a_tilted_picture_is_searched_upright_too(turns, others, looks, faces):
+    detector = Tilted(others)
+    found = search(detector, np.zeros((120, 200, 3), np.uint8), turns)
+    assert (detector.looks, len(found)) == (looks, faces)
+    assert all(one.roll == pytest.approx(40, abs=1e-6) for one in found)
+    for one, center in zip(found, detector.centers, strict=False):
+        assert np.allclose(one.face.shape.points.mean(0), center) and np.allclose(one.face.box.center, center)
+
+
+def test_a_picture_that_is_hardly_tilted_is_searched_once():
+    detector = Tilted()
+    detector.tilt = LEVEL - 1
+    search(detector, np.zeros((120, 200, 3), np.uint8), "auto")
+    assert detector.looks == 1
+
+
+@shipped
+def test_two_astronauts_in_a_tilted_photo_are_both_found():
+    photo = read_image(PHOTO)[:350, 50:400]
+    small = np.asarray(cv2.resize(photo, None, fx=0.4, fy=0.4, interpolation=cv2.INTER_AREA))
+    row = np.full((400, 700, 3), 127, np.uint8)
+    row[20:370, 20:370] = photo
+    row[200:340, 500:640] = small
+    upright = ms.detect(row).faces
+    assert len(upright) == 2
+    for degrees in (40, 130, -45):
+        picture, back = turned(row, degrees)
+        found = ms.detect(picture).faces
+        assert len(found) == 2
+        for before in upright:
+            apart = [
+                np.linalg.norm(apply(back, f.shape.points) - before.shape.points, axis=1).mean()
+                for f in found
+            ]
+            assert min(apart) < 0.04 * before.box.size
 
 
 @shipped

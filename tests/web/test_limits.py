@@ -26,6 +26,7 @@ from meanshape.core.errors import ImageError
 from meanshape.core.image import read_image
 from meanshape.core.markup import markup
 from meanshape.inference.pipeline import Pipeline
+from meanshape.inference.turns import SEARCHES
 
 
 @pytest.fixture(scope="module")
@@ -63,10 +64,10 @@ def test_a_large_picture_is_searched_in_turns_only_if_it_is_asked_for() -> None:
     def faces(limit: int, **options: Any) -> int:
         return len(json.loads(Jobs(alone, Limits(looks=limit)).detect(side, None, options))["faces"])
 
-    assert faces(4 * looks) == faces(4 * looks, turns="all") == 1
-    assert faces(4 * looks, turns="none") == faces(4 * looks - 1) == 0
-    with pytest.raises(ImageError, match=f"want {4 * looks:,} pixels to be looked at"):
-        faces(4 * looks - 1, turns="all")
+    assert faces(SEARCHES * looks) == faces(SEARCHES * looks, turns="all") == 1
+    assert faces(SEARCHES * looks, turns="none") == faces(SEARCHES * looks - 1) == 0
+    with pytest.raises(ImageError, match=f"want {SEARCHES * looks:,} pixels to be looked at"):
+        faces(SEARCHES * looks - 1, turns="all")
 
 
 def test_one_request_too_many_is_told_to_come_again(service: Service) -> None:

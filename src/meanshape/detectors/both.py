@@ -1,7 +1,8 @@
-"""The default face detector: MTCNN, and Glance where MTCNN is sure of no face.
+"""The default face detector: MTCNN, and Glance where MTCNN is sure of no face or where there may be many.
 
 Each errs where the other does not: MTCNN hardly ever in plain photos, on people or without, while it loses
-tilted and hidden faces and infants, of which Glance finds most. Where MTCNN is sure, Glance costs nothing.
+tilted, small and hidden faces and infants, of which Glance finds most. Where MTCNN is sure of the only face,
+Glance costs nothing.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
+
 from meanshape.core.box import Box
 from meanshape.core.face import Face
 from meanshape.core.image import Pixels
@@ -17,6 +20,7 @@ from meanshape.core.origin import Origin, joined
 from meanshape.detectors.base import FaceDetector, rank
 from meanshape.detectors.glance import Glance
 from meanshape.detectors.mtcnn import MTCNN
+from meanshape.methods.mtcnn.cascade import suppress
 
 if TYPE_CHECKING:
     from meanshape.core.runtime import Provider
@@ -25,8 +29,14 @@ STRICT = 0.9
 """Glance's score from which a face is one that MTCNN is not sure of. Chosen while looking at infants and at
 615 photos without people, most of which taught it: none has such a face.
 """
-SAME = 0.3
-"""Intersection over union from which both found the same face."""
+SEVERAL = 2
+"""MTCNN's sure faces from which a photo is one of many people, and Glance is asked for more."""
+SMALL = 40
+"""The smallest face to look for, pixels, below which Glance is always asked: small faces are many."""
+SAME, INSIDE = 0.3, 0.8
+"""Both found the same face where boxes overlap by this (intersection over union), or one holds this share of
+the other.
+"""
 DOUBT = 0.5
 """MTCNN's score of a face that is followed, below which Glance is asked."""
 
@@ -64,18 +74,20 @@ class Both(FaceDetector):
         """Return the faces; `min_face` counts for this picture alone."""
         asked = {} if min_face is None else {"min_face": min_face}
         found = self.mtcnn.detect(image, **asked)
-        if any(face.score is not None and face.score >= self.sure for face in found):
+        sure = sum(face.score is not None and face.score >= self.sure for face in found)
+        small = (self.mtcnn.min_face if min_face is None else min_face) < SMALL
+        if 0 < sure < SEVERAL and not small:
             return found
-        kept: list[Face] = []
-        for face in sorted([*found, *self._others(image, asked)], key=rank, reverse=True):
-            if all(face.box.iou(other.box) < SAME for other in kept):
-                kept.append(face)
-        return kept
+        others = self._others(image, asked, 0.0 if sure else STRICT)
+        faces = sorted([*found, *others], key=rank, reverse=True)
+        boxes = np.array([face.box.as_list()[:4] for face in faces]).reshape(-1, 4)
+        falling = np.arange(len(faces), 0, -1.0)
+        return [faces[n] for n in suppress(boxes, falling, SAME, inside=INSIDE)]
 
-    def _others(self, image: Pixels, asked: dict[str, float]) -> Iterable[Face]:
-        """Yield what Glance is sure of, in MTCNN's boxes."""
+    def _others(self, image: Pixels, asked: dict[str, float], least: float) -> Iterable[Face]:
+        """Yield what Glance finds with a score of `least` and more, in MTCNN's boxes."""
         for face in self.glance.detect(image, **asked):
-            if face.score is not None and face.score >= STRICT:
+            if face.score is not None and face.score >= least:
                 box = self.head(self.glance.canonical(face.box))
                 yield replace(face, box=replace(box, score=face.score))
 

@@ -62,7 +62,7 @@ class Pipeline:
     stages : run the first so many of a cascade's stages alone (dan has two): quicker, less accurate
     max_faces : keep only the best
     turns : "none" searches the picture as it stands; "auto" also in quarter turns where no face is surely
-        upright; "all" always
+        upright; "all" always. Both also search a picture whose best face is tilted turned upright
     licence : "permissive" refuses weights that may not be used commercially
     """
 

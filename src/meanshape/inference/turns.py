@@ -1,9 +1,10 @@
-"""Faces that do not stand upright: the picture is searched in quarter turns, and models see faces upright.
+"""Faces that do not stand upright: the picture is searched in turns, and models see faces upright.
 
 Detectors find faces that are tilted by up to about 50 degrees. For the others the picture is turned by
-quarters and searched again. A model sees a face that is tilted by more than `LEVEL` degrees in a patch that
-is turned back by as much, as the five points of the detector tell; its own points are then turned into the
-picture.
+quarters and searched again. Of the faces in a tilted picture they find some; the best of these tells by how
+much the picture has to be turned back to find the rest. A model sees a face that is tilted by more than
+`LEVEL` degrees in a patch that is turned back by as much, as the five points of the detector tell; its own
+points are then turned into the picture.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ from meanshape.core.shape import Shape
 from meanshape.detectors.base import FaceDetector, rank
 
 Turns = Literal["none", "auto", "all"]
-QUARTERS = 4
+SEARCHES = 6
+"""What searches in turns cost at most, in searches of the picture as it stands: four quarters, and upright,
+which may take twice the pixels.
+"""
 LEVEL = 25.0
 """Degrees of tilt from which a model sees the face in a patch that was turned back."""
 LEARNT = 60.0
@@ -32,6 +36,8 @@ STRICT = 0.95
 """The score from which a face in a turned picture is one: three more looks must not make more mistakes."""
 SAME = 0.3
 """Intersection over union from which two looks found the same face."""
+GREY = 127
+"""Of the corners of a picture that was turned by less than a quarter."""
 ROOM, MOST = 2.4, 512
 """Side of a patch in sides of the face's box, and in pixels at most."""
 
@@ -79,19 +85,54 @@ def search(detector: FaceDetector, pixels: Pixels, turns: str = "none", **asked:
     Parameters
     ----------
     turns : "none", the picture as it stands; "all", in four quarter turns as well; "auto", only where no
-        face is surely upright
+        face is surely upright. With both, a picture whose best face is tilted is also searched upright.
     asked : options of the detector
     """
-    found = [_candidate(detector, face, 0, pixels) for face in detector.detect(pixels, **asked)]
-    if turns == "none" or not detector.takes("min_face") or (turns == "auto" and _settled(detector, found)):
+    found = [_candidate(detector, face) for face in detector.detect(pixels, **asked)]
+    if turns == "none" or not detector.takes("min_face"):
         return found
-    looks = [found]
-    for quarter in range(1, QUARTERS):
-        turned = np.ascontiguousarray(np.rot90(pixels, quarter))
-        faces = detector.detect(turned, **asked)
-        sure = [face for face in faces if _score(face) >= STRICT]
-        looks.append([_candidate(detector, face, quarter, pixels) for face in sure])
-    return _without_doubles(_in_one_turn(looks, max(STRICT, detector.sure)))
+    if turns == "all" or not _settled(detector, found):
+        looks = [_strict(detector, pixels, degrees, asked) for degrees in (90, 180, 270)]
+        found = _without_doubles(_in_one_turn([found, *looks], max(STRICT, detector.sure)))
+    if found and abs(_quarter_tilt(found[0].roll)) > LEVEL:
+        found = _without_doubles([*found, *_strict(detector, pixels, -found[0].roll, asked)])
+    return found
+
+
+def _strict(detector: FaceDetector, pixels: Pixels, degrees: float, asked: dict[str, Any]) -> list[Candidate]:
+    """Return the faces of score `STRICT` and more in the picture turned anticlockwise."""
+    picture, back = turned(pixels, degrees)
+    faces = detector.detect(picture, **asked)
+    return [_candidate(detector, face, degrees, back) for face in faces if _score(face) >= STRICT]
+
+
+def turned(pixels: Pixels, degrees: float) -> tuple[Pixels, Points]:
+    """Return the whole picture turned anticlockwise, and the map (2, 3) back to the picture before.
+
+    Quarter turns are exact. After others the corners are grey: mirrored ones would hold faces.
+    """
+    height, width = pixels.shape[:2]
+    cos, sin = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+    wide = round(abs(width * cos) + abs(height * sin))
+    high = round(abs(height * cos) + abs(width * sin))
+    turn = np.array([[cos, -sin], [sin, cos]])
+    middle, after = np.array([width - 1, height - 1]) / 2, np.array([wide - 1, high - 1]) / 2
+    back = np.column_stack([turn, middle - turn @ after])
+    if degrees % 90 == 0:
+        return np.ascontiguousarray(np.rot90(pixels, int(degrees // 90))), back
+    import cv2
+
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    grey = (GREY, GREY, GREY)
+    result = cv2.warpAffine(
+        pixels, back, (wide, high), flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=grey
+    )
+    return np.asarray(result, np.uint8), back
+
+
+def _quarter_tilt(roll: float) -> float:
+    """Return the roll relative to the nearest quarter turn, degrees."""
+    return (roll + 45) % 90 - 45
 
 
 def _in_one_turn(looks: Sequence[Sequence[Candidate]], sure: float) -> list[Candidate]:
@@ -139,32 +180,28 @@ def _settled(detector: FaceDetector, found: Sequence[Candidate]) -> bool:
     return max(scores, default=-1.0) >= detector.sure
 
 
-def _candidate(detector: FaceDetector, face: Face, quarter: int, pixels: Pixels) -> Candidate:
-    """Return a face that was found after so many quarter turns, in pixels of the picture before them."""
+def _candidate(
+    detector: FaceDetector, face: Face, degrees: float = 0, back: Points | None = None
+) -> Candidate:
+    """Return a face that was found after a turn of so many degrees, in pixels of the picture before it, to
+    which `back` maps.
+    """
     box = detector.canonical(face.box)
-    if quarter:
-        back = _back(quarter, *pixels.shape[:2])
+    if back is not None:
         five = None if face.shape is None else face.shape.with_points(apply(back, face.shape.points))
-        around = Box.around(apply(back, _corners(face.box)), face.box.score)
         x, y = apply(back, np.array([box.center]))[0] - box.center
-        face, box = replace(face, box=around, shape=five), box.shifted(float(x), float(y))
-    roll = -90.0 * quarter if face.shape is None else roll_of(face.shape)
+        face, box = replace(face, box=_around(back, face.box), shape=five), box.shifted(float(x), float(y))
+    roll = -degrees if face.shape is None else roll_of(face.shape)
     return Candidate(face, box, (roll + 180) % 360 - 180)
 
 
-def _back(quarter: int, height: int, width: int) -> Points:
-    """Return the map (2, 3) from a picture that was turned by quarters, anticlockwise, to the one before."""
-    right, down = width - 1, height - 1
-    turns = {
-        1: [[0, -1, right], [1, 0, 0]],
-        2: [[-1, 0, right], [0, -1, down]],
-        3: [[0, 1, 0], [-1, 0, down]],
-    }
-    return np.array(turns[quarter], np.float64)
-
-
-def _corners(box: Box) -> Points:
-    return np.array([[box.left, box.top], [box.right, box.bottom]])
+def _around(back: Points, box: Box) -> Box:
+    """Return the box around the ellipse in a box, rotated; after a quarter turn that is the box itself."""
+    middle = apply(back, np.array([box.center]))[0]
+    half = np.hypot(back[:, 0] * box.width, back[:, 1] * box.height) / 2
+    left, top = (middle - half).tolist()
+    right, bottom = (middle + half).tolist()
+    return Box(left, top, right, bottom, box.score)
 
 
 def _same(box: Box, other: Box) -> bool:

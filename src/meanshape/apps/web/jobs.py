@@ -21,7 +21,7 @@ from meanshape.core.markup import markup_names
 from meanshape.formats.text import dump_json
 from meanshape.inference.pipeline import SETTINGS, Pipeline
 from meanshape.inference.tracking import Tracker
-from meanshape.inference.turns import QUARTERS
+from meanshape.inference.turns import SEARCHES
 
 KEPT = 6
 """Pipelines in memory; the one that was not used for longest goes first."""
@@ -113,9 +113,9 @@ class Jobs:
         pipeline = self.pipeline(**options)
         width, height = image_size(data)
         looks = pipeline.detector.looked_at(width, height, pipeline.min_face)
-        if pipeline.turns == "auto" and QUARTERS * looks > self._limits.looks:
+        if pipeline.turns == "auto" and SEARCHES * looks > self._limits.looks:
             pipeline = self.pipeline(**{**options, "turns": "none"})
-        looks *= 1 if pipeline.turns == "none" else QUARTERS
+        looks *= 1 if pipeline.turns == "none" else SEARCHES
         if looks > self._limits.looks:
             raise ImageError(
                 f"faces as small as this in {width} x {height} pixels want {looks:,} pixels to be looked at, "
