@@ -73,7 +73,7 @@ def test_shipped_weights_and_the_validation_faces():
         told = weights.read_card(weights.folder(name)).origin
         found[name] = [seen(told.learnt_from, faces) for faces in ("ibug300w:validation", "ibug300w:common")]
     assert {name for name, (validation, _) in found.items() if validation} == {
-        "aam", "asm", "cpr", "dan", "emotional_dan", "integral",
+        "aam", "asm", "cpr", "dan", "emotional_dan", "exemplars", "integral",
     }  # fmt: skip
     assert not any(common for _, common in found.values())
 

@@ -13,7 +13,8 @@ from meanshape.methods.aam.fitters import Composition, Linear
 from meanshape.methods.aam.texture import Appearance, Sampling, TextureModel, TextureReader
 from meanshape.methods.asm import ASM, PRESETS
 from meanshape.methods.asm.model import _mean_place
-from meanshape.methods.asm.profiles import Contrast, Mahalanobis, Moments, Profiles
+from meanshape.methods.asm.profiles import Mahalanobis, Profiles
+from meanshape.methods.shared.log_odds import Contrast, Moments
 from meanshape.methods.shared.shape_model import ShapeModel
 
 POINTS = 9

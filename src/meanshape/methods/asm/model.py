@@ -22,7 +22,6 @@ from meanshape.methods.asm.config import DESCRIPTOR_JITTER, VARIANCE, Config
 from meanshape.methods.asm.profiles import (
     MEASURES,
     Measure,
-    Moments,
     Profiles,
     Reader,
     neighbours,
@@ -30,6 +29,7 @@ from meanshape.methods.asm.profiles import (
 from meanshape.methods.base import Progress
 from meanshape.methods.shared import arrays
 from meanshape.methods.shared.faces import FaceBank, mapped
+from meanshape.methods.shared.log_odds import Moments
 from meanshape.methods.shared.oriented import view
 from meanshape.methods.shared.searching import SearchingModel
 from meanshape.methods.shared.shape_model import ShapeModel

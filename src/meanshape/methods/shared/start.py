@@ -62,6 +62,17 @@ def placed(mean: Float, face: float, side: float) -> Float:
     return middle
 
 
+def toward(given: Shape, mean: Float, markup: MarkUp) -> Matrix | None:
+    """Return the map from image to frame that lays an earlier shape or five points on a mean shape (K, 2)
+    in the frame, or None where too few points are known.
+    """
+    mean = mean if given.markup == markup else markup.convert(mean, given.markup)
+    known = np.isfinite(given.points).all(1) & np.isfinite(mean).all(1)
+    if known.sum() < 2 or np.ptp(given.points[known], axis=0).max() < 1e-6:
+        return None
+    return similarity(given.points, mean)
+
+
 @dataclass
 class Start:
     """The start of one model: its mean shape in the frame, and the regressors, if it has learnt any."""
@@ -109,7 +120,7 @@ class Start:
     ) -> tuple[Float, list[Float]]:
         """Return the initial shape (K, 2) in the image, and the shapes of the rounds before."""
         matrix, skip = square_matrix(box, SCALE, SIZE), 0
-        if given is not None and (found := self._from(given, markup)) is not None:
+        if given is not None and (found := toward(given, self.reference, markup)) is not None:
             if given.markup == markup:
                 return self.model.shape_from(*self.model.fit(given.points)), []
             matrix, skip = found, 1
@@ -120,14 +131,6 @@ class Start:
             trail.append(apply(invert(matrix), shape))
             matrix = compose(matrix, similarity(shape, self.reference))
         return trail[-1], trail[:-1]
-
-    def _from(self, given: Shape, markup: MarkUp) -> Matrix | None:
-        """Return the map from image to frame derived from an earlier shape or five points, or None."""
-        mean = self.reference if given.markup == markup else markup.convert(self.reference, given.markup)
-        known = np.isfinite(given.points).all(1) & np.isfinite(mean).all(1)
-        if known.sum() < 2 or np.ptp(given.points[known], axis=0).max() < 1e-6:
-            return None
-        return similarity(given.points, mean)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return what a file keeps."""
