@@ -95,6 +95,21 @@ def test_measures_are_of_a_face_with_open_eyes(photos: Path) -> None:
     assert 0.15 < right < 0.45 and 0.15 < left < 0.45
 
 
+@pytest.mark.skipif(choice.MODEL not in weights.names(), reason="the default model is not here")
+def test_signals_are_told_frame_by_frame(tmp_path: Path) -> None:
+    pytest.importorskip("av")
+    from meanshape.inference.recorder import Recorder
+
+    recorder = Recorder(tmp_path / "film.mp4", 25)
+    for frame in clip("still", 4, (320, 240)):
+        recorder.add(frame.pixels, frame.time)
+    recorder.close()
+    lines = run("signals.py", "film.mp4", folder=tmp_path)
+    assert len(lines) == 4 and lines[3].startswith("#0 0.12 s: eyes ")
+    eyes, mouth, smile, brows = (float(lines[3].split()[n]) for n in (4, 6, 8, 10))
+    assert 0.8 < eyes < 1.2 and abs(mouth) < 0.1 and 0.9 < smile < 1.1 and abs(brows) < 0.03
+
+
 def test_a_method_is_trained_and_measured(tmp_path: Path) -> None:
     lines = run("train_and_measure.py", "faces", "24", folder=tmp_path)
     errors = {name: float(rest.split()[0]) for name, _, rest in (line.partition(": ") for line in lines)}
