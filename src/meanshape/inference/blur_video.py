@@ -158,6 +158,8 @@ def _around(
 
 def shown(entries: Sequence[Entry], gaps: Iterable[Gap], most: int) -> list[int]:
     """Return the frames of a contact sheet: the middle of each gap, then as many as fit, evenly."""
+    if len(entries) <= most:
+        return list(range(len(entries)))
     times = [float(entry.source.rpartition("=")[2]) for entry in entries] if (gaps := list(gaps)) else []
     middles = [(gap.begin + gap.end) / 2 for gap in gaps][: most // 2]
     chosen = {min(range(len(times)), key=lambda n: abs(times[n] - middle)) for middle in middles}

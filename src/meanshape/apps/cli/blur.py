@@ -352,9 +352,11 @@ def _write_video(
 
         def seen(number: int, pixels: Any) -> None:
             if sheet is not None and number in wanted:
-                count = len(entries[number].regions)
+                parts = entries[number].regions
                 time = entries[number].source.rpartition("#t=")[2]
-                sheet.add(pixels, f"{time} s: {count or 'NO'} hidden", alarm=not count)
+                lost = any(part.held for part in parts)
+                text = f"{time} s: {len(parts) or 'NOTHING'} hidden{', lost here' if lost else ''}"
+                sheet.add(pixels, text, float(lost), alarm=lost or not parts)
             step()
 
         try:
