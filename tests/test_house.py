@@ -16,6 +16,7 @@ import meanshape as ms
 from meanshape.core import registry
 
 ROOT = Path(__file__).parent.parent
+SRC = ROOT / "src" / "meanshape"
 LINES, FUNCTION = 400, 60
 WAIVERS = 15
 """How many `type: ignore` there may be in the package; each names what it waives."""
@@ -186,3 +187,43 @@ def test_only_one_module_reflects_pictures_far_beyond_their_borders():
             if node.func.attr in WARPS and not shown(path).endswith("core/reflection.py"):
                 border = [ast.unparse(word.value) for word in node.keywords if word.arg == "borderMode"]
                 assert border and border[0].removeprefix("cv2.") in BOUNDED, f"{shown(path)}:{node.lineno}"
+
+
+def imported(path: Path, name: str, names: frozenset[str]) -> set[str]:
+    """Return the modules of the package that a file imports outside functions, for types too."""
+    tree = ast.parse(path.read_text("utf-8"))
+    later = {
+        id(part)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        for part in ast.walk(node)
+    }
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and id(node) not in later:
+            for one in node.names:
+                inner = f"{node.module}.{one.name}"
+                found.add(inner if inner in names else node.module)
+    return (found & names) - {name}
+
+
+def circle(edges: dict[str, set[str]]) -> set[str]:
+    """Return the modules that lie on a circle of imports, or between two."""
+    left = set(edges)
+    while True:
+        used = set().union(*(edges[name] for name in left))
+        kept = {name for name in left & used if edges[name] & left}
+        if kept == left:
+            return left
+        left = kept
+
+
+def test_no_module_imports_in_a_circle():
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"b", "d"}, "d": {"e"}, "e": set()}) == {"b", "c"}
+    files = {
+        ".".join(path.relative_to(SRC.parent).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in SRC.rglob("*.py")
+    }
+    names = frozenset(files)
+    found = circle({name: imported(path, name, names) for name, path in files.items()})
+    assert not found, f"modules that import each other: {sorted(found)}"

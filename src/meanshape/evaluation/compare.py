@@ -10,7 +10,7 @@ import numpy as np
 
 from meanshape.core.errors import DataSetError
 from meanshape.core.metrics import bootstrap_interval
-from meanshape.evaluation.result import Evaluation
+from meanshape.evaluation.measures import Measures
 
 NORM_WORDS = {
     "inter_ocular": "the distance of the outer eye corners",
@@ -86,8 +86,8 @@ class Comparison:
 
 
 def compare(
-    a: Evaluation | Mapping[str, Any],
-    b: Evaluation | Mapping[str, Any],
+    a: Measures | Mapping[str, Any],
+    b: Measures | Mapping[str, Any],
     *,
     level: float = 0.95,
     rounds: int = 2000,
@@ -132,7 +132,7 @@ def _name(one: Mapping[str, Any], other: Mapping[str, Any], default: str) -> str
     return f"{name} (box {one.get('box')})" if same else name
 
 
-def _result(found: Evaluation | Mapping[str, Any]) -> Mapping[str, Any]:
+def _result(found: Measures | Mapping[str, Any]) -> Mapping[str, Any]:
     """Return what is compared of a result."""
     if isinstance(found, Mapping):
         return {"model": None, "norm": None, **found}

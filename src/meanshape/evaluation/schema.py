@@ -16,8 +16,8 @@ from meanshape.core.errors import FormatError, OutputError
 from meanshape.core.metrics import NORMALISERS
 from meanshape.evaluation import records
 from meanshape.evaluation.labels import GROUPED_BY, accuracy, balanced_accuracy
-from meanshape.evaluation.result import Evaluation
-from meanshape.evaluation.slices import as_plain
+from meanshape.evaluation.measures import Measures
+from meanshape.evaluation.slices import as_plain, slices
 from meanshape.formats.text import dump_json, parse_json, read_text, write_text
 
 THRESHOLDS = (8, 10)
@@ -26,7 +26,7 @@ SAID = ("model", "data", "split", "norm", "markup", "box")
 PACKAGES = ("meanshape", "numpy", "onnxruntime", "opencv-python-headless", "pillow", "scipy")
 
 
-def evaluation_to_dict(found: Evaluation) -> dict[str, Any]:
+def evaluation_to_dict(found: Measures) -> dict[str, Any]:
     """Return an evaluation as plain values without NaN."""
     about, interval = found.about, found.interval()
     both = {key: truth for key, truth in found.labels.items() if key in found.answers}
@@ -60,7 +60,7 @@ def evaluation_to_dict(found: Evaluation) -> dict[str, Any]:
         },
         "unknown_labels": {key: dict(counts) for key, counts in about.unknown_labels.items()},
         "by": {key: found.by(key) for key in GROUPED_BY if key in found.labels},
-        "slices": {key: as_plain(found.slices(key)) for key in found.groupings},
+        "slices": {key: as_plain(slices(found, key)) for key in found.groupings},
         "confidence": found.reliability(),
         "ms_per_face": found.milliseconds(),
         "versions": dict(about.versions),
@@ -80,9 +80,9 @@ def versions() -> dict[str, str]:
     return found
 
 
-def write_results(path: str | Path, results: Iterable[Evaluation | Mapping[str, Any]]) -> None:
+def write_results(path: str | Path, results: Iterable[Measures | Mapping[str, Any]]) -> None:
     """Write results to a JSON file, which appears whole or not at all."""
-    plain = [found.to_dict() if isinstance(found, Evaluation) else dict(found) for found in results]
+    plain = [evaluation_to_dict(found) if isinstance(found, Measures) else dict(found) for found in results]
     write_file(path, dump_json({"results": plain}, indent=1) + "\n")
 
 

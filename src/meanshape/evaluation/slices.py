@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import inf
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +18,8 @@ from numpy.typing import NDArray
 from meanshape.core import metrics
 from meanshape.core.errors import UnknownName
 from meanshape.core.sample import Sample
-
-if TYPE_CHECKING:
-    from meanshape.evaluation.result import Evaluation
+from meanshape.evaluation.labels import accuracy
+from meanshape.evaluation.measures import Measures
 
 BANDS: dict[str, tuple[int, ...]] = {
     "age": (0, 3, 13, 20, 40, 60),  # years
@@ -61,7 +60,7 @@ class Slice:
     Attributes
     ----------
     count, missed : its faces, and those of them that the detector missed
-    nme, interval : as of an `Evaluation`
+    nme, interval : as of `Measures`
     accuracy : by attribute, of what the model answers
     """
 
@@ -102,10 +101,8 @@ def ordered(name: str, labels: Sequence[str | None]) -> list[str]:
     return [label for label in known if label in there] or sorted(there)
 
 
-def slices(found: Evaluation, name: str) -> dict[str, Slice]:
+def slices(found: Measures, name: str) -> dict[str, Slice]:
     """Return the measures of each group."""
-    from meanshape.evaluation.labels import accuracy
-
     labels = found.groupings.get(name) or found.labels.get(name, ())
     errors = found.per_face()
     made = {}

@@ -16,12 +16,8 @@ import sys
 from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 
+from meanshape.apps.cli._codes import STOPPED, UNREAD
 from meanshape.core.errors import MeanshapeError, warn_in_one_line
-
-USAGE = 2
-STOPPED = 130
-UNREAD = 141
-"""What a shell calls a program whose reader has gone, as in `meanshape models | head -1`."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -12,8 +12,8 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from meanshape.apps.cli import STOPPED, USAGE
 from meanshape.apps.cli import _console as console
+from meanshape.apps.cli._codes import USAGE
 from meanshape.core import resources
 from meanshape.core.errors import ConfigError, suggestion
 from meanshape.formats.text import whole
@@ -150,4 +150,4 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-__all__ = ["STOPPED", "USAGE", "commands", "run"]
+__all__ = ["commands", "run"]

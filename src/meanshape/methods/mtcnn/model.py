@@ -19,9 +19,9 @@ from meanshape.core.shape import Shape
 from meanshape.core.weights import Files
 from meanshape.methods.base import LandmarkModel, Progress
 from meanshape.methods.mtcnn import cascade
-from meanshape.methods.mtcnn.cascade import Answer, Windows
+from meanshape.methods.mtcnn.cascade import Windows
 from meanshape.methods.mtcnn.config import Config, Recipe
-from meanshape.methods.onnx.session import OnnxSession
+from meanshape.methods.mtcnn.session import Network
 from meanshape.training import run_folder
 
 if TYPE_CHECKING:
@@ -204,22 +204,6 @@ def train_mtcnn(
         seed,
         progress or (lambda share, text: None),
     )
-
-
-class Network:
-    """One of the networks; without `points` that task is left out, and its answer empty."""
-
-    def __init__(
-        self, path: Path, threads: int = 1, providers: Sequence[Provider] | None = None, points: bool = True
-    ) -> None:
-        self._session = OnnxSession(path, threads, providers)
-        self._outputs = ("face", "box", "points") if points else ("face", "box")
-        self.runs_on = self._session.runs_on
-
-    def __call__(self, pixels: NDArray[np.float32]) -> tuple[Answer, Answer, Answer]:
-        """Return scores, box offsets and point offsets of the windows in pixels (N, 3, H, W)."""
-        face, box, *rest = self._session({"image": pixels}, *self._outputs)
-        return face, box, rest[0] if rest else np.empty(0, np.float32)
 
 
 MODEL = MTCNN

@@ -20,6 +20,7 @@ from meanshape.methods.base import Progress
 from meanshape.methods.mtcnn import cascade
 from meanshape.methods.mtcnn import network as nets
 from meanshape.methods.mtcnn.config import Recipe
+from meanshape.methods.mtcnn.session import Network
 from meanshape.methods.mtcnn.training.faces import Faces, Floats, make_faces
 from meanshape.methods.mtcnn.training.mining import mine, patch_scenes, sort_windows
 from meanshape.methods.mtcnn.training.scenes import Scene, background, scenes
@@ -203,8 +204,6 @@ def _proposals(
 
 def _finder(out: Path, number: int, config: Config, rng: np.random.Generator) -> Callable[[Pixels], Floats]:
     """Return the stages before `number` as one search, at low thresholds and changing smallest faces."""
-    from meanshape.methods.mtcnn.model import Network
-
     pnet = Network(out / "pnet.onnx")
     rnet = Network(out / "rnet.onnx") if number == 2 else None
 
@@ -228,8 +227,6 @@ def _mistaken(
     rng: np.random.Generator,
 ) -> Pools:
     """Return the pools with as many negatives that P-Net takes for faces as there are others."""
-    from meanshape.methods.mtcnn.model import Network
-
     pnet, recipe = Network(out / "pnet.onnx"), config.recipe
     groups = scenes(faces, photos, recipe.scenes // 4, rng)
     some = rng.permutation(len(faces))[: max(10, 5 * recipe.scenes)]
