@@ -97,8 +97,11 @@ def test_they_are_written_and_drawn(tmp_path: Any, felt: Felt, grey: np.ndarray)
     (read,) = formats.read(tmp_path / "a.jsonl")
     assert read.faces[0].emotion == Emotion("happy", SHARES)
     assert read.faces[0].pose == prediction.faces[0].pose
-    plain = Pipeline("whole_image", felt)(grey)
-    assert not np.array_equal(draw(grey, prediction), draw(grey, plain))
+    room = [ms.Box(40, 40, 80, 80)]  # on a face that fills the picture nothing would be written
+    labelled, plain = (
+        Pipeline("whole_image", felt, emotion=asked)(grey, boxes=room) for asked in (True, False)
+    )
+    assert not np.array_equal(draw(grey, labelled), draw(grey, plain))
 
 
 def test_the_command_says_what_the_labels_are_not(
