@@ -165,6 +165,8 @@ def test_if_no_photo_can_be_read_that_is_an_error(photos: Path) -> None:
         (["photos/a.jpg", "-o", "out", "--apply", "r.json", "--threshold", "0.2"], 6),
         (["photos/a.jpg", "-o", "out", "--apply", "none.json"], 5),
         (["photos/a.jpg", "-o", "out", "--audit", "sheet.txt"], 3),
+        (["photos/a.jpg", "-o", "out.png", "--audit", "out.png"], 15),
+        (["photos", "-o", "out", "--audit", "out/../out/a.jpg"], 15),
         (["photos/a.jpg"], 2),
     ],
 )

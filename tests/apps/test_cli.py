@@ -171,3 +171,25 @@ def test_a_photo_that_does_not_fit_into_memory_is_an_error_of_that_photo(monkeyp
     monkeypatch.setattr("meanshape.core.image._read_file", full)
     with pytest.raises(errors.ImageError, match=r"a\.jpg: takes more memory"):
         read_image(tmp_path / "a.jpg")
+
+
+LONG = "a" * 5000
+"""No system has a file of this name."""
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["webcam", LONG, "--headless"],
+        ["blur", LONG, "-o", "out"],
+        ["data", "convert", f"{LONG}.pts", "out.csv"],
+        ["merge", LONG, "-o", "out.jsonl"],
+        ["export", LONG, "-o", "out.onnx"],
+        ["detect", LONG],
+    ],
+    ids=lambda line: line[0],
+)
+def test_a_name_that_no_system_has_is_one_line(line, capsys, inside):
+    assert main(line) not in (0, 2)
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith("meanshape: aaa")

@@ -31,6 +31,17 @@ def test_a_camera_that_is_not_there_is_said(capfd: pytest.CaptureFixture[str]) -
     ]
 
 
+@pytest.mark.parametrize("source", ["9" * 14, "crypto:a.mp4", "subfile,,start,0,end,9,,:a.mp4"])
+def test_what_is_no_camera_is_one_sentence(
+    source: str, capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.mp4").write_bytes(b"no film" * 100)
+    assert main(["webcam", source, "--headless"]) == 3
+    (line,) = capfd.readouterr().err.splitlines()
+    assert f"camera {source[:50]}" in line and "cannot be opened" in line
+
+
 class Camera:
     """OpenCV's camera, which is unplugged after some pictures."""
 

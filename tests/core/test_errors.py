@@ -112,6 +112,9 @@ def test_messages_name_no_kinds_of_errors(kind, data, tmp_path):
         (TypeError("'int' object is not iterable"), "of another kind"),
         (errors.UnknownName("no such name"), "no such name"),
         (ValueError("wanted a number"), "wanted a number"),
+        (RecursionError("maximum recursion depth exceeded"), "in one another"),
+        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"), "not a text in UTF-8"),
+        (ValueError("Exceeds the limit (4300 digits) for integer string conversion"), "more digits"),
     ],
     ids=repr,
 )

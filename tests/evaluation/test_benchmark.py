@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -167,6 +168,34 @@ def test_photos_outside_the_data_are_not_in_the_report(
     assert pictures("--with-photos") == plots + 1
 
 
+def test_a_link_that_takes_a_photo_s_place_meanwhile_is_not_followed(
+    faces: Path, model_folder: Path, inside: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo = sorted(faces.rglob("*.png"))[0]
+    for folder in ("mine", "private"):
+        (inside / folder).mkdir()
+        (inside / folder / "0.png").write_bytes(photo.read_bytes())
+    (inside / "mine/0.pts").write_bytes(photo.with_suffix(".pts").read_bytes())
+    resolved = os.path.realpath
+
+    def swapping(path: Any, **options: Any) -> str:
+        found = resolved(path, **options)
+        if found == str(inside / "mine/0.png"):  # between the look at where it lies and the reading
+            Path(found).unlink()
+            Path(found).symlink_to(inside / "private/0.png")
+        return found
+
+    words = ["--model", str(model_folder), "--data", "folder:mine", "--report", "report"]
+    assert main(["benchmark", *words]) == 0
+    report = inside / "report/report.html"
+    plots = report.read_text("utf-8").count("<image ")
+    monkeypatch.setattr(os.path, "realpath", swapping)
+    assert main(["benchmark", *words, "--with-photos"]) == 0
+    assert (inside / "mine/0.png").is_symlink()
+    assert report.read_text("utf-8").count("<image ") == plots
+    assert "a link, which is not followed" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("planted", ["cells", "the cell", "report.html", "report.md"])
 def test_no_link_in_the_folder_of_a_report_is_followed(
     faces: Path, model_folder: Path, inside: Path, planted: str, capsys: Any
@@ -249,6 +278,20 @@ def measured(tmp_path_factory: pytest.TempPathFactory, model_folder: Path) -> di
     folder = tmp_path_factory.mktemp("measured")
     grid = benchmark.Grid((str(model_folder),), (f"synthetic:{write(folder / 'faces', 3, 64)}",))
     return benchmark.run(grid, folder / "report")[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"[" * 100_000, "too many lists or tables in one another"),
+        (b'{"cell": ' + b"1" * 5000 + b"}", "a number of more digits than can be read"),
+        (b'{"cell": "\xff"}', "not a text in UTF-8"),
+    ],
+)
+def test_a_cell_that_cannot_be_read_is_told_in_words(content: bytes, said: str, tmp_path: Path) -> None:
+    (tmp_path / "cell.json").write_bytes(content)
+    with pytest.raises(FormatError, match=rf"not a cell of a benchmark \({said}\); remove it"):
+        benchmark.read_cell(tmp_path / "cell.json")
 
 
 @pytest.mark.parametrize("what", HOSTILE)

@@ -137,6 +137,31 @@ def test_regions_beside_the_picture_and_tiny_ones(mode: str) -> None:
     assert hide(pixels, [huge], mode).std() < pixels.std()
 
 
+@pytest.mark.parametrize("far", [1, 1000])
+def test_a_large_face_is_worked_out_on_a_small_picture(far: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A blur as wide as the face would take minutes, and the edge of a region of a file all memory."""
+    blurred, shaped = cv2.GaussianBlur, cv2.getStructuringElement
+
+    def blur(pixels: np.ndarray, size: tuple[int, int], sigma: float) -> np.ndarray:
+        assert sigma < 64
+        return blurred(pixels, size, sigma)
+
+    def shape(kind: int, size: tuple[int, int]) -> np.ndarray:
+        assert max(size) < 64
+        return shaped(kind, size)
+
+    monkeypatch.setattr(cv2, "GaussianBlur", blur)
+    monkeypatch.setattr(cv2, "getStructuringElement", shape)
+    pixels = noise(size=1200)
+    part = Region((SQUARE.points - 48) * 15 * far + 600)
+    out = hide(pixels, [part])
+    rows = slice(150, 1050)
+    assert out[rows, rows].std() < pixels.std() / 10
+    assert (np.abs(np.diff(out[rows, rows].astype(int), axis=0)) <= 2).all()
+    if far == 1:
+        assert (out[:40] == pixels[:40]).all() and (out[:, -50:] == pixels[:, -50:]).all()
+
+
 def test_blur_takes_a_prediction_faces_and_regions(face: ms.Face) -> None:
     pixels = noise(size=240)
     found = ms.Prediction((face,), (240, 240))

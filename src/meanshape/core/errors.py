@@ -175,6 +175,12 @@ def in_words(error: Exception) -> str:
     """Return what is wrong with a file's content, without Python's words for it."""
     if isinstance(error, KeyError) and not isinstance(error, MeanshapeError):
         return f"{error} is missing"
+    if isinstance(error, RecursionError):
+        return "too many lists or tables in one another"
+    if isinstance(error, UnicodeError):
+        return "not a text in UTF-8"
+    if isinstance(error, ValueError) and str(error).startswith("Exceeds the limit"):  # Python's, of digits
+        return "a number of more digits than can be read"
     if isinstance(error, (MeanshapeError, OSError, ValueError)):
         return str(error)
     return "something in it is of another kind than it should be"

@@ -22,7 +22,7 @@ import numpy as np
 
 from meanshape.core import config as configs
 from meanshape.core import toml, weights
-from meanshape.core.errors import ConfigError, FormatError, MarkUpError, writing
+from meanshape.core.errors import ConfigError, FormatError, MarkUpError, in_words, writing
 from meanshape.core.files import fitting, read_below, write_below
 from meanshape.core.sample import Sample
 from meanshape.core.shape import Shape
@@ -191,7 +191,7 @@ def _cell(path: Path, read: Callable[[], bytes]) -> dict[str, Any]:
     except FileNotFoundError:
         raise
     except (OSError, ValueError, RecursionError) as error:
-        said = error.strerror if isinstance(error, OSError) and error.strerror else error
+        said = error.strerror if isinstance(error, OSError) and error.strerror else in_words(error)
         raise FormatError(f"not a cell of a benchmark ({said}); remove it", path=path) from error
     return record
 

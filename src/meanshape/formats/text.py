@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from meanshape.core import regular
-from meanshape.core.errors import FormatError, writing
+from meanshape.core.errors import FormatError, in_words, writing
 from meanshape.core.files import replacing
 
 _UNPRINTED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -51,7 +51,8 @@ def parse_json(text: str, source: str | Path, line: int | None = None) -> Any:
         where = error.lineno if line is None else line
         raise FormatError(f"not JSON: {error.msg} at column {error.colno}", source, where) from error
     except (ValueError, RecursionError, MemoryError) as error:
-        raise FormatError(f"not JSON that can be read: {error or 'too large'}", source, line) from error
+        said = "too large" if isinstance(error, MemoryError) else in_words(error)
+        raise FormatError(f"not JSON that can be read: {said}", source, line) from error
 
 
 def dump_json(data: Any, indent: int | None = None, ascii_only: bool = False) -> str:

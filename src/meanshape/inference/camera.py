@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Generator
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from meanshape.core.errors import ImageError
 from meanshape.core.image import read_image
+from meanshape.formats.text import whole
 from meanshape.inference.clip import Clip, Frame
 
 
@@ -27,12 +29,14 @@ def frames(camera: int | str) -> Generator[Frame, None, None]:
         with Clip(camera) as clip:
             yield from clip.frames()
         return
+    # Of FFmpeg in OpenCV, which reads it once; what it would print is said below, in one sentence.
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     import cv2
 
     log = cv2.utils.logging
     before = log.getLogLevel()
-    log.setLogLevel(log.LOG_LEVEL_SILENT)  # what it would print is said below, in one sentence
-    source: Any = int(camera) if isinstance(camera, str) and camera.isdecimal() else camera
+    log.setLogLevel(log.LOG_LEVEL_SILENT)
+    source: Any = _number(camera) if isinstance(camera, str) and camera.isdecimal() else camera
     opened = cv2.VideoCapture(source)
     log.setLogLevel(before)
     if not opened.isOpened():
@@ -55,3 +59,11 @@ def frames(camera: int | str) -> Generator[Frame, None, None]:
                 )
     finally:
         opened.release()
+
+
+def _number(text: str) -> int:
+    """Return a camera's number; one that no camera has is an error now."""
+    number = whole(text)
+    if number < 0:
+        raise ImageError(f"camera {text} cannot be opened; a camera's number has nine digits at most")
+    return number

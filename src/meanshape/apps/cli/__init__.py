@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 
 from meanshape.apps.cli._codes import STOPPED, UNREAD
-from meanshape.core.errors import MeanshapeError, warn_in_one_line
+from meanshape.core.errors import LONGEST, MeanshapeError, warn_in_one_line
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,6 +58,10 @@ def _run(given: list[str], trace: bool) -> int:
         if trace:
             raise
         return _say(str(error), error.exit_code)
+    except OSError as error:  # of a name that no system has, such as a very long one
+        if trace or error.filename is None:
+            raise
+        return _say(f"{error.filename}: {error.strerror or error}"[:LONGEST], MeanshapeError.exit_code)
     except MemoryError:
         if trace:
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -90,6 +91,8 @@ def _grid(
 def _photos(grid: Grid) -> Any:
     """Return what finds a photo by data set and sample id; no link is followed out of the data's folder."""
     from meanshape.core.errors import ImageError
+    from meanshape.core.files import open_below
+    from meanshape.core.image import decode
     from meanshape.datasets import load_data, parse_data
 
     known: dict[str, dict[str, tuple[Any, Path]]] = {}
@@ -104,11 +107,18 @@ def _photos(grid: Grid) -> Any:
         sample, place = known.get(data, {}).get(number, (None, None))
         if sample is None or place is None:
             return None
-        if isinstance(sample.image, str | Path) and not Path(sample.image).resolve().is_relative_to(place):
-            console.say(f"not drawn on its photo, which lies outside {place}: {number}")
-            return None
         try:
-            return sample.pixels()
+            if not isinstance(sample.image, str | Path):
+                return sample.pixels()
+            file = Path(os.path.realpath(sample.image))
+            if not file.is_relative_to(place):
+                console.say(f"not drawn on its photo, which lies outside {place}: {number}")
+                return None
+            with open_below(place, file.relative_to(place).as_posix()) as opened:  # no link that came since
+                return decode(opened, str(sample.image))
+        except OSError as error:
+            console.say(f"not drawn on its photo: {sample.image} cannot be read ({error.strerror or error})")
+            return None
         except ImageError as error:
             console.say(f"not drawn on its photo: {error}")
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -187,6 +188,7 @@ def _photos(
     done = {
         source for source in found if resume and places.done(source) and (record is None or source in earlier)
     }
+    _check_audit(audit, [places.folder / name for name in places.names.values()])
     find = _finder(settings) if apply is None else blur_photos.applied(blur_record.read(apply), apply)
     entries = {source: earlier[source] for source in done if source in earlier}
     sheet = Sheet() if audit is not None else None
@@ -255,6 +257,12 @@ def _write_sheet(sheet: Sheet | None, audit: Path | None) -> Path | None:
     return audit
 
 
+def _check_audit(audit: Path | None, results: list[Path]) -> None:
+    """Refuse a contact sheet in the place of a result."""
+    if audit is not None and os.path.realpath(audit) in {os.path.realpath(one) for one in results}:
+        raise OutputError(f"{audit}: the contact sheet would replace a result; choose another place for it")
+
+
 def _report(
     found: list[str], done: set[str], entries: dict[str, Entry], output: str, files: list[Path | None]
 ) -> None:
@@ -302,6 +310,7 @@ def _video(
 
     if output.exists() and output.samefile(source):
         raise OutputError(f"{output} is the video itself; choose another output")
+    _check_audit(audit, [output])
     gaps: list[Gap] = []
     with Clip(source) as clip:
         Recorder(output, clip.rate)  # what cannot be written is said now
