@@ -23,7 +23,10 @@ sys.argv = ["meanshape", "--version"]
 """
 
 
-def run(module: str, ignored: str = "") -> subprocess.CompletedProcess[str]:
+USUAL = "signal.signal(signal.SIGINT, signal.default_int_handler)  # tests may run where it is ignored"
+
+
+def run(module: str, ignored: str = USUAL) -> subprocess.CompletedProcess[str]:
     code = INTERRUPTED.format(module=module, ignored=ignored) + ENTRY
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 

@@ -124,7 +124,7 @@ class TestRead:
         "wrong",
         [
             np.zeros((0, 4, 3), np.uint8),
-            np.zeros((4, 4, 5), np.uint8),
+            np.zeros((5, 4, 5), np.uint8),
             np.zeros((1, 4, 4, 3), np.uint8),
             np.zeros(4, np.uint8),
             np.array([["a"]]),

@@ -140,9 +140,11 @@ def test_large_faces_are_looked_for_in_smaller_pictures(sides: tuple[int, int], 
     assert detector._scales(*sides, min_face) == pytest.approx(wanted)
 
 
-@pytest.mark.parametrize("sure", [False, True])
-def test_both_is_mtcnn_and_what_glance_is_sure_of(sure: bool) -> None:
-    """Glance from 0.9, its boxes made MTCNN's by the canonical ones; one of those above IoU 0.3."""
+@pytest.mark.parametrize("sure", [0, 1, 3])
+def test_both_is_mtcnn_and_what_glance_adds(sure: int) -> None:
+    """Glance from 0.9, its boxes made MTCNN's by the canonical ones; one of those above IoU 0.3 or of which
+    one holds 0.8 of the other. Where MTCNN is sure of several: MTCNN's, and all of Glance's that are apart.
+    """
     rng, own, other = (
         np.random.default_rng(7),
         (-0.0087, 0.2459, 1.0087, 0.9841),
@@ -160,18 +162,20 @@ def test_both_is_mtcnn_and_what_glance_is_sure_of(sure: bool) -> None:
         ]
         lists.append([Face(box, Shape(rng.uniform(0, 9, (5, 2)), "mtfl5"), score=box.score) for box in boxes])
     detector: Any = object.__new__(Both)
-    detector.sure = 0.985 if not sure else 0.9
-    detector.mtcnn = SimpleNamespace(detect=lambda image: lists[0])
+    lists[0].sort(key=lambda face: -(face.score or 0))
+    detector.sure = lists[0][sure - 1].score if sure else 0.985
+    detector.mtcnn = SimpleNamespace(detect=lambda image: lists[0], min_face=40)
     glance = object.__new__(Glance)
     glance.detect = lambda image, **asked: lists[1]  # type: ignore[method-assign, assignment]
     detector.glance = glance
     found = list(detector._detect(np.zeros((9, 9, 3), np.uint8)))
-    if sure:
+    if sure == 1:
         assert found == lists[0]
         return
     every = [(face.score, np.array(face.box.as_list()), face.shape) for face in lists[0]]
+    known, count = every.copy(), len(lists[1])
     for face in lists[1]:
-        if (face.score or 0) < 0.9:
+        if not sure and (face.score or 0) < 0.9:
             continue
         box = np.array(face.box.as_list())
         low, size = box[:2], box[2:] - box[:2]
@@ -179,7 +183,13 @@ def test_both_is_mtcnn_and_what_glance_is_sure_of(sure: bool) -> None:
         size = (inner[2:] - inner[:2]) / np.subtract(own[2:], own[:2])
         low = inner[:2] - size * own[:2]
         every.append((face.score, np.concatenate([low, low + size]), face.shape))
-    wanted = suppressed(every, np.nextafter(0.3, 0))
+    wanted = suppressed(every, np.nextafter(0.3, 0), 0.8)
+    if sure:
+        wanted = [*known]
+        for face in sorted(every[len(known) :], key=lambda one: -one[0]):
+            shared = [iou(face[1], other[1]) for other in wanted]
+            wanted += [face] * all(union < 0.3 and smaller <= 0.8 for union, smaller in shared)
+        assert len(known) < len(wanted) < len(known) + count
     assert 3 < len(wanted) < len(every) > 25
     for face, (score, box, shape) in zip(found, wanted, strict=True):
         assert face.score == score == face.box.score and face.shape is shape

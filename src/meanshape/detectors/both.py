@@ -2,7 +2,7 @@
 
 Each errs where the other does not: MTCNN hardly ever in plain photos, on people or without, while it loses
 tilted, small and hidden faces and infants, of which Glance finds most. Where MTCNN is sure of the only face,
-Glance costs nothing.
+Glance costs nothing. Where MTCNN is sure of any, its faces stay as they are, for its boxes are better.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-
 from meanshape.core.box import Box
 from meanshape.core.face import Face
 from meanshape.core.image import Pixels
@@ -20,7 +18,6 @@ from meanshape.core.origin import Origin, joined
 from meanshape.detectors.base import FaceDetector, rank
 from meanshape.detectors.glance import Glance
 from meanshape.detectors.mtcnn import MTCNN
-from meanshape.methods.mtcnn.cascade import suppress
 
 if TYPE_CHECKING:
     from meanshape.core.runtime import Provider
@@ -78,11 +75,12 @@ class Both(FaceDetector):
         small = (self.mtcnn.min_face if min_face is None else min_face) < SMALL
         if 0 < sure < SEVERAL and not small:
             return found
-        others = self._others(image, asked, 0.0 if sure else STRICT)
-        faces = sorted([*found, *others], key=rank, reverse=True)
-        boxes = np.array([face.box.as_list()[:4] for face in faces]).reshape(-1, 4)
-        falling = np.arange(len(faces), 0, -1.0)
-        return [faces[n] for n in suppress(boxes, falling, SAME, inside=INSIDE)]
+        others = [*self._others(image, asked, 0.0 if sure else STRICT)]
+        kept, more = (list(found), others) if sure else ([], [*found, *others])
+        for face in sorted(more, key=rank, reverse=True):
+            if not any(_same(face.box, other.box) for other in kept):
+                kept.append(face)
+        return kept
 
     def _others(self, image: Pixels, asked: dict[str, float], least: float) -> Iterable[Face]:
         """Yield what Glance finds with a score of `least` and more, in MTCNN's boxes."""
@@ -102,6 +100,13 @@ class Both(FaceDetector):
         for n, score in zip(doubted, self.glance.scores(image, [boxes[n] for n in doubted]), strict=True):
             found[n] = max(found[n], score)
         return found
+
+
+def _same(box: Box, other: Box) -> bool:
+    """Tell whether two boxes are of one face."""
+    overlap = box.iou(other)
+    shared = overlap * (box.area + other.area) / (1 + overlap)
+    return overlap >= SAME or shared > INSIDE * min(box.area, other.area)
 
 
 DETECTOR = Both

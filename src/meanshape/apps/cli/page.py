@@ -1,4 +1,4 @@
-"""Write a page that finds faces and points in the browser, for any static web host."""
+"""Write a page that finds faces in the browser, for any static web host."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def page(
     model: Annotated[str, typer.Option(help="Who places the points: one that can be exported.")] = MODEL,
     min_face: Annotated[float, typer.Option(min=12, help="The smallest face to look for, in pixels.")] = 40,
 ) -> None:
-    """Write a page that finds faces and points in the browser, for any static web host.
+    """Write a page that finds faces in the browser, for any static web host.
 
     Photo or camera, all on the visitor's device; there is nothing to run on the server. The networks need
     onnxruntime-web, which is not part of this package: name its folder, or choose the CDN.
