@@ -10,7 +10,7 @@ import numpy as np
 from meanshape.core.box import Box
 from meanshape.core.image import Pixels, crop
 
-WIDE, HIGH, CAPTION, GAP = 240, 180, 24, 8
+WIDE, HIGH, CAPTION, GAP = 480, 360, 24, 8
 """Pixels of a small picture, of the line under it, and between them."""
 MOST = 240
 """Pictures on a sheet."""

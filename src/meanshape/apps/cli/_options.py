@@ -24,7 +24,7 @@ Output = Annotated[
         "-o",
         "--output",
         help="FILE.jsonl or FILE.csv for all photos; FILE.pts or FOLDER/ for one .pts per face. "
-        "Without: JSON Lines on standard output.",
+        "Without: JSON Lines on standard output, or a summary on a terminal or beside --overlay.",
     ),
 ]
 Overlay = Annotated[
