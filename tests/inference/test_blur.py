@@ -16,7 +16,7 @@ from meanshape.inference import blur_record
 from meanshape.inference.blur import hide
 from meanshape.inference.blur_record import Entry, Gap
 from meanshape.inference.blur_video import Searched, held, shown
-from meanshape.inference.contact import Sheet
+from meanshape.inference.contact import HIGH, Sheet
 from meanshape.inference.regions import Region, hull, region
 
 SIDE = 96
@@ -300,7 +300,8 @@ def test_a_sheet_keeps_the_most_urgent_and_shows_them_first() -> None:
         sheet.add(np.full((30, 40, 3), level, np.uint8), "x" * 100, urgency)
     picture = sheet.picture()
     assert sheet.count == 4
-    assert [int(picture[90, x, 0]) for x in (128, 376)] == [100, 200]
+    wide = picture.shape[1]
+    assert [int(picture[HIGH // 2, x, 0]) for x in (wide // 4, 3 * wide // 4)] == [100, 200]
 
 
 def test_the_hull_leaves_out_what_is_not_there() -> None:
